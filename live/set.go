@@ -7,6 +7,7 @@ import (
 
 	"github.com/sluicenet/sluice/inventory"
 	"github.com/sluicenet/sluice/policy"
+	"github.com/sluicenet/sluice/policy/read"
 )
 
 // builder converts objects from the API server and adds them to a set. Like the agent, it
@@ -43,7 +44,7 @@ func (b *builder) addPolicies(list []networkingv1.NetworkPolicy) {
 	for i := range list {
 		// The returned error can be ignored because the policy itself contains the errors of
 		// its invalid parts.
-		p, _ := policy.ReadNetworkPolicy(&list[i])
+		p, _ := read.NetworkPolicy(&list[i])
 		b.set.Policies = append(b.set.Policies, inventory.Policy{Policy: p, Origin: b.origin})
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/sluicenet/sluice/inventory"
 	"github.com/sluicenet/sluice/policy"
+	"github.com/sluicenet/sluice/policy/read"
 )
 
 // maxListDepth is the maximum depth of nested lists.
@@ -170,7 +171,7 @@ func (d *decoder) known(raw []byte, root path, kind, name string, origin invento
 		if d.decode(raw, root, name, &o, true) && d.named(root, name, kind, o.Name, o.Namespace) {
 			// The returned error can be ignored because the policy itself contains the errors
 			// of its invalid parts.
-			p, _ := policy.ReadNetworkPolicy(&o.NetworkPolicy)
+			p, _ := read.NetworkPolicy(&o.NetworkPolicy)
 			d.out.policies = append(d.out.policies, versioned[inventory.Policy]{
 				inventory.Policy{Policy: p, Origin: origin}, version(o.UID, o.ResourceVersion),
 			})

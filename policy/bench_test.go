@@ -15,6 +15,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/tree/build"
 	"github.com/sluicenet/sluice/policy"
 	"github.com/sluicenet/sluice/policy/compile"
+	"github.com/sluicenet/sluice/policy/read"
 	"github.com/sluicenet/sluice/test/cluster"
 )
 
@@ -82,7 +83,7 @@ func (r reduced) compile(b *testing.B, publisher *statedir.Publisher) *node {
 		s.UpsertNode(n)
 	}
 	for _, p := range r.policies {
-		read, _ := policy.ReadNetworkPolicy(p)
+		read, _ := read.NetworkPolicy(p)
 		s.UpsertPolicy(read)
 	}
 	for _, p := range r.pods {

@@ -10,22 +10,23 @@ import (
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/policy"
 	"github.com/sluicenet/sluice/policy/label"
+	"github.com/sluicenet/sluice/policy/read"
 )
 
-// read reads a NetworkPolicy in YAML.
-func read(text string) *policy.Policy {
+// parse reads a NetworkPolicy in YAML.
+func parse(text string) *policy.Policy {
 	var in networkingv1.NetworkPolicy
 	if err := yaml.UnmarshalStrict([]byte(text), &in); err != nil {
 		panic(err)
 	}
-	p, _ := policy.ReadNetworkPolicy(&in)
+	p, _ := read.NetworkPolicy(&in)
 	return p
 }
 
-// ReadNetworkPolicy fills in the same defaults as the API server. The method String describes
+// The function NetworkPolicy of package read fills in the same defaults as the API server. The method String describes
 // a rule as text.
-func ExampleReadNetworkPolicy() {
-	p := read(`
+func Example_networkPolicy() {
+	p := parse(`
 metadata: {name: db, namespace: shop}
 spec:
   podSelector: {matchLabels: {app: db}}
@@ -48,8 +49,8 @@ spec:
 
 // If a part of a policy cannot be understood, the policy fails closed. In this example, the
 // rule with the invalid CIDR allows nothing, but the policy still isolates its pods.
-func ExampleReadNetworkPolicy_errors() {
-	p := read(`
+func Example_networkPolicy_errors() {
+	p := parse(`
 metadata: {name: db, namespace: shop}
 spec:
   podSelector: {matchLabels: {app: db}}
@@ -71,14 +72,14 @@ spec:
 
 // A policy selects pods of its own namespace by their labels.
 func ExamplePolicy_Selects() {
-	p := read(`
+	p := parse(`
 metadata: {name: db, namespace: shop}
 spec: {podSelector: {matchLabels: {app: db}}}
 `)
 	db := label.Of(map[string]string{"app": "db"})
-	fmt.Println(p.Selects(&policy.Pod{Namespace: "shop", Name: "db-0", Labels: db}))
-	fmt.Println(p.Selects(&policy.Pod{Namespace: "shop", Name: "node-db", Labels: db, HostNetwork: true}))
-	fmt.Println(p.Selects(&policy.Pod{Namespace: "lab", Name: "db-0", Labels: db}))
+	fmt.Println(p.Selects(&policy.Pod{Namespace: "shop", Name: "db-0", Labels: db}, nil))
+	fmt.Println(p.Selects(&policy.Pod{Namespace: "shop", Name: "node-db", Labels: db, HostNetwork: true}, nil))
+	fmt.Println(p.Selects(&policy.Pod{Namespace: "lab", Name: "db-0", Labels: db}, nil))
 	// Output:
 	// true
 	// false
@@ -95,7 +96,7 @@ func ExampleSnapshot_End() {
 			Namespace: "shop", Name: "web", Running: true,
 			Labels: label.Of(map[string]string{"app": "web"}), Addresses: []netip.Addr{netip.MustParseAddr("10.0.0.1")},
 		}},
-		Policies: []*policy.Policy{read(`
+		Policies: []*policy.Policy{parse(`
 metadata: {name: db, namespace: lab}
 spec:
   podSelector: {}

@@ -24,43 +24,9 @@ func (e FieldErrors) Err() error {
 	return e[0]
 }
 
-func (e *FieldErrors) add(field, format string, args ...any) {
+// Add appends an error, unless the list already contains 100 errors.
+func (e *FieldErrors) Add(field, format string, args ...any) {
 	if len(*e) < 100 {
 		*e = append(*e, FieldError{Field: field, Message: fmt.Sprintf(format, args...)})
 	}
-}
-
-// fieldPath is the path of a field. The path is converted to text only if an error contains
-// the path, because most objects have no errors.
-type fieldPath struct {
-	// parent is the first part of the path, such as spec.ingress[0].
-	parent string
-	// list and index are the second part of the path: an entry of a list, such as from[1].
-	// If the path has no such part, list is empty.
-	list  string
-	index int
-	// child is the last part of the path, such as ipBlock. It is the path of a field inside
-	// the list entry or, if list is empty, inside parent. If the path has no such part,
-	// child is empty.
-	child string
-}
-
-func (p fieldPath) field(child string) fieldPath {
-	if p.child != "" {
-		child = p.child + "." + child
-	}
-	p.child = child
-	return p
-}
-
-// String returns the path, such as spec.ingress[0].from[1].ipBlock.
-func (p fieldPath) String() string {
-	out := p.parent
-	if p.list != "" {
-		out = fmt.Sprintf("%s.%s[%d]", out, p.list, p.index)
-	}
-	if p.child != "" {
-		out += "." + p.child
-	}
-	return out
 }

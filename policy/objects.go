@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/policy/internal/field"
 	"github.com/sluicenet/sluice/policy/label"
 )
 
@@ -59,7 +60,8 @@ type Namespace struct {
 
 // Node contains the fields of a Node object that affect policies.
 type Node struct {
-	Name string
+	Name   string
+	Labels label.Set
 	// Addresses contains the addresses of type InternalIP and ExternalIP.
 	Addresses []netip.Addr
 	// PodRanges contains spec.podCIDRs.
@@ -103,20 +105,20 @@ type podReader struct{ errors FieldErrors }
 // status.podIPs. The list normally contains the value of the single field too.
 func addresses[T any](r *podReader, one, oneField string, many []T, list string, ip func(T) string) []netip.Addr {
 	out := make([]netip.Addr, 0, max(len(many), 1))
-	add := func(s string, at fieldPath) {
+	add := func(s string, at field.Path) {
 		a, err := parseAddr(s)
 		switch {
 		case err != nil:
-			r.errors.add(at.String(), "%v", err)
+			r.errors.Add(at.String(), "%v", err)
 		case !slices.Contains(out, a):
 			out = append(out, a)
 		}
 	}
 	if one != "" {
-		add(one, fieldPath{parent: oneField})
+		add(one, field.Path{Parent: oneField})
 	}
 	for i, m := range many {
-		add(ip(m), fieldPath{parent: "status", list: list, index: i}.field("ip"))
+		add(ip(m), field.Path{Parent: "status", List: list, Index: i}.Child("ip"))
 	}
 	if len(out) == 0 {
 		return nil
@@ -143,12 +145,12 @@ func (r *podReader) appendPorts(out []ContainerPort, ports []corev1.ContainerPor
 			continue
 		}
 		at := func(field string) string { return fmt.Sprintf("%s[%d].ports[%d].%s", containers, container, i, field) }
-		protocol, ok := protocolOf(port.Protocol)
+		protocol, ok := ProtocolOf(port.Protocol)
 		switch {
 		case port.ContainerPort < 1 || port.ContainerPort > 65535:
-			r.errors.add(at("containerPort"), "%d is not a port: want 1 to 65535", port.ContainerPort)
+			r.errors.Add(at("containerPort"), "%d is not a port: want 1 to 65535", port.ContainerPort)
 		case !ok:
-			r.errors.add(at("protocol"), "%q: want TCP, UDP or SCTP", port.Protocol)
+			r.errors.Add(at("protocol"), "%q: want TCP, UDP or SCTP", port.Protocol)
 		default:
 			out = append(out, ContainerPort{Name: port.Name, Protocol: protocol, Number: uint16(port.ContainerPort)})
 		}
@@ -164,7 +166,7 @@ func ReadNamespace(in *corev1.Namespace) Namespace {
 // ReadNode converts a Node object. It skips fields with invalid addresses, and returns one
 // error for each skipped field.
 func ReadNode(in *corev1.Node) (Node, FieldErrors) {
-	n := Node{Name: in.Name}
+	n := Node{Name: in.Name, Labels: label.Of(in.Labels)}
 	var errors FieldErrors
 	for i, a := range in.Status.Addresses {
 		if a.Type != corev1.NodeInternalIP && a.Type != corev1.NodeExternalIP {
@@ -172,7 +174,7 @@ func ReadNode(in *corev1.Node) (Node, FieldErrors) {
 		}
 		addr, err := parseAddr(a.Address)
 		if err != nil {
-			errors.add(fmt.Sprintf("status.addresses[%d].address", i), "%v", err)
+			errors.Add(fmt.Sprintf("status.addresses[%d].address", i), "%v", err)
 			continue
 		}
 		n.Addresses = append(n.Addresses, addr)
@@ -180,7 +182,7 @@ func ReadNode(in *corev1.Node) (Node, FieldErrors) {
 	for i, text := range in.Spec.PodCIDRs {
 		r, err := netip.ParsePrefix(text)
 		if err != nil {
-			errors.add(fmt.Sprintf("spec.podCIDRs[%d]", i), "%q is not a CIDR", text)
+			errors.Add(fmt.Sprintf("spec.podCIDRs[%d]", i), "%q is not a CIDR", text)
 			continue
 		}
 		n.PodRanges = append(n.PodRanges, r)
@@ -215,4 +217,19 @@ func (p ContainerPorts) Number(protocol flow.Protocol, name string) uint16 {
 		}
 	}
 	return 0
+}
+
+// ProtocolOf converts the protocol of a port. If the protocol is empty, ProtocolOf returns
+// TCP, which is also the default of the API server. If the protocol is unknown, ok is false.
+func ProtocolOf(p corev1.Protocol) (flow.Protocol, bool) {
+	switch p {
+	case corev1.ProtocolTCP, "":
+		return flow.TCP, true
+	case corev1.ProtocolUDP:
+		return flow.UDP, true
+	case corev1.ProtocolSCTP:
+		return flow.SCTP, true
+	default:
+		return 0, false
+	}
 }

@@ -13,11 +13,12 @@ import (
 
 // Policy is the parsed form of a policy object, such as a NetworkPolicy. It states which pods
 // the policy selects, for which directions the policy isolates these pods, and which
-// connections its rules allow. All defaults are filled in. A function such as ReadNetworkPolicy
+// connections its rules allow. All defaults are filled in. A function of package read
 // creates a Policy. Other code must not change the Policy, except that a Snapshot updates the
 // fields UID and Generation.
 type Policy struct {
-	// Name is the name of the policy object. Scope is the object's namespace.
+	// Name is the name of the policy object. Scope is the object's namespace. It is empty for a
+	// ClusterNetworkPolicy.
 	Name, Scope string
 	// UID and Generation are the metadata.uid and the metadata.generation of the object. They
 	// identify a version of the policy and do not affect verdicts.
@@ -25,53 +26,41 @@ type Policy struct {
 	Generation int64
 	// Tier and Priority define the order of policies. Policies with equal tier and priority
 	// are ordered by scope and name.
-	Tier     Tier
+	Tier     rule.Tier
 	Priority int32
-	// Subject is the set of pods to which the policy applies. Subject.Namespace is always
-	// set, because a NetworkPolicy selects pods only in its own namespace.
+	// Subject is the set of pods to which the policy applies. Subject.Namespace is set for a
+	// NetworkPolicy, because it selects pods only in its own namespace.
 	Subject PodSet
 	// Isolates is indexed by rule.Direction. An element is true if the policy isolates the
-	// pods in Subject for this direction.
+	// pods in Subject for this direction. A ClusterNetworkPolicy isolates no pods.
 	Isolates [2]bool
 	// Ingress and Egress contain the rules in the same order as the object, including invalid
-	// rules. If the policy does not isolate pods for a direction, the rules for this
+	// rules. If a NetworkPolicy does not isolate pods for a direction, its rules for this
 	// direction have no effect.
 	Ingress, Egress []Rule
 	// Errors lists the first 100 parts of the object that cannot be understood.
 	Errors FieldErrors
 }
 
-// Tier is a group of policies. All policies of a tier are evaluated before the policies of
-// the next tier.
-type Tier uint8
-
-// The tiers, in the order of their evaluation.
-const (
-	// AdminTier contains the policies of the cluster administrator that are evaluated
-	// before all NetworkPolicies.
-	AdminTier Tier = iota
-	// NetworkPolicyTier contains every NetworkPolicy.
-	NetworkPolicyTier
-	// BaselineTier contains the policies of the cluster administrator that apply to a pod
-	// only if no NetworkPolicy isolates the pod.
-	BaselineTier
-)
-
 // Rule is one rule of a policy.
 type Rule struct {
+	// Tier is the tier of the policy.
+	Tier      rule.Tier
 	Direction rule.Direction
 	Action    rule.Action
-	// Invalid is true if a part of the rule cannot be understood. An invalid rule allows
+	// Name is the name of the rule. Only rules of a ClusterNetworkPolicy can have one.
+	Name string
+	// Invalid is true if a part of the rule cannot be understood. An invalid rule matches
 	// nothing, even if its other parts are valid.
 	Invalid bool
 	// Field is the path of the rule in the object, such as spec.ingress[0].
 	Field string
-	// Peers lists the allowed sources of an ingress rule, or the allowed destinations of an
-	// egress rule. If the list is empty, all sources or destinations inside and outside the
-	// cluster are allowed.
+	// Peers lists the sources that an ingress rule matches, or the destinations that an egress
+	// rule matches. If the list is empty, the rule matches all sources or destinations inside
+	// and outside the cluster.
 	Peers []Peer
-	// Ports lists the allowed destination ports. If the list is empty, all ports of all
-	// protocols are allowed.
+	// Ports lists the destination ports that the rule matches. If the list is empty, the rule
+	// matches all ports of all protocols.
 	Ports []Port
 }
 
@@ -87,12 +76,18 @@ type PodSet struct {
 	Pods label.Selector
 }
 
-// Peer is one entry of the list `from` or `to` of a rule. It is either a set of pods or a block
-// of addresses.
+// Peer is one entry of the list `from` or `to` of a rule, or a part of an entry. It is a set of
+// pods, a block of addresses or a set of nodes.
 type Peer struct {
+	// Entry is the index of the entry in the list.
+	Entry int
 	PodSet
 	// If Block is not nil, the peer is this block, and the set of pods is ignored.
 	Block *Block
+	// If OfNodes is set, the peer consists of all addresses of the nodes whose labels match
+	// Nodes, and the set of pods is ignored.
+	OfNodes bool
+	Nodes   label.Selector
 	// Invalid is true if a part of the entry cannot be understood. An invalid peer matches
 	// nothing.
 	Invalid bool
@@ -114,9 +109,12 @@ type CIDR struct {
 	Text string
 }
 
-// Port is one entry of the ports list of a rule: either a range of port numbers or a port
-// name. Each destination pod resolves a port name to one of its own container ports.
+// Port is one entry of the list `ports` or `protocols` of a rule, or a part of an entry. It is
+// either a range of port numbers or a port name. Each destination pod resolves a port name to one
+// of its own container ports.
 type Port struct {
+	// Entry is the index of the entry in the list.
+	Entry    int
 	Protocol flow.Protocol
 	// If Name is not empty, it is the name of a container port, and First and Last are 0.
 	Name string
@@ -133,6 +131,9 @@ type End struct {
 	// Namespace is the Namespace object of the pod's namespace, or nil if no such object
 	// exists.
 	Namespace *Namespace
+	// Node is the node to which the address belongs according to its Node object, or nil if
+	// there is no such node.
+	Node *Node
 }
 
 // Rules returns the rules of a direction.
@@ -155,10 +156,22 @@ func (p *Policy) UsesNamespaces() bool {
 	return false
 }
 
-// Selects reports whether the policy applies to a pod. A policy can select a pod that has no
-// address yet. A policy never selects finished pods or pods in the host network.
-func (p *Policy) Selects(pod *Pod) bool {
-	return pod.selectable() && p.Subject.matches(pod.Namespace, nil, pod.Labels)
+// Selects reports whether the policy applies to a pod. The parameter namespace is the Namespace
+// object of the pod's namespace, or nil if no such object exists. It is not needed for a
+// NetworkPolicy. A policy can select a pod that has no address yet. A policy never selects finished
+// pods or pods in the host network.
+func (p *Policy) Selects(pod *Pod, namespace *Namespace) bool {
+	return pod.selectable() && p.Subject.matches(pod.Namespace, namespace, pod.Labels)
+}
+
+// Affects reports whether the policy can affect the pods in Subject for a direction. A NetworkPolicy
+// affects the directions for which it isolates pods, and a ClusterNetworkPolicy affects the
+// directions for which it has rules.
+func (p *Policy) Affects(d rule.Direction) bool {
+	if p.Tier == rule.NetworkPolicyTier {
+		return p.Isolates[d]
+	}
+	return len(p.Rules(d)) > 0
 }
 
 // SelectsCohort reports whether the policy applies to the pods in a cohort.
@@ -176,11 +189,17 @@ func (r *Rule) PeerField(i int) string {
 	if r.Direction == rule.Ingress {
 		list = "from"
 	}
-	return fmt.Sprintf("%s.%s[%d]", r.Field, list, i)
+	return fmt.Sprintf("%s.%s[%d]", r.Field, list, r.Peers[i].Entry)
 }
 
 // PortField returns the path of a port, such as spec.ingress[0].ports[1].
-func (r *Rule) PortField(i int) string { return fmt.Sprintf("%s.ports[%d]", r.Field, i) }
+func (r *Rule) PortField(i int) string {
+	list := "ports"
+	if r.Tier != rule.NetworkPolicyTier {
+		list = "protocols"
+	}
+	return fmt.Sprintf("%s.%s[%d]", r.Field, list, r.Ports[i].Entry)
+}
 
 // Matches reports whether the rule matches the peer of a connection, regardless of the port.
 // An invalid rule matches no peer.
@@ -195,6 +214,8 @@ func (p *Peer) Matches(e *End) bool {
 		return false
 	case p.Block != nil:
 		return p.Block.Contains(e.Address)
+	case p.OfNodes:
+		return e.Node != nil && p.Nodes.Matches(e.Node.Labels)
 	default:
 		return e.Pod != nil && e.Pod.selectable() && p.matches(e.Pod.Namespace, e.Namespace, e.Pod.Labels)
 	}
@@ -227,7 +248,7 @@ func (p *Policy) equal(q *Policy) bool {
 }
 
 func (r Rule) equal(o Rule) bool {
-	return r.Action == o.Action && r.Invalid == o.Invalid && slices.EqualFunc(r.Peers, o.Peers, Peer.equal) && slices.Equal(r.Ports, o.Ports)
+	return r.Action == o.Action && r.Invalid == o.Invalid && r.Name == o.Name && slices.EqualFunc(r.Peers, o.Peers, Peer.equal) && slices.Equal(r.Ports, o.Ports)
 }
 
 func (p Peer) equal(q Peer) bool {

@@ -1,4 +1,4 @@
-package policy
+package policy_test
 
 import (
 	"encoding/json"
@@ -7,18 +7,20 @@ import (
 
 	networkingv1 "k8s.io/api/networking/v1"
 
+	"github.com/sluicenet/sluice/policy"
 	"github.com/sluicenet/sluice/policy/label"
+	"github.com/sluicenet/sluice/policy/read"
 )
 
 // readJSON returns a policy named p in namespace shop with a spec that is given as JSON.
-func readJSON(t testing.TB, spec string) *Policy {
+func readJSON(t testing.TB, spec string) *policy.Policy {
 	t.Helper()
 	in := &networkingv1.NetworkPolicy{}
 	in.Namespace, in.Name = "shop", "p"
 	if err := json.Unmarshal([]byte(spec), &in.Spec); err != nil {
 		t.Fatalf("spec: %v", err)
 	}
-	p, _ := ReadNetworkPolicy(in)
+	p, _ := read.NetworkPolicy(in)
 	return p
 }
 
@@ -50,22 +52,22 @@ func TestRuleStringForLeavesOutOtherPeers(t *testing.T) {
 		{"podSelector":{"matchLabels":{"app":"a"}}},
 		{"ipBlock":{"cidr":"10.0.0.0/8","except":["10.9.0.0/16"]}},
 		{"namespaceSelector":{"matchLabels":{"team":"red"}}}]}]}`)
-	pod := func(namespace, app string) *Pod {
-		return &Pod{Namespace: namespace, Labels: label.Of(map[string]string{"app": app})}
+	pod := func(namespace, app string) *policy.Pod {
+		return &policy.Pod{Namespace: namespace, Labels: label.Of(map[string]string{"app": app})}
 	}
-	red := &Namespace{Name: "lab", Labels: label.Of(map[string]string{"team": "red"})}
+	red := &policy.Namespace{Name: "lab", Labels: label.Of(map[string]string{"team": "red"})}
 	tests := map[string]struct {
-		end     End
+		end     policy.End
 		matches bool
 		want    string
 	}{
-		"the pod":            {End{Pod: pod("shop", "a")}, true, "pods app=a in namespace shop (of 3 peers)"},
-		"another namespace":  {End{Pod: pod("lab", "a")}, false, ""},
-		"a red namespace":    {End{Pod: pod("lab", "a"), Namespace: red}, true, "all pods in namespaces team=red (of 3 peers)"},
-		"host network":       {End{Pod: &Pod{Namespace: "lab", HostNetwork: true}, Namespace: red}, false, ""},
-		"the block":          {End{Address: netip.MustParseAddr("10.0.0.1")}, true, "10.0.0.0/8 except 10.9.0.0/16 (of 3 peers)"},
-		"excepted":           {End{Address: netip.MustParseAddr("10.9.0.1")}, false, ""},
-		"the pod, by a port": {End{Pod: pod("shop", "a"), Address: netip.MustParseAddr("10.0.0.1")}, true, "pods app=a in namespace shop or 10.0.0.0/8 except 10.9.0.0/16 (of 3 peers)"},
+		"the pod":            {policy.End{Pod: pod("shop", "a")}, true, "pods app=a in namespace shop (of 3 peers)"},
+		"another namespace":  {policy.End{Pod: pod("lab", "a")}, false, ""},
+		"a red namespace":    {policy.End{Pod: pod("lab", "a"), Namespace: red}, true, "all pods in namespaces team=red (of 3 peers)"},
+		"host network":       {policy.End{Pod: &policy.Pod{Namespace: "lab", HostNetwork: true}, Namespace: red}, false, ""},
+		"the block":          {policy.End{Address: netip.MustParseAddr("10.0.0.1")}, true, "10.0.0.0/8 except 10.9.0.0/16 (of 3 peers)"},
+		"excepted":           {policy.End{Address: netip.MustParseAddr("10.9.0.1")}, false, ""},
+		"the pod, by a port": {policy.End{Pod: pod("shop", "a"), Address: netip.MustParseAddr("10.0.0.1")}, true, "pods app=a in namespace shop or 10.0.0.0/8 except 10.9.0.0/16 (of 3 peers)"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -84,20 +86,20 @@ func TestPolicySelects(t *testing.T) {
 	web := label.Of(map[string]string{"app": "web"})
 	tests := map[string]struct {
 		selector string
-		pod      Pod
+		pod      policy.Pod
 		want     bool
 	}{
-		"a label":                  {`{"matchLabels":{"app":"web"}}`, Pod{Namespace: "shop", Labels: web}, true},
-		"another label":            {`{"matchLabels":{"app":"db"}}`, Pod{Namespace: "shop", Labels: web}, false},
-		"another namespace":        {`{}`, Pod{Namespace: "lab", Labels: web}, false},
-		"host network":             {`{}`, Pod{Namespace: "shop", HostNetwork: true}, false},
-		"finished":                 {`{}`, Pod{Namespace: "shop", Finished: true}, false},
-		"S60 a broken requirement": {`{"matchLabels":{"app":"web"},"matchExpressions":[{"key":"tier","operator":"Is"}]}`, Pod{Namespace: "shop", Labels: web}, true},
-		"S60 the rest decides":     {`{"matchLabels":{"app":"db"},"matchExpressions":[{"key":"tier","operator":"Is"}]}`, Pod{Namespace: "shop", Labels: web}, false},
+		"a label":                  {`{"matchLabels":{"app":"web"}}`, policy.Pod{Namespace: "shop", Labels: web}, true},
+		"another label":            {`{"matchLabels":{"app":"db"}}`, policy.Pod{Namespace: "shop", Labels: web}, false},
+		"another namespace":        {`{}`, policy.Pod{Namespace: "lab", Labels: web}, false},
+		"host network":             {`{}`, policy.Pod{Namespace: "shop", HostNetwork: true}, false},
+		"finished":                 {`{}`, policy.Pod{Namespace: "shop", Finished: true}, false},
+		"S60 a broken requirement": {`{"matchLabels":{"app":"web"},"matchExpressions":[{"key":"tier","operator":"Is"}]}`, policy.Pod{Namespace: "shop", Labels: web}, true},
+		"S60 the rest decides":     {`{"matchLabels":{"app":"db"},"matchExpressions":[{"key":"tier","operator":"Is"}]}`, policy.Pod{Namespace: "shop", Labels: web}, false},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			if got := readJSON(t, `{"podSelector":`+test.selector+`}`).Selects(&test.pod); got != test.want {
+			if got := readJSON(t, `{"podSelector":`+test.selector+`}`).Selects(&test.pod, nil); got != test.want {
 				t.Errorf("selects %v, want %v", got, test.want)
 			}
 		})

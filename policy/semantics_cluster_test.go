@@ -12,6 +12,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/policy"
+	"github.com/sluicenet/sluice/policy/read"
 	"github.com/sluicenet/sluice/test/cluster"
 	"github.com/sluicenet/sluice/test/reference"
 )
@@ -84,7 +85,7 @@ func (w *clusterUnderTest) apply(c cluster.Change) {
 			w.snapshot.DeletePolicy(object.Namespace, object.Name)
 			return
 		}
-		p, _ := policy.ReadNetworkPolicy(object)
+		p, _ := read.NetworkPolicy(object)
 		w.snapshot.UpsertPolicy(p)
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"slices"
 	"testing"
+
+	"github.com/sluicenet/sluice/dataplane/rule"
 )
 
 // testPod returns a running pod with the address 10.0.0.1.
@@ -19,7 +21,7 @@ func TestSnapshotOfAnEmptiedClusterIsEmpty(t *testing.T) {
 	s := NewSnapshot()
 	s.UpsertNamespace(Namespace{Name: "shop"})
 	s.UpsertNode(Node{Name: "n1", Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1")}})
-	s.UpsertPolicy(readJSON(t, `{"egress":[{"to":[{"namespaceSelector":{}}]}]}`))
+	s.UpsertPolicy(&Policy{Scope: "shop", Name: "p", Tier: rule.NetworkPolicyTier, Subject: PodSet{Namespace: "shop"}, Isolates: [2]bool{rule.Egress: true}})
 	upsert(s, testPod("one", "n1"))
 	upsert(s, testPod("two", "n2"))
 	for _, p := range s.Pods() {

@@ -19,8 +19,14 @@ const (
 	maxExceptsInText = 5
 )
 
-// String returns the namespace and name of the policy in the format "namespace/name".
-func (p *Policy) String() string { return p.Scope + "/" + p.Name }
+// String returns the namespace and name of the policy in the format "namespace/name". For a
+// ClusterNetworkPolicy, it returns only the name.
+func (p *Policy) String() string {
+	if p.Scope == "" {
+		return p.Name
+	}
+	return p.Scope + "/" + p.Name
+}
 
 // String describes the rule in one line, such as "ingress[0] from pods role=frontend in
 // namespace default on TCP 6379".
@@ -71,6 +77,10 @@ func (p *Peer) String() string {
 		return "an invalid peer"
 	case p.Block != nil:
 		return p.Block.String()
+	case p.OfNodes && p.Nodes.Empty():
+		return "all nodes"
+	case p.OfNodes:
+		return "nodes " + p.Nodes.String()
 	default:
 		return p.PodSet.String()
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/inventory"
 	"github.com/sluicenet/sluice/policy"
+	"github.com/sluicenet/sluice/policy/read"
 	"github.com/sluicenet/sluice/test/cluster"
 	"github.com/sluicenet/sluice/test/reference"
 )
@@ -69,7 +70,7 @@ func setOf(t *testing.T, objects *cluster.Objects) *inventory.Set {
 		set.Pods = append(set.Pods, inventory.Pod{Pod: *pod})
 	}
 	for _, in := range objects.Policies {
-		p, _ := policy.ReadNetworkPolicy(in)
+		p, _ := read.NetworkPolicy(in)
 		set.Policies = append(set.Policies, inventory.Policy{Policy: p})
 	}
 	return set

@@ -5,6 +5,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/sluicenet/sluice/policy"
+	"github.com/sluicenet/sluice/policy/read"
 )
 
 // +kubebuilder:rbac:groups=networking.k8s.io,resources=networkpolicies,verbs=get;list;watch
@@ -15,7 +16,7 @@ func networkPolicies() resource[*networkingv1.NetworkPolicy] {
 		kind:   kindPolicy,
 		object: &networkingv1.NetworkPolicy{},
 		upsert: func(s *policy.Snapshot, in *networkingv1.NetworkPolicy) error {
-			np, _ := policy.ReadNetworkPolicy(in)
+			np, _ := read.NetworkPolicy(in)
 			s.UpsertPolicy(np)
 			return nil
 		},

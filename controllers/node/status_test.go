@@ -25,6 +25,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/status"
 	"github.com/sluicenet/sluice/dataplane/tree"
 	"github.com/sluicenet/sluice/policy"
+	"github.com/sluicenet/sluice/policy/read"
 	"github.com/sluicenet/sluice/test/eventually"
 )
 
@@ -79,7 +80,7 @@ func TestNodeEnforcer(t *testing.T) {
 	got = a.wantStatus(t, c, enforcing)
 	wantEnforced := func() {
 		t.Helper()
-		read, _ := policy.ReadNetworkPolicy(np)
+		read, _ := read.NetworkPolicy(np)
 		pod, _ := policy.ReadPod(db)
 		want := digest.Join([]digest.Digest{digest.Of(read, []*policy.Pod{pod})})
 		a.wantStatus(t, c, func(s *v1alpha1.NodeEnforcerStatus) error {

@@ -25,6 +25,7 @@ import (
 	"github.com/sluicenet/sluice/controllers/digest"
 	"github.com/sluicenet/sluice/controllers/policystatus"
 	"github.com/sluicenet/sluice/policy"
+	"github.com/sluicenet/sluice/policy/read"
 	"github.com/sluicenet/sluice/test/eventually"
 	"github.com/sluicenet/sluice/test/kube"
 )
@@ -174,10 +175,10 @@ func (n *node) enforced(t *testing.T) []byte {
 	must(t, n.List(t.Context(), &pods))
 	var out []digest.Digest
 	for i := range policies.Items {
-		p, _ := policy.ReadNetworkPolicy(&policies.Items[i])
+		p, _ := read.NetworkPolicy(&policies.Items[i])
 		var selected []*policy.Pod
 		for i := range pods.Items {
-			if pod, _ := policy.ReadPod(&pods.Items[i]); pod.Node == n.name && p.Selects(pod) {
+			if pod, _ := policy.ReadPod(&pods.Items[i]); pod.Node == n.name && p.Selects(pod, nil) {
 				selected = append(selected, pod)
 			}
 		}

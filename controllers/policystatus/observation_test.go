@@ -13,6 +13,7 @@ import (
 	"github.com/sluicenet/sluice/controllers/policystatus/cluster"
 	"github.com/sluicenet/sluice/policy"
 	"github.com/sluicenet/sluice/policy/label"
+	"github.com/sluicenet/sluice/policy/read"
 )
 
 func named(name string) types.NamespacedName {
@@ -20,7 +21,7 @@ func named(name string) types.NamespacedName {
 }
 
 func readPolicy(np *networkingv1.NetworkPolicy) *policy.Policy {
-	p, _ := policy.ReadNetworkPolicy(np)
+	p, _ := read.NetworkPolicy(np)
 	return p
 }
 

@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/sluicenet/sluice/policy"
+	"github.com/sluicenet/sluice/policy/read"
 )
 
 // CompactPod is a Pod of which only the fields that affect policies are kept. A corev1.Pod with
@@ -41,7 +42,7 @@ type CompactPolicy struct {
 
 // Policy returns a CompactPolicy.
 func Policy(in *networkingv1.NetworkPolicy) *CompactPolicy {
-	p, _ := policy.ReadNetworkPolicy(in)
+	p, _ := read.NetworkPolicy(in)
 	return &CompactPolicy{compact: compactOf(&in.ObjectMeta), Policy: p}
 }
 

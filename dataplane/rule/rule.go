@@ -53,6 +53,36 @@ func (d Direction) String() string {
 	return "egress"
 }
 
+// Tier is a group of policies. All policies of a tier are evaluated before the policies of the next
+// tier. The order is defined by ClusterNetworkPolicySpec.Tier of sigs.k8s.io/network-policy-api.
+type Tier uint8
+
+// The tiers in the order of their evaluation. The numbers are part of the tree format.
+const (
+	// AdminTier contains the policies of the cluster administrator that are evaluated
+	// before all NetworkPolicies.
+	AdminTier Tier = iota
+	// NetworkPolicyTier contains every NetworkPolicy.
+	NetworkPolicyTier
+	// BaselineTier contains the policies of the cluster administrator that apply to a pod
+	// only if no NetworkPolicy isolates the pod.
+	BaselineTier
+	// Tiers is the number of tiers.
+	Tiers = iota
+)
+
+// String returns the name of the tier, as in the spec of a ClusterNetworkPolicy.
+func (t Tier) String() string {
+	switch t {
+	case AdminTier:
+		return "Admin"
+	case BaselineTier:
+		return "Baseline"
+	default:
+		return "NetworkPolicy"
+	}
+}
+
 // Reason states why a side of a flow has its verdict.
 type Reason uint8
 

@@ -12,6 +12,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/tree/build"
 	"github.com/sluicenet/sluice/policy"
 	"github.com/sluicenet/sluice/policy/compile"
+	"github.com/sluicenet/sluice/policy/read"
 	"github.com/sluicenet/sluice/test/cluster"
 	"github.com/sluicenet/sluice/test/reference"
 )
@@ -31,7 +32,7 @@ func deltaOf(b *testing.B, c *cluster.Realistic) rule.Delta {
 		s.UpsertNode(node)
 	}
 	for _, np := range c.Policies() {
-		read, _ := policy.ReadNetworkPolicy(np)
+		read, _ := read.NetworkPolicy(np)
 		s.UpsertPolicy(read)
 	}
 	for object := range c.Pods() {

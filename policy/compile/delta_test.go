@@ -14,6 +14,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/policy"
 	"github.com/sluicenet/sluice/policy/label"
+	"github.com/sluicenet/sluice/policy/read"
 )
 
 func selecting(pairs ...string) *metav1.LabelSelector {
@@ -50,7 +51,7 @@ func testPod(name, node, addr string, pairs ...string) policy.Pod {
 func upsert(s *policy.Snapshot, pod policy.Pod) { s.UpsertPod(&pod) }
 
 func upsertPolicy(s *policy.Snapshot, in *networkingv1.NetworkPolicy) {
-	p, _ := policy.ReadNetworkPolicy(in)
+	p, _ := read.NetworkPolicy(in)
 	s.UpsertPolicy(p)
 }
 

@@ -21,7 +21,7 @@ func Example() {
 			Labels: app("db"), Addresses: []netip.Addr{netip.MustParseAddr("10.0.0.1")},
 		}},
 		Policies: []*policy.Policy{{
-			Name: "db", Scope: "shop", Tier: policy.NetworkPolicyTier,
+			Name: "db", Scope: "shop", Tier: rule.NetworkPolicyTier,
 			Subject:  policy.PodSet{Namespace: "shop"},
 			Isolates: [2]bool{rule.Ingress: true},
 			Ingress: []policy.Rule{{

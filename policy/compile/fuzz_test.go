@@ -6,7 +6,7 @@ import (
 
 	networkingv1 "k8s.io/api/networking/v1"
 
-	"github.com/sluicenet/sluice/policy"
+	"github.com/sluicenet/sluice/policy/read"
 )
 
 func FuzzPolicy(f *testing.F) {
@@ -21,7 +21,7 @@ func FuzzPolicy(f *testing.F) {
 		}
 		s, c := shop()
 		c.Delta()
-		read, errors := policy.ReadNetworkPolicy(p)
+		read, errors := read.NetworkPolicy(p)
 		s.UpsertPolicy(read)
 		for _, change := range c.Delta().Programs {
 			if change.Program != nil && len(change.Program.IsolatedBy) == 0 {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/sluicenet/sluice/policy"
 	"github.com/sluicenet/sluice/policy/compile"
+	"github.com/sluicenet/sluice/policy/read"
 )
 
 // TestGenerationWithoutEffect checks that a new generation of a policy with the same effect
@@ -17,7 +18,7 @@ func TestGenerationWithoutEffect(t *testing.T) {
 	s := policy.NewSnapshot()
 	np := &networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "db", UID: "u", Generation: 1}}
 	upsert := func() {
-		p, _ := policy.ReadNetworkPolicy(np)
+		p, _ := read.NetworkPolicy(np)
 		s.UpsertPolicy(p)
 	}
 	upsert()

@@ -10,6 +10,7 @@ import (
 	"github.com/sluicenet/sluice/policy"
 	"github.com/sluicenet/sluice/policy/label"
 	"github.com/sluicenet/sluice/policy/lint"
+	"github.com/sluicenet/sluice/policy/read"
 )
 
 func ExampleRun() {
@@ -22,7 +23,7 @@ spec:
 `), &in); err != nil {
 		panic(err)
 	}
-	p, _ := policy.ReadNetworkPolicy(&in)
+	p, _ := read.NetworkPolicy(&in)
 	s := policy.NewSnapshot()
 	s.UpsertPolicy(p)
 	s.UpsertPod(&policy.Pod{

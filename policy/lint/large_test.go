@@ -17,6 +17,7 @@ import (
 	"github.com/sluicenet/sluice/policy"
 	"github.com/sluicenet/sluice/policy/label"
 	"github.com/sluicenet/sluice/policy/lint"
+	"github.com/sluicenet/sluice/policy/read"
 )
 
 // The limits for one large policy: the time, and the memory that is allocated in total, which is
@@ -111,7 +112,7 @@ func TestLargePolicy(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var findings []lint.Finding
 			check := func() {
-				p, _ := policy.ReadNetworkPolicy(np)
+				p, _ := read.NetworkPolicy(np)
 				findings, _ = lint.RunNamespace(lint.Namespace{Pods: pods, Policies: []*policy.Policy{p}})
 			}
 			took, memory := measure(check)
@@ -134,7 +135,7 @@ func TestLargePolicy(t *testing.T) {
 
 // TestLargePolicyIsReported checks that a finding names the checks that were too expensive.
 func TestLargePolicyIsReported(t *testing.T) {
-	p, _ := policy.ReadNetworkPolicy(largePolicies()["selectors"])
+	p, _ := read.NetworkPolicy(largePolicies()["selectors"])
 	small := &policy.Policy{Name: "small", Scope: "shop", Subject: policy.PodSet{Namespace: "shop"}}
 	findings, err := lint.RunNamespace(lint.Namespace{Pods: largeNamespace(), Policies: []*policy.Policy{p, small}})
 	if err != nil {
@@ -160,7 +161,7 @@ func TestLargePolicyIsReported(t *testing.T) {
 // TestFurtherPlacesAreCounted checks that a check keeps three findings about a policy and counts
 // the others.
 func TestFurtherPlacesAreCounted(t *testing.T) {
-	p, _ := policy.ReadNetworkPolicy(largePolicies()["blocks"])
+	p, _ := read.NetworkPolicy(largePolicies()["blocks"])
 	findings, err := lint.RunNamespace(lint.Namespace{Pods: largeNamespace(), Policies: []*policy.Policy{p}})
 	if err != nil {
 		t.Fatal(err)
@@ -181,7 +182,7 @@ func TestManyLargePolicies(t *testing.T) {
 	pods := largeNamespace()
 	var policies []*policy.Policy
 	for i := range 20 {
-		p, _ := policy.ReadNetworkPolicy(largePolicies()["selectors"])
+		p, _ := read.NetworkPolicy(largePolicies()["selectors"])
 		p.Name = fmt.Sprint("selectors-", i)
 		policies = append(policies, p)
 	}
@@ -200,7 +201,7 @@ func TestManyLargePolicies(t *testing.T) {
 func TestLargePolicyOnTheCommandLine(t *testing.T) {
 	for _, name := range []string{"blocks", "keys"} {
 		t.Run(name, func(t *testing.T) {
-			p, _ := policy.ReadNetworkPolicy(largePolicies()[name])
+			p, _ := read.NetworkPolicy(largePolicies()[name])
 			s := policy.NewSnapshot()
 			for _, pod := range largeNamespace() {
 				pod := *pod

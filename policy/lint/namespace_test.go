@@ -11,6 +11,7 @@ import (
 	"github.com/sluicenet/sluice/manifest"
 	"github.com/sluicenet/sluice/policy"
 	"github.com/sluicenet/sluice/policy/lint"
+	"github.com/sluicenet/sluice/policy/read"
 	"github.com/sluicenet/sluice/test/cluster"
 )
 
@@ -49,7 +50,7 @@ func TestNamespaceFindsNothingElse(t *testing.T) {
 			s.UpsertPod(pod)
 		}
 		for _, np := range objects.Policies {
-			p, _ := policy.ReadNetworkPolicy(np)
+			p, _ := read.NetworkPolicy(np)
 			s.UpsertPolicy(p)
 		}
 		if len(objects.Pods) == 0 {

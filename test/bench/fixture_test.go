@@ -18,6 +18,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/tree/build"
 	"github.com/sluicenet/sluice/policy"
 	"github.com/sluicenet/sluice/policy/compile"
+	"github.com/sluicenet/sluice/policy/read"
 	"github.com/sluicenet/sluice/test/cluster"
 	"github.com/sluicenet/sluice/test/lab"
 )
@@ -98,7 +99,7 @@ func (s *fixture) publish() {
 		s.snapshot.UpsertNode(node)
 	}
 	for _, np := range s.cluster.Policies() {
-		read, _ := policy.ReadNetworkPolicy(np)
+		read, _ := read.NetworkPolicy(np)
 		s.snapshot.UpsertPolicy(read)
 	}
 	for object := range s.cluster.Pods() {

@@ -25,6 +25,7 @@ import (
 	"github.com/sluicenet/sluice/api/v1alpha1"
 	"github.com/sluicenet/sluice/controllers/digest"
 	"github.com/sluicenet/sluice/policy"
+	"github.com/sluicenet/sluice/policy/read"
 	"github.com/sluicenet/sluice/test/cluster"
 	"github.com/sluicenet/sluice/test/eventually"
 	"github.com/sluicenet/sluice/test/kube"
@@ -210,10 +211,10 @@ func nodeEnforcers(objects *cluster.Realistic) (out []*v1alpha1.NodeEnforcer) {
 	}
 	enforced := map[string][]digest.Digest{}
 	for _, object := range objects.Policies() {
-		p, _ := policy.ReadNetworkPolicy(object)
+		p, _ := read.NetworkPolicy(object)
 		byNode := map[string][]*policy.Pod{}
 		for _, pod := range pods[p.Scope] {
-			if p.Selects(pod) {
+			if p.Selects(pod, nil) {
 				byNode[pod.Node] = append(byNode[pod.Node], pod)
 			}
 		}

@@ -20,7 +20,7 @@ import (
 
 	"github.com/sluicenet/sluice/dataplane/engine"
 	"github.com/sluicenet/sluice/dataplane/flow"
-	"github.com/sluicenet/sluice/policy"
+	"github.com/sluicenet/sluice/policy/read"
 )
 
 const (
@@ -181,7 +181,7 @@ func (r *revocation) open(ends tcpConfig) {
 func (r *revocation) change(allowed bool) (verdict, acknowledgement time.Duration) {
 	r.b.Helper()
 	if allowed {
-		read, _ := policy.ReadNetworkPolicy(r.policy)
+		read, _ := read.NetworkPolicy(r.policy)
 		r.snapshot.UpsertPolicy(read)
 	} else {
 		r.snapshot.DeletePolicy(r.policy.Namespace, r.policy.Name)

@@ -16,6 +16,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/tree/build"
 	"github.com/sluicenet/sluice/policy"
 	"github.com/sluicenet/sluice/policy/compile"
+	"github.com/sluicenet/sluice/policy/read"
 	"github.com/sluicenet/sluice/test/lab"
 	"github.com/sluicenet/sluice/test/stage"
 )
@@ -131,7 +132,7 @@ func (s *fixture) addPod(object *corev1.Pod, addresses ...netip.Addr) {
 // set creates a policy, or replaces the spec of an existing policy.
 func (s *fixture) set(name, spec string) {
 	s.t.Helper()
-	read, _ := policy.ReadNetworkPolicy(stage.Policy(s.t, name, spec))
+	read, _ := read.NetworkPolicy(stage.Policy(s.t, name, spec))
 	s.snapshot.UpsertPolicy(read)
 }
 

@@ -95,7 +95,7 @@ func (p *Policies) of(namespace string, pods byLabels) (out []digest.Digest) {
 				continue
 			}
 			for _, pod := range group {
-				if np.Selects(pod) {
+				if np.Selects(pod, nil) {
 					selected = append(selected, pod)
 				}
 			}

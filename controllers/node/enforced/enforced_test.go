@@ -13,6 +13,7 @@ import (
 	"github.com/sluicenet/sluice/controllers/node/enforced"
 	"github.com/sluicenet/sluice/policy"
 	"github.com/sluicenet/sluice/policy/label"
+	"github.com/sluicenet/sluice/policy/read"
 )
 
 func pod(name, node string, addresses ...string) *policy.Pod {
@@ -30,7 +31,7 @@ func policyFor(t *testing.T, name, app string, generation int64) *policy.Policy 
 	if app != "" {
 		np.Spec.PodSelector.MatchLabels = map[string]string{"app": app}
 	}
-	p, errs := policy.ReadNetworkPolicy(np)
+	p, errs := read.NetworkPolicy(np)
 	if errs != nil {
 		t.Fatal(errs)
 	}

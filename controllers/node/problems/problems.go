@@ -22,6 +22,7 @@ import (
 
 	"github.com/sluicenet/sluice/controllers/message"
 	"github.com/sluicenet/sluice/policy"
+	"github.com/sluicenet/sluice/policy/read"
 )
 
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create
@@ -74,7 +75,7 @@ func (r *reporter) Reconcile(ctx context.Context, request reconcile.Request) (re
 	case err != nil:
 		return reconcile.Result{}, fmt.Errorf("reading policy %s: %w", request.NamespacedName, err)
 	}
-	_, problems := policy.ReadNetworkPolicy(&np)
+	_, problems := read.NetworkPolicy(&np)
 	return reconcile.Result{}, r.report(ctx, &np.ObjectMeta, problems)
 }
 

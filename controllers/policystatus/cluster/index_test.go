@@ -18,6 +18,7 @@ import (
 	"github.com/sluicenet/sluice/controllers/policystatus/cluster"
 	"github.com/sluicenet/sluice/policy"
 	"github.com/sluicenet/sluice/policy/label"
+	"github.com/sluicenet/sluice/policy/read"
 )
 
 // model is a slow and simple oracle for an Index. It computes each observation from all objects.
@@ -34,7 +35,7 @@ func newModel() *model {
 // onNode returns the pods with an address on a node that a policy selects.
 func (m *model) onNode(p *policy.Policy, node string) (out []*policy.Pod) {
 	for _, pod := range m.pods {
-		if pod.Node == node && len(pod.Addresses) > 0 && p.Selects(pod) {
+		if pod.Node == node && len(pod.Addresses) > 0 && p.Selects(pod, nil) {
 			out = append(out, pod)
 		}
 	}
@@ -48,7 +49,7 @@ func (m *model) observe(name types.NamespacedName) *cluster.Observation {
 	}
 	out := &cluster.Observation{Policy: p}
 	for _, pod := range m.pods {
-		if p.Selects(pod) {
+		if p.Selects(pod, nil) {
 			out.Pods++
 		}
 	}
@@ -112,7 +113,7 @@ func drawPolicy(t *rapid.T, name types.NamespacedName) *policy.Policy {
 	if app := rapid.SampledFrom([]string{"", "db", "web"}).Draw(t, "selects"); app != "" {
 		np.Spec.PodSelector.MatchLabels = map[string]string{"app": app}
 	}
-	p, _ := policy.ReadNetworkPolicy(np)
+	p, _ := read.NetworkPolicy(np)
 	return p
 }
 

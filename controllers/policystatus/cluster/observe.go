@@ -62,7 +62,7 @@ func (ns *namespace) selected(p *policy.Policy) (pods int, byNode map[string][]*
 			continue
 		}
 		for _, pod := range group {
-			if !p.Selects(pod) {
+			if !p.Selects(pod, nil) {
 				continue
 			}
 			pods++
@@ -84,7 +84,7 @@ func (x *Index) Affected(before, after *policy.Pod) []types.NamespacedName {
 	}
 	same := before != nil && after != nil && before.UID == after.UID && before.Node == after.Node &&
 		reachable(before) == reachable(after) && slices.Equal(before.Addresses, after.Addresses)
-	selects := func(p *policy.Policy, state *policy.Pod) bool { return state != nil && p.Selects(state) }
+	selects := func(p *policy.Policy, state *policy.Pod) bool { return state != nil && p.Selects(state, nil) }
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	ns := x.namespaces[pod.Namespace]

@@ -98,7 +98,7 @@ func (x *Index) needed(n *node) map[*entry][]*policy.Pod {
 	out := map[*entry][]*policy.Pod{}
 	for _, pods := range groups {
 		for _, p := range x.namespaces[pods[0].Namespace].policies {
-			if p.Selects(pods[0]) {
+			if p.Selects(pods[0], nil) {
 				out[p] = append(out[p], pods...)
 			}
 		}

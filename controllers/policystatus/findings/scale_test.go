@@ -14,6 +14,7 @@ import (
 
 	"github.com/sluicenet/sluice/policy"
 	"github.com/sluicenet/sluice/policy/lint"
+	"github.com/sluicenet/sluice/policy/read"
 	"github.com/sluicenet/sluice/test/cluster"
 )
 
@@ -33,7 +34,7 @@ func TestLargeCluster(t *testing.T) {
 		namespaces[pod.Namespace].Pods = append(namespaces[pod.Namespace].Pods, pod)
 	}
 	for _, np := range objects.Policies() {
-		p, _ := policy.ReadNetworkPolicy(np)
+		p, _ := read.NetworkPolicy(np)
 		namespaces[p.Scope].Policies = append(namespaces[p.Scope].Policies, p)
 	}
 	f := New(func(_ context.Context, namespace string) (lint.Namespace, error) { return *namespaces[namespace], nil }, logr.Discard())
@@ -84,7 +85,7 @@ func TestLargePolicy(t *testing.T) {
 		})
 	}
 	f := New(func(context.Context, string) (lint.Namespace, error) {
-		p, _ := policy.ReadNetworkPolicy(np)
+		p, _ := read.NetworkPolicy(np)
 		in.Policies = []*policy.Policy{p}
 		return in, nil
 	}, logr.Discard())

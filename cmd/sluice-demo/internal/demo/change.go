@@ -27,7 +27,7 @@ type Change struct {
 // the namespace with the name default.
 func ExampleChanges() []Change {
 	deny := &policy.Policy{
-		Scope: "default", Name: "default-deny-ingress", Tier: policy.NetworkPolicyTier,
+		Scope: "default", Name: "default-deny-ingress", Tier: rule.NetworkPolicyTier,
 		Subject:  policy.PodSet{Namespace: "default"},
 		Isolates: [2]bool{rule.Ingress: true},
 	}

@@ -5,7 +5,7 @@ import (
 	"reflect"
 	"testing"
 
-	"github.com/sluicenet/sluice/policy"
+	"github.com/sluicenet/sluice/policy/read"
 	"github.com/sluicenet/sluice/test/cluster"
 )
 
@@ -14,11 +14,11 @@ import (
 func TestNetworkPolicyMeansThePolicy(t *testing.T) {
 	for seed := range uint64(200) {
 		for _, in := range cluster.NewRandom(rand.New(rand.NewPCG(seed, 0)).IntN).Policies {
-			want, errors := policy.ReadNetworkPolicy(in)
+			want, errors := read.NetworkPolicy(in)
 			if len(errors) > 0 {
 				continue
 			}
-			got, errors := policy.ReadNetworkPolicy(networkPolicy(want))
+			got, errors := read.NetworkPolicy(networkPolicy(want))
 			if len(errors) > 0 || !reflect.DeepEqual(got, want) {
 				t.Fatalf("seed %d: errors %v\ngot  %+v\nwant %+v", seed, errors, got, want)
 			}

@@ -8,6 +8,7 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 
 	"github.com/sluicenet/sluice/policy"
+	"github.com/sluicenet/sluice/policy/read"
 )
 
 func blockPolicy(blocks ...networkingv1.IPBlock) *policy.Policy {
@@ -17,7 +18,7 @@ func blockPolicy(blocks ...networkingv1.IPBlock) *policy.Policy {
 			From: []networkingv1.NetworkPolicyPeer{{IPBlock: &blocks[i]}},
 		})
 	}
-	out, _ := policy.ReadNetworkPolicy(np)
+	out, _ := read.NetworkPolicy(np)
 	return out
 }
 

@@ -1,6 +1,7 @@
-package policy
+package read_test
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 
@@ -9,7 +10,21 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/sluicenet/sluice/dataplane/rule"
+	"github.com/sluicenet/sluice/policy"
+	"github.com/sluicenet/sluice/policy/read"
 )
+
+// readJSON returns a policy named p in namespace shop with a spec that is given as JSON.
+func readJSON(t testing.TB, spec string) *policy.Policy {
+	t.Helper()
+	in := &networkingv1.NetworkPolicy{}
+	in.Namespace, in.Name = "shop", "p"
+	if err := json.Unmarshal([]byte(spec), &in.Spec); err != nil {
+		t.Fatalf("spec: %v", err)
+	}
+	p, _ := read.NetworkPolicy(in)
+	return p
+}
 
 func TestFieldErrorsNameFieldAndFix(t *testing.T) {
 	tests := map[string]struct {
@@ -81,7 +96,7 @@ func TestErrorsOfALargePolicy(t *testing.T) {
 		}
 		np.Spec.Ingress = append(np.Spec.Ingress, networkingv1.NetworkPolicyIngressRule{From: from})
 	}
-	p, errors := ReadNetworkPolicy(np)
+	p, errors := read.NetworkPolicy(np)
 	if len(errors) != 100 || len(p.Errors) != 100 {
 		t.Errorf("%d errors, want 100", len(errors))
 	}

@@ -1,4 +1,4 @@
-package policy
+package read
 
 import (
 	"testing"
@@ -7,6 +7,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"pgregory.net/rapid"
 
+	"github.com/sluicenet/sluice/policy/internal/field"
 	"github.com/sluicenet/sluice/policy/label"
 )
 
@@ -33,7 +34,7 @@ func TestSelectorAgreesWithAPIMachinery(t *testing.T) {
 			t.Fatalf("selector %v: %v", in, err)
 		}
 		var r networkPolicyReader
-		got, valid := r.selector(fieldPath{parent: "spec"}, in)
+		got, valid := r.selector(field.Path{Parent: "spec"}, in)
 		if !valid || got.Empty() != want.Empty() {
 			t.Fatalf("selector %v: valid %v, empty %v, want a valid one, empty %v", in, valid, got.Empty(), want.Empty())
 		}
@@ -62,7 +63,7 @@ func TestSelectorString(t *testing.T) {
 	}
 	for want, in := range tests {
 		var r networkPolicyReader
-		got, _ := r.selector(fieldPath{parent: "spec"}, in)
+		got, _ := r.selector(field.Path{Parent: "spec"}, in)
 		if got.String() != want || want != metav1.FormatLabelSelector(in) {
 			t.Errorf("got %q, want %q; kubectl writes %q", got, want, metav1.FormatLabelSelector(in))
 		}
@@ -72,7 +73,7 @@ func TestSelectorString(t *testing.T) {
 func TestEqualSelectorsAreOne(t *testing.T) {
 	read := func(in *metav1.LabelSelector) label.Selector {
 		var r networkPolicyReader
-		s, _ := r.selector(fieldPath{parent: "spec"}, in)
+		s, _ := r.selector(field.Path{Parent: "spec"}, in)
 		return s
 	}
 	in := func(values ...string) *metav1.LabelSelector {

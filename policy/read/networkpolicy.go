@@ -1,6 +1,8 @@
-package policy
+// Package read converts policy objects of the API to the parsed form in package policy.
+package read
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -18,10 +20,12 @@ import (
 
 	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/dataplane/rule"
+	"github.com/sluicenet/sluice/policy"
+	"github.com/sluicenet/sluice/policy/internal/field"
 	"github.com/sluicenet/sluice/policy/label"
 )
 
-// ReadNetworkPolicy converts a NetworkPolicy to a Policy, and fills in the same defaults as the
+// NetworkPolicy converts a NetworkPolicy to a Policy, and fills in the same defaults as the
 // API server. It returns a Policy even if it returns errors, which are also in Policy.Errors.
 // If a part of the object cannot be understood, the policy fails closed:
 //
@@ -29,13 +33,13 @@ import (
 //   - A requirement in spec.podSelector with such a part is omitted, so the policy isolates
 //     every pod that meets the other requirements.
 //   - An unknown policy type isolates the pods for both directions.
-func ReadNetworkPolicy(in *networkingv1.NetworkPolicy) (*Policy, FieldErrors) {
-	scope := orDefault(in.Namespace)
+func NetworkPolicy(in *networkingv1.NetworkPolicy) (*policy.Policy, policy.FieldErrors) {
+	scope := cmp.Or(in.Namespace, corev1.NamespaceDefault)
 	r := networkPolicyReader{scope: scope}
-	subject, _ := r.selector(fieldPath{parent: "spec"}.field("podSelector"), &in.Spec.PodSelector)
-	out := &Policy{
-		Name: in.Name, Scope: scope, UID: string(in.UID), Generation: in.Generation, Tier: NetworkPolicyTier,
-		Subject:  PodSet{Namespace: scope, Pods: subject},
+	subject, _ := r.selector(field.Path{Parent: "spec"}.Child("podSelector"), &in.Spec.PodSelector)
+	out := &policy.Policy{
+		Name: in.Name, Scope: scope, UID: string(in.UID), Generation: in.Generation, Tier: rule.NetworkPolicyTier,
+		Subject:  policy.PodSet{Namespace: scope, Pods: subject},
 		Isolates: r.policyTypes(&in.Spec),
 	}
 	for i := range in.Spec.Ingress {
@@ -54,7 +58,7 @@ func ReadNetworkPolicy(in *networkingv1.NetworkPolicy) (*Policy, FieldErrors) {
 // networkPolicyReader reads the parts of one NetworkPolicy.
 type networkPolicyReader struct {
 	scope  string
-	errors FieldErrors
+	errors policy.FieldErrors
 }
 
 // policyTypes reports for each direction whether the policy isolates pods. If
@@ -71,28 +75,31 @@ func (r *networkPolicyReader) policyTypes(spec *networkingv1.NetworkPolicySpec) 
 		case networkingv1.PolicyTypeEgress:
 			isolates[rule.Egress] = true
 		default:
-			r.errors.add(fmt.Sprintf("spec.policyTypes[%d]", i), "%q: want Ingress or Egress; until it is fixed, the policy isolates both directions", t)
+			r.errors.Add(fmt.Sprintf("spec.policyTypes[%d]", i), "%q: want Ingress or Egress; until it is fixed, the policy isolates both directions", t)
 			isolates = [2]bool{true, true}
 		}
 	}
 	return isolates
 }
 
-func (r *networkPolicyReader) rule(d rule.Direction, index int, list string, peers []networkingv1.NetworkPolicyPeer, ports []networkingv1.NetworkPolicyPort) Rule {
-	out := Rule{Direction: d, Action: rule.ActionAccept, Field: ruleField(d, index)}
+func (r *networkPolicyReader) rule(d rule.Direction, index int, list string, peers []networkingv1.NetworkPolicyPeer, ports []networkingv1.NetworkPolicyPort) policy.Rule {
+	out := policy.Rule{Tier: rule.NetworkPolicyTier, Direction: d, Action: rule.ActionAccept, Field: ruleField(d, index)}
 	if len(ports) > 0 {
-		out.Ports = make([]Port, len(ports))
+		out.Ports = make([]policy.Port, len(ports))
 	}
 	for i := range ports {
-		out.Ports[i] = r.port(fieldPath{parent: out.Field, list: "ports", index: i}, &ports[i])
+		out.Ports[i] = r.port(field.Path{Parent: out.Field, List: "ports", Index: i}, &ports[i])
+		out.Invalid = out.Invalid || out.Ports[i] == (policy.Port{})
+		out.Ports[i].Entry = i
 	}
 	if len(peers) > 0 {
-		out.Peers = make([]Peer, len(peers))
+		out.Peers = make([]policy.Peer, len(peers))
 	}
 	for i := range peers {
-		out.Peers[i] = r.peer(fieldPath{parent: out.Field, list: list, index: i}, &peers[i])
+		out.Peers[i] = r.peer(field.Path{Parent: out.Field, List: list, Index: i}, &peers[i])
+		out.Invalid = out.Invalid || out.Peers[i].Invalid
+		out.Peers[i].Entry = i
 	}
-	out.Invalid = slices.Contains(out.Ports, Port{}) || slices.ContainsFunc(out.Peers, func(p Peer) bool { return p.Invalid })
 	return out
 }
 
@@ -116,25 +123,25 @@ func ruleField(d rule.Direction, index int) string {
 
 // selector reads a label selector. It skips requirements that cannot be understood. If it
 // skipped at least one requirement, valid is false.
-func (r *networkPolicyReader) selector(at fieldPath, in *metav1.LabelSelector) (out label.Selector, valid bool) {
+func (r *networkPolicyReader) selector(at field.Path, in *metav1.LabelSelector) (out label.Selector, valid bool) {
 	valid = true
 	var requirements []label.Requirement
-	add := func(at fieldPath, key string, op selection.Operator, values []string) {
+	add := func(at field.Path, key string, op selection.Operator, values []string) {
 		if _, err := labels.NewRequirement(key, op, values); err != nil {
-			r.errors.add(at.String(), "%v", err)
+			r.errors.Add(at.String(), "%v", err)
 			valid = false
 			return
 		}
 		requirements = append(requirements, label.Requirement{Key: key, Operator: op, Values: values})
 	}
 	for _, key := range slices.Sorted(maps.Keys(in.MatchLabels)) {
-		add(at.field("matchLabels["+key+"]"), key, selection.Equals, []string{in.MatchLabels[key]})
+		add(at.Child("matchLabels["+key+"]"), key, selection.Equals, []string{in.MatchLabels[key]})
 	}
 	for i, e := range in.MatchExpressions {
 		op, known := selectorOperators[e.Operator]
-		at := at.field(fmt.Sprintf("matchExpressions[%d]", i))
+		at := at.Child(fmt.Sprintf("matchExpressions[%d]", i))
 		if !known {
-			r.errors.add(at.field("operator").String(), "%q: want In, NotIn, Exists or DoesNotExist", e.Operator)
+			r.errors.Add(at.Child("operator").String(), "%q: want In, NotIn, Exists or DoesNotExist", e.Operator)
 			valid = false
 			continue
 		}
@@ -152,21 +159,21 @@ var selectorOperators = map[metav1.LabelSelectorOperator]selection.Operator{
 
 // port reads an entry of the list `ports` of a rule. If the entry cannot be understood, port
 // returns the zero value.
-func (r *networkPolicyReader) port(at fieldPath, in *networkingv1.NetworkPolicyPort) Port {
+func (r *networkPolicyReader) port(at field.Path, in *networkingv1.NetworkPolicyPort) policy.Port {
 	protocol := flow.TCP
 	if in.Protocol != nil {
 		var ok bool
-		if protocol, ok = protocolOf(*in.Protocol); !ok {
-			r.errors.add(at.field("protocol").String(), "%q: want TCP, UDP or SCTP; a rule without ports allows every protocol", *in.Protocol)
-			return Port{}
+		if protocol, ok = policy.ProtocolOf(*in.Protocol); !ok {
+			r.errors.Add(at.Child("protocol").String(), "%q: want TCP, UDP or SCTP; a rule without ports allows every protocol", *in.Protocol)
+			return policy.Port{}
 		}
 	}
 	switch {
 	case in.Port == nil && in.EndPort != nil:
-		r.errors.add(at.field("endPort").String(), "%d without a port: set port to the first port of the range", *in.EndPort)
-		return Port{}
+		r.errors.Add(at.Child("endPort").String(), "%d without a port: set port to the first port of the range", *in.EndPort)
+		return policy.Port{}
 	case in.Port == nil:
-		return Port{Protocol: protocol, First: 0, Last: 65535}
+		return policy.Port{Protocol: protocol, First: 0, Last: 65535}
 	case in.Port.Type == intstr.String:
 		return r.portName(at, protocol, in)
 	default:
@@ -174,56 +181,56 @@ func (r *networkPolicyReader) port(at fieldPath, in *networkingv1.NetworkPolicyP
 	}
 }
 
-func (r *networkPolicyReader) portName(at fieldPath, protocol flow.Protocol, in *networkingv1.NetworkPolicyPort) Port {
+func (r *networkPolicyReader) portName(at field.Path, protocol flow.Protocol, in *networkingv1.NetworkPolicyPort) policy.Port {
 	if in.EndPort != nil {
-		r.errors.add(at.field("endPort").String(), "%d with the port name %q: a range needs a port number", *in.EndPort, in.Port.StrVal)
-		return Port{}
+		r.errors.Add(at.Child("endPort").String(), "%d with the port name %q: a range needs a port number", *in.EndPort, in.Port.StrVal)
+		return policy.Port{}
 	}
 	if faults := validation.IsValidPortName(in.Port.StrVal); len(faults) > 0 {
-		r.errors.add(at.field("port").String(), "%q is not a port name: %s", in.Port.StrVal, strings.Join(faults, "; "))
-		return Port{}
+		r.errors.Add(at.Child("port").String(), "%q is not a port name: %s", in.Port.StrVal, strings.Join(faults, "; "))
+		return policy.Port{}
 	}
-	return Port{Protocol: protocol, Name: in.Port.StrVal}
+	return policy.Port{Protocol: protocol, Name: in.Port.StrVal}
 }
 
-func (r *networkPolicyReader) portNumber(at fieldPath, protocol flow.Protocol, in *networkingv1.NetworkPolicyPort) Port {
+func (r *networkPolicyReader) portNumber(at field.Path, protocol flow.Protocol, in *networkingv1.NetworkPolicyPort) policy.Port {
 	first, last := in.Port.IntVal, in.Port.IntVal
 	if first < 1 || first > 65535 {
-		r.errors.add(at.field("port").String(), "%d is not a port: want 1 to 65535", first)
-		return Port{}
+		r.errors.Add(at.Child("port").String(), "%d is not a port: want 1 to 65535", first)
+		return policy.Port{}
 	}
 	if in.EndPort != nil {
 		last = *in.EndPort
 	}
 	if last < first || last > 65535 {
-		r.errors.add(at.field("endPort").String(), "%d: want %d (the port) to 65535", last, first)
-		return Port{}
+		r.errors.Add(at.Child("endPort").String(), "%d: want %d (the port) to 65535", last, first)
+		return policy.Port{}
 	}
-	return Port{Protocol: protocol, First: uint16(first), Last: uint16(last)}
+	return policy.Port{Protocol: protocol, First: uint16(first), Last: uint16(last)}
 }
 
 // peer reads an entry of the list `from` or `to` of a rule.
-func (r *networkPolicyReader) peer(at fieldPath, in *networkingv1.NetworkPolicyPeer) Peer {
+func (r *networkPolicyReader) peer(at field.Path, in *networkingv1.NetworkPolicyPeer) policy.Peer {
 	switch {
 	case in.IPBlock != nil && (in.PodSelector != nil || in.NamespaceSelector != nil):
-		r.errors.add(at.String(), "ipBlock and a selector are in one entry: write two entries")
-		return Peer{Invalid: true}
+		r.errors.Add(at.String(), "ipBlock and a selector are in one entry: write two entries")
+		return policy.Peer{Invalid: true}
 	case in.IPBlock != nil:
-		block, valid := r.block(at.field("ipBlock"), in.IPBlock)
-		return Peer{Block: block, Invalid: !valid}
+		block, valid := r.block(at.Child("ipBlock"), in.IPBlock)
+		return policy.Peer{Block: block, Invalid: !valid}
 	case in.NamespaceSelector == nil && in.PodSelector == nil:
-		r.errors.add(at.String(), "the entry is empty: set podSelector, namespaceSelector or ipBlock, or leave out the list to match every peer")
-		return Peer{Invalid: true}
+		r.errors.Add(at.String(), "the entry is empty: set podSelector, namespaceSelector or ipBlock, or leave out the list to match every peer")
+		return policy.Peer{Invalid: true}
 	}
-	var out Peer
+	var out policy.Peer
 	namespacesValid, podsValid := true, true
 	if in.NamespaceSelector != nil {
-		out.Namespaces, namespacesValid = r.selector(at.field("namespaceSelector"), in.NamespaceSelector)
+		out.Namespaces, namespacesValid = r.selector(at.Child("namespaceSelector"), in.NamespaceSelector)
 	} else {
 		out.Namespace = r.scope
 	}
 	if in.PodSelector != nil {
-		out.Pods, podsValid = r.selector(at.field("podSelector"), in.PodSelector)
+		out.Pods, podsValid = r.selector(at.Child("podSelector"), in.PodSelector)
 	}
 	out.Invalid = !namespacesValid || !podsValid
 	return out
@@ -231,34 +238,34 @@ func (r *networkPolicyReader) peer(at fieldPath, in *networkingv1.NetworkPolicyP
 
 // block reads an ipBlock. It skips excepts that cannot be understood. If it skipped at least
 // one except, or if the CIDR cannot be understood, valid is false.
-func (r *networkPolicyReader) block(at fieldPath, in *networkingv1.IPBlock) (out *Block, valid bool) {
-	prefix, err := ParseCIDR(in.CIDR)
+func (r *networkPolicyReader) block(at field.Path, in *networkingv1.IPBlock) (out *policy.Block, valid bool) {
+	prefix, err := parseCIDR(in.CIDR)
 	if err != nil {
-		r.errors.add(at.field("cidr").String(), "%v", err)
+		r.errors.Add(at.Child("cidr").String(), "%v", err)
 		return nil, false
 	}
-	out, valid = &Block{CIDR: CIDR{Prefix: prefix, Text: in.CIDR}}, true
+	out, valid = &policy.Block{CIDR: policy.CIDR{Prefix: prefix, Text: in.CIDR}}, true
 	for i, text := range in.Except {
-		except, err := ParseCIDR(text)
+		except, err := parseCIDR(text)
 		switch {
 		case err != nil:
-			r.errors.add(at.field(fmt.Sprintf("except[%d]", i)).String(), "%v", err)
+			r.errors.Add(at.Child(fmt.Sprintf("except[%d]", i)).String(), "%v", err)
 			valid = false
 		case !prefix.Contains(except.Addr()) || except.Bits() < prefix.Bits():
-			r.errors.add(at.field(fmt.Sprintf("except[%d]", i)).String(), "%s is not inside the cidr %s", text, in.CIDR)
+			r.errors.Add(at.Child(fmt.Sprintf("except[%d]", i)).String(), "%s is not inside the cidr %s", text, in.CIDR)
 			valid = false
 		default:
-			out.Except = append(out.Except, CIDR{Prefix: except, Text: text})
+			out.Except = append(out.Except, policy.CIDR{Prefix: except, Text: text})
 		}
 	}
 	return out, valid
 }
 
-// ParseCIDR parses a CIDR in a policy and clears the host bits. It allows host bits and
+// parseCIDR parses a CIDR in a policy and clears the host bits. It allows host bits and
 // leading zeros because earlier API servers accepted them, so stored objects may still
 // contain them. It returns an error for an IPv4-mapped prefix, because such a prefix would
 // not match any address.
-func ParseCIDR(s string) (netip.Prefix, error) {
+func parseCIDR(s string) (netip.Prefix, error) {
 	ip, ipnet, err := netutils.ParseCIDRSloppy(s)
 	if err != nil {
 		return netip.Prefix{}, fmt.Errorf("%q is not a CIDR: write an address, a slash and a length, such as 10.0.0.0/8", s)
@@ -269,19 +276,4 @@ func ParseCIDR(s string) (netip.Prefix, error) {
 	addr, _ := netip.AddrFromSlice(ipnet.IP)
 	bits, _ := ipnet.Mask.Size()
 	return netip.PrefixFrom(addr, bits), nil
-}
-
-// protocolOf converts the protocol of a port. If the protocol is empty, protocolOf returns
-// TCP, which is also the default of the API server. If the protocol is unknown, ok is false.
-func protocolOf(p corev1.Protocol) (flow.Protocol, bool) {
-	switch p {
-	case corev1.ProtocolTCP, "":
-		return flow.TCP, true
-	case corev1.ProtocolUDP:
-		return flow.UDP, true
-	case corev1.ProtocolSCTP:
-		return flow.SCTP, true
-	default:
-		return 0, false
-	}
 }

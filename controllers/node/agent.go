@@ -36,11 +36,12 @@ type Options struct {
 	Node, Namespace string
 	// StateDir is the state directory, which agent and dataplane share.
 	StateDir string
-	// MetricsAddress is the listen address of package endpoint. HealthAddress is the listen
-	// address of /healthz and /readyz; it may be "unix:PATH". An empty address or "0" disables
-	// a server.
+	// MetricsAddress is the listen address of the server in package endpoint. HealthAddress is
+	// the listen address of the server for /healthz and /readyz, and may be "unix:PATH". An
+	// empty address or "0" disables the server.
 	MetricsAddress, HealthAddress string
-	// MetricsPlain serves only metrics on MetricsAddress, without TLS and authentication.
+	// If MetricsPlain is true, the server on MetricsAddress serves only metrics, without
+	// TLS and authentication.
 	MetricsPlain bool
 	Log          logr.Logger
 	// Registry is the registry for the agent's metrics. The server on MetricsAddress serves the
@@ -48,9 +49,9 @@ type Options struct {
 	Registry prometheus.Registerer
 }
 
-// startTime is the delay after which the agent returns unused memory to the operating system.
-// Only startup needs this memory, and the first tree is usually published before the delay
-// ends.
+// startTime is the time after the start at which the agent returns unused memory to the
+// operating system. The agent needs this memory until it has published the first tree, which
+// usually takes less time.
 const startTime = 5 * time.Second
 
 // Run keeps the tree of the node up to date until the context ends. Run waits while the API

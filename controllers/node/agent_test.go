@@ -152,7 +152,7 @@ func (a *agent) wantVerdict(t *testing.T, src, dst string, want rule.Verdict) {
 	})
 }
 
-// cluster creates the objects of one test in its own namespace.
+// cluster creates the objects of one test, in a namespace that only this test uses.
 type cluster struct {
 	client.WithWatch
 	namespace string

@@ -61,8 +61,8 @@ func newChanges(k kind, informer toolscache.SharedIndexInformer, m *metrics) (*c
 
 // store records the version of an object that the cache stores. The cache may call store again
 // for the same object. Before the first event, store records nothing unless the first list was
-// empty: the informer delivers only the last version of an object that changes during that
-// time, so an earlier version would never be delivered.
+// empty. If an object changes during that time, the informer delivers only the last version,
+// so a recorded earlier version would stay undelivered forever.
 func (c *changes) store(object client.Object) {
 	version := versionOf(object)
 	c.mu.Lock()
@@ -140,8 +140,8 @@ func (h handler) OnDelete(deleted any) {
 	h.queue.Add(reconcile.Request{NamespacedName: keyOf(object)})
 }
 
-// record records an event. Objects of the first list are not added to the map waiting, because
-// the agent loads these objects in one step.
+// record records an event. It does not add objects of the first list to c.waiting, because the
+// agent loads these objects in one step.
 func (c *changes) record(object client.Object, initial bool) {
 	now := time.Now()
 	key, version := keyOf(object), versionOf(object)
@@ -184,9 +184,9 @@ func (c *changes) contained() uint64 {
 }
 
 // atMostLast returns the lower of two versions: the argument, and the last version that the API
-// server sent. The limit matters after the store of an API server was restored from a backup:
-// the API server then reuses versions, and versions from before the restore are no longer
-// comparable.
+// server sent. The limit matters after the store of an API server was restored from a backup.
+// The API server then reuses versions, so versions from before the restore cannot be compared
+// with new ones.
 //
 // The informer updates the last version shortly after it delivers an event, so the result can
 // be too low for a moment. The callers call atMostLast repeatedly.

@@ -27,9 +27,9 @@ type connection struct {
 	succeeded map[kind]bool
 	// lists contains, for each kind, the number of responses with all objects of the kind.
 	lists map[kind]int
-	// After a failed request, failure is its error, and the field `since` is the time of the
-	// error. Later errors do not replace it. failure becomes nil again as soon as the last
-	// request of every kind has succeeded.
+	// failure is the error of a failed request, and the field `since` is the time of this
+	// error. Later errors change neither field. When the last request of every kind has
+	// succeeded, failure becomes nil.
 	failure error
 	since   time.Time
 }

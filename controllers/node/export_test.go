@@ -37,6 +37,5 @@ func (c *changes) Take(key types.NamespacedName) { c.take(key) }
 // Contained returns the newest resource version that a new tree would contain.
 func (c *changes) Contained() uint64 { return c.contained() }
 
-// AtMostLast returns the version that a status reports for a tree that contains the given
-// version.
+// AtMostLast limits the version in a tree to the last version that the API server sent.
 func (c *changes) AtMostLast(version uint64) uint64 { return c.atMostLast(version) }

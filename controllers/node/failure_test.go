@@ -239,8 +239,8 @@ func TestChangesAreBatched(t *testing.T) {
 }
 
 // TestNodeEnforcerBeforeTree checks that an agent publishes no tree, and is not ready, before its
-// NodeEnforcer exists. Otherwise, an agent that ends in between would leave rules on a node from
-// which the operator never removes them.
+// NodeEnforcer exists. Otherwise, an agent that ends between the two steps would leave rules on
+// the node, and the operator would never remove them.
 func TestNodeEnforcerBeforeTree(t *testing.T) {
 	c := newCluster(t)
 	c.must(t, c.Create(t.Context(), &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "unregistered"}}))

@@ -21,10 +21,10 @@ import (
 // disabled is the address that disables a server.
 const disabled = "0"
 
-// leader returns a loop that waits until this agent leads on its node and the channel registered
-// is closed, and then calls the function run. While an agent is being replaced, two agents run on
-// a node. Both watch the API server, but only the leading agent publishes trees, writes the status
-// of the node and serves the endpoint.
+// leader returns a loop that calls run after two events: this agent has become the leading agent
+// of its node, and the channel `registered` is closed. While an agent is being replaced, two
+// agents run on a node. Both watch the API server, but only the leading agent publishes trees,
+// writes the status of the node and serves the endpoint.
 func (a *agent) leader(registered <-chan struct{}, run manager.RunnableFunc) manager.RunnableFunc {
 	return func(ctx context.Context) error {
 		end, err := statedir.Lead(ctx, a.StateDir)
@@ -45,8 +45,8 @@ func (a *agent) leader(registered <-chan struct{}, run manager.RunnableFunc) man
 	}
 }
 
-// newEndpoint returns the endpoint of the node. The agent reviews the requests with its own
-// rights.
+// newEndpoint returns the endpoint of the node. The agent uses its own rights to
+// authenticate and authorize the requests.
 func newEndpoint(config *rest.Config, o Options) (*endpoint.Endpoint, error) {
 	e := &endpoint.Endpoint{
 		Address: o.MetricsAddress, Plain: o.MetricsPlain, Node: o.Node, StateDir: o.StateDir, Log: o.Log.WithName("endpoint"),

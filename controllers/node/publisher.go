@@ -22,9 +22,9 @@ const (
 	// retryInterval is the time between a failed publication and the next attempt if no object
 	// changes in between.
 	retryInterval = time.Second
-	// maxPending limits the number of event times that are kept for the next publication,
-	// because publications may fail for a long time. The oldest times are kept, because they
-	// show the longest delays.
+	// maxPending is the maximum number of event times that are kept for the next
+	// publication. Without a limit, they would use more and more memory while publications
+	// fail. The oldest times are kept, because they show the longest delays.
 	maxPending = 4096
 	// checkInterval is the time between two checks of the published tree while no object
 	// changes.
@@ -131,9 +131,9 @@ func (p *publisher) run(ctx context.Context) error {
 	}
 }
 
-// checkPublished lets the method step publish the tree again if another program removed it.
-// Otherwise, a dataplane that starts later would find no tree. A tree with a higher generation
-// stays in place, because another agent with newer objects published it.
+// If another program removed the published tree, checkPublished makes the method step publish
+// it again. Otherwise, a dataplane that starts later would find no tree. A tree with a higher
+// generation stays in place, because another agent with newer objects published it.
 func (p *publisher) checkPublished() {
 	if p.unpublished {
 		return

@@ -82,9 +82,9 @@ type loader interface {
 	load(context.Context) error
 }
 
-// syncTimeout limits how long a controller waits for its first objects. It is so long that it
-// never ends the wait in practice: while the API server cannot be reached, the agent must keep
-// waiting, and the tree on disk remains enforced.
+// syncTimeout limits how long a controller waits for its first objects. It is so long that the
+// wait never times out in practice. While the API server cannot be reached, the agent must
+// keep waiting, and the tree on disk remains enforced.
 const syncTimeout = 365 * 24 * time.Hour
 
 // controllerOptions returns the options of every controller of an agent.

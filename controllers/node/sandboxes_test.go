@@ -188,7 +188,7 @@ func TestSandboxesCondition(t *testing.T) {
 }
 
 // TestSandboxesArePublishedAtOnce measures the time from the publication of a sandbox list to
-// the publication of a tree that contains the sandbox. The Pod object exists before.
+// the publication of a tree that contains the sandbox. The Pod object already exists.
 func TestSandboxesArePublishedAtOnce(t *testing.T) {
 	c := newCluster(t)
 	a := start(t, server.Config(), "latency", t.TempDir())

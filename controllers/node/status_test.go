@@ -42,7 +42,7 @@ func TestNodeEnforcer(t *testing.T) {
 	a.wantVerdict(t, "192.0.2.1", "10.9.0.2", rule.Deny)
 	got := a.wantStatus(t, c, func(s *v1alpha1.NodeEnforcerStatus) error {
 		// A tree can contain the policy before the agent has processed the event of the policy,
-		// so wait until the status contains its version.
+		// so wait until the status contains the version of the policy.
 		return errors.Join(published(a, s), conditionIs(s, v1alpha1.ConditionReady, v1alpha1.ReasonNoDataplane))
 	})
 	if owner := metav1.GetControllerOf(got); owner != nil || len(got.OwnerReferences) != 1 || got.OwnerReferences[0].UID != node.UID {

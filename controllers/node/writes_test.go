@@ -16,9 +16,10 @@ import (
 )
 
 // TestWrites counts the requests with which agents write Leases and NodeEnforcers. The agents
-// write at most 0.1 Leases per second and node. They write no NodeEnforcer at rest, while the
-// annotations of their policy change, while a policy that selects none of their pods changes,
-// and while remote pods change their trees 20 times per second.
+// write at most 0.1 Leases per second and node. They write no NodeEnforcer while nothing
+// changes, while only the annotations of a policy change, or while a policy changes that
+// selects none of their pods. They also write none while changes of remote pods cause 20 new
+// trees per second.
 func TestWrites(t *testing.T) {
 	const nodes = 3
 	c := newCluster(t)

@@ -7,7 +7,8 @@
 //	GET /v1/flows?denied=1   stream of flow events, as on the socket of the dataplane
 //
 // The server uses HTTPS with a certificate that exists only in the memory of the agent. A
-// request needs a bearer token whose user has the right to the content.
+// request needs a bearer token, and the user of the token needs the right to read the
+// content.
 package endpoint
 
 import (
@@ -39,8 +40,8 @@ const (
 	// the time for which a connection without a request stays open.
 	headerTimeout = 10 * time.Second
 	idleTimeout   = 2 * time.Minute
-	// certificateLifetime is longer than an agent runs. Clients compare the fingerprint of
-	// the certificate, and ignore the end of its validity.
+	// certificateLifetime is longer than any agent runs. Clients compare the fingerprint
+	// of the certificate and ignore its expiry date.
 	certificateLifetime = 10 * 365 * 24 * time.Hour
 	// maxStreams is the maximum number of streams of flow events at the same time.
 	maxStreams = 16
@@ -150,9 +151,10 @@ func (e *Endpoint) plainHandler() http.Handler {
 	return mux
 }
 
-// handler returns the handler of the protected endpoint. Prometheus uses the token of its
-// service account, which is valid for the API server. The operator uses a token that is valid
-// only for this node.
+// handler returns the handler of the protected endpoint. Requests for metrics need a token
+// for the API server, such as the service account token of Prometheus. Requests for the
+// status and for flow events need a token that is valid only for this node. The operator has
+// such tokens.
 func (e *Endpoint) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/metrics", e.Reviewer.Protect(access.ReadMetrics, e.plainHandler()))
@@ -166,7 +168,8 @@ func (e *Endpoint) handler() http.Handler {
 // dataplane returns a handler that forwards requests to a path of the dataplane's socket.
 func (e *Endpoint) dataplane(path string) http.Handler {
 	transport := status.Transport(e.StateDir)
-	// A kept connection would lead to the previous dataplane after it was replaced.
+	// After the dataplane was replaced, a connection that was kept open would still lead to
+	// the previous one.
 	transport.DisableKeepAlives = true
 	return &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {

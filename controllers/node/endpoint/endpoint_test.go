@@ -28,8 +28,8 @@ import (
 	"github.com/sluicenet/sluice/test/eventually"
 )
 
-// fixture is the endpoint of an agent, whose rights are those of the real role, and a
-// dataplane that reports one flow.
+// fixture contains the endpoint of an agent, and a dataplane that reports one flow. The
+// agent has the rights of the role that Sluice installs.
 type fixture struct {
 	t        *testing.T
 	endpoint *endpoint.Endpoint
@@ -137,7 +137,7 @@ func (f *fixture) want(path, token string, code int, content string) {
 	})
 }
 
-// TestAccess checks who can read what from the endpoint of a node.
+// TestAccess checks which users can read which paths of a node's endpoint.
 func TestAccess(t *testing.T) {
 	f := newFixture(t, "node-a")
 	namespace := server.Namespace(t)
@@ -158,8 +158,8 @@ func TestAccess(t *testing.T) {
 	own := server.Token(t, namespace, "reader", door.Audience("node-a"))
 	f.want(door.FlowsPath, own, http.StatusOK, `"srcPod":"shop/web"`)
 	f.want(door.StatusPath, own, http.StatusForbidden, `needs the right to get nodestatuses \"node-a\" of the API group \"observe.policy.sluice.dev\"`)
-	// A stolen node must not be able to use a token that it received for another node or for
-	// the API server.
+	// The endpoint must reject tokens for another node or for the API server. Otherwise, an
+	// attacker who controls one node could use the tokens that this node receives.
 	for audience, token := range map[string]string{
 		"another node":   server.Token(t, namespace, "reader", door.Audience("node-b")),
 		"the API server": server.Token(t, namespace, "reader"),

@@ -30,8 +30,9 @@ func New(s *policy.Snapshot, node string) *Policies {
 	return &Policies{snapshot: s, node: node, changes: s.Track(node), byNamespace: map[string][]digest.Digest{}}
 }
 
-// Digests returns the digests for the current state of the snapshot, in the form of
-// digest.Join. Only pods with a Pod object count. The caller must not modify the result.
+// Digests returns the digests for the current state of the snapshot, in the format of
+// digest.Join. It ignores pods whose Pod object is gone. The caller must not modify the
+// result.
 func (p *Policies) Digests() []byte {
 	changed := p.changed()
 	p.changes.Clear()

@@ -60,7 +60,7 @@ func TestDigests(t *testing.T) {
 	s.UpsertPod(pod("db", "n"))
 	want("db without an address", digest.Of(all, list(pod("web", "n", "10.0.0.1"))))
 
-	// The addresses of CNI results do not count.
+	// Addresses that only CNI results contain have no effect.
 	s.SetSandboxes("n", []policy.Sandbox{
 		{Namespace: "shop", Name: "db", UID: "db", Interface: "eth0", Addresses: []netip.Addr{netip.MustParseAddr("10.0.0.2")}},
 	})
@@ -75,7 +75,8 @@ func TestDigests(t *testing.T) {
 	s.UpsertPolicy(second)
 	want("new generation without an effect", digest.Of(all, both), digest.Of(second, both[1:]))
 
-	// The policies still apply to a pod whose object is gone, but it does not count.
+	// The policies still apply to a pod whose object is gone, but the digests do not
+	// include it.
 	s.DeletePod("shop", "db")
 	if s.LingeringPods() != 1 {
 		t.Error("the pod does not linger")

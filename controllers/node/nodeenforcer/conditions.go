@@ -83,8 +83,8 @@ func syncedCondition(o *Observation) metav1.Condition {
 }
 
 // degradedCondition returns the condition Degraded. The condition is True for degradedTime after
-// a counter has increased from one dataplane status to the next. The counts in the first status
-// do not count as an increase, because they may be older than this agent.
+// a counter has increased from one dataplane status to the next. Counts in the first status are
+// not an increase, because they may be older than this agent.
 func (s *Source) degradedCondition(o *Observation) metav1.Condition {
 	running := o.Dataplane
 	degraded := func(reason v1alpha1.Reason, message string) metav1.Condition {

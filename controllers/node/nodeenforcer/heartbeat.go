@@ -35,7 +35,7 @@ type heartbeat struct {
 	lease *coordinationv1.Lease
 	// due is the time of the next renewal.
 	due time.Time
-	// missing is called if the Lease was deleted. It is deleted together with its owner, so the
+	// missing is called if the Lease was deleted. The NodeEnforcer owns the Lease, so the
 	// NodeEnforcer was probably deleted, too.
 	missing func()
 }

@@ -56,9 +56,9 @@ type Publication struct {
 type Source struct {
 	// StateDir is the state directory of the node.
 	StateDir string
-	// EnforcedBy returns the digests of the policies that a generation enforces, in the form of
-	// digest.Join. It returns false if the generation is too old or was published by an earlier
-	// agent.
+	// EnforcedBy returns the digests of the policies that a generation enforces, in the format
+	// of digest.Join. It returns false if the generation is too old or was published by an
+	// earlier agent.
 	EnforcedBy func(generation uint64) (digests []byte, ok bool)
 
 	// counted is the generation of the tree in which pods and policies were counted. addressed
@@ -74,8 +74,9 @@ type Source struct {
 	// repaired and dropped are the times at which the counters of repairs and dropped packets
 	// were last observed to increase.
 	repaired, dropped time.Time
-	// progress is the last acknowledged generation that was observed. progressed is the time at
-	// which it was observed first, or last observed to be the published one.
+	// progress is the last acknowledged generation that was observed. progressed is the time of
+	// its first observation. While no newer generation is published, progressed is the time of
+	// the last observation.
 	progress   int64
 	progressed time.Time
 	// acknowledged is the newest generation that the dataplane acknowledged.

@@ -71,8 +71,8 @@ var errNoNode = errors.New("the cluster has no such Node, so no NodeEnforcer is 
 
 // Register waits until the NodeEnforcer of the node exists, and creates it if necessary. The
 // operator uninstalls Sluice only from nodes with a NodeEnforcer, so the agent must not publish a
-// tree before Register returns. Register also returns if the Node does not exist, because no pod
-// of the cluster can then run on the node, and if the context has ended.
+// tree before Register returns. Register also returns if the context has ended, or if the Node
+// does not exist. Without a Node, no pod of the cluster can run on the node.
 func (w *Writer) Register(ctx context.Context) {
 	failure := faults{log: w.Log, text: "The NodeEnforcer cannot be created: the agent publishes no tree until it exists"}
 	for ctx.Err() == nil {
@@ -89,8 +89,8 @@ func (w *Writer) Register(ctx context.Context) {
 }
 
 // Run writes the status and renews the Lease until the context ends. It renews the Lease only
-// while the API server has the current status, so that the operator never trusts the report of
-// an earlier agent because of the Lease of this agent.
+// while the API server has the current status. Otherwise, the operator could trust an outdated
+// status of an earlier agent because this agent renews the Lease.
 func (w *Writer) Run(ctx context.Context) error {
 	tick := time.NewTicker(checkStatusInterval)
 	defer tick.Stop()
@@ -202,8 +202,9 @@ func (w *Writer) find(ctx context.Context) error {
 	if apierrors.IsNotFound(err) {
 		object = v1alpha1.NodeEnforcer{ObjectMeta: metav1.ObjectMeta{
 			Name: w.Node,
-			// The finalizer keeps the record that this node has rules. The operator removes it
-			// after it has verified that nothing is left on the node.
+			// The NodeEnforcer is the record that this node has rules, and the finalizer
+			// protects the record. The operator removes the finalizer after it has verified
+			// that nothing is left on the node.
 			Finalizers: []string{v1alpha1.FinalizerUninstall},
 			OwnerReferences: []metav1.OwnerReference{{
 				APIVersion: corev1.SchemeGroupVersion.String(), Kind: "Node", Name: owner.Name, UID: owner.UID,
@@ -233,7 +234,7 @@ func setStatus(to *v1alpha1.NodeEnforcerStatus, from v1alpha1.NodeEnforcerStatus
 		from.Acknowledged.Time = acknowledged.Time
 	}
 	// The tree of an earlier agent remains enforced until this agent has published a tree, unless
-	// the node has booted since.
+	// the node has rebooted.
 	if from.Enforced == nil && from.BootID == to.BootID {
 		from.Enforced = to.Enforced
 	}
@@ -242,8 +243,8 @@ func setStatus(to *v1alpha1.NodeEnforcerStatus, from v1alpha1.NodeEnforcerStatus
 }
 
 // changed reports whether two statuses differ in more than conditions and counters. The numbers of
-// generations count as counters, because most generations are compiled for changes of remote pods
-// and enforce no other version of a policy.
+// generations count as counters: most generations are compiled because remote pods changed, and
+// enforce the same versions of policies as before.
 func changed(a, b *v1alpha1.NodeEnforcerStatus) bool {
 	return !bytes.Equal(a.Enforced, b.Enforced) || a.BootID != b.BootID || a.Pods != b.Pods || a.Policies != b.Policies ||
 		(a.Published == nil) != (b.Published == nil) || (a.Acknowledged == nil) != (b.Acknowledged == nil) ||

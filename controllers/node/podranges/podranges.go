@@ -27,13 +27,15 @@ import (
 // publisher publishes pod ranges in a state directory.
 type publisher struct {
 	client client.Reader
-	// namespace is the namespace of the ConfigMap. The name of the Node is node.
+	// namespace is the namespace of the ConfigMap, node is the name of the Node, and
+	// stateDir is the state directory.
 	namespace, node, stateDir string
 }
 
 // Add adds a reconciler to a manager. The reconciler publishes the pod ranges in the directory
-// stateDir each time they change. The dataplane that reads them runs on the Node with the name
-// node. The ConfigMap with the ranges of the cluster is in the given namespace.
+// stateDir each time they change. The parameter namespace is the namespace of the ConfigMap
+// with the ranges of the cluster. The parameter node is the name of the Node on which the
+// dataplane runs.
 func Add(mgr manager.Manager, namespace, node, stateDir string, options controller.Options) error {
 	one := handler.EnqueueRequestsFromMapFunc(func(context.Context, client.Object) []reconcile.Request {
 		return []reconcile.Request{{NamespacedName: types.NamespacedName{Name: node}}}

@@ -14,15 +14,17 @@ import (
 )
 
 const (
-	// abandonedReason is the reason in the list of nodes left for nodes that a user abandons.
+	// abandonedReason is the reason with which abandoned nodes are added to the list of
+	// nodes left.
 	abandonedReason = "abandoned with the annotation " + v1alpha1.AnnotationAbandon
-	// howToAbandon names the way out if a node cannot be uninstalled.
+	// howToAbandon is advice for a user who wants to give up nodes from which Sluice
+	// cannot be uninstalled.
 	howToAbandon = "to give up nodes that cannot be repaired: kubectl annotate --overwrite enforcer " + v1alpha1.EnforcerName +
 		" " + v1alpha1.AnnotationAbandon + "=NODE,NODE"
 )
 
-// unknownNames returns the names in AnnotationAbandon that do not belong to a node: the function
-// exists returns false for them, and the list of nodes left does not contain them.
+// unknownNames returns the names in AnnotationAbandon that do not belong to a node. A name
+// belongs to a node if exists(name) is true or if the list of nodes left contains the name.
 func (r *Reconciler) unknownNames(ctx context.Context, enforcer *v1alpha1.Enforcer, exists func(string) bool) ([]string, error) {
 	unknown := slices.DeleteFunc(record.Abandoned(enforcer), exists)
 	if len(unknown) == 0 {
@@ -44,8 +46,9 @@ func unknownFaults(unknown []string) []string {
 	return []string{"the annotation " + v1alpha1.AnnotationAbandon + " names nodes that do not exist: " + message.Join(unknown, ", ")}
 }
 
-// recordLeft adds nodes with a reason to the list of nodes left, and creates a Warning event that names
-// them. It removes the nodes in the slice proved from the list.
+// recordLeft adds the keys of `reasons` to the list of nodes left, each with its reason, and
+// creates a Warning event that names them. It removes the nodes in `proved` from the list, because
+// these nodes have proved that nothing is left on them.
 func (r *Reconciler) recordLeft(ctx context.Context, enforcer *v1alpha1.Enforcer, reasons map[string]string, proved []string) error {
 	if err := r.left().Change(ctx, reasons, proved); err != nil {
 		return err

@@ -91,8 +91,9 @@ func isOwnPod(pod *corev1.Pod) bool {
 	return pod.Labels[desired.LabelName] == desired.AppName && (component == desired.ComponentNode || component == desired.ComponentUninstall)
 }
 
-// reduceNode keeps only the Node fields that are needed to decide whether the node should
-// enforce policies, whether it is gone, and whether it has booted, and the pod ranges.
+// reduceNode keeps only the fields of a Node that the operator reads. They contain the
+// pod ranges, and show whether the node should enforce policies, whether it is gone and
+// whether it has rebooted.
 func reduceNode(in any) (any, error) {
 	node, ok := in.(*corev1.Node)
 	if !ok {

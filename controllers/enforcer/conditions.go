@@ -13,7 +13,7 @@ import (
 
 // available returns the condition about nodes that do not enforce policies. If the condition is
 // True, it becomes False only after a node has not enforced policies for some time. Nodes that
-// are not Ready do not count, because a dead node does not mean that Sluice fails.
+// are not Ready have no effect on the condition, because a dead node is no failure of Sluice.
 func (r *rollup) available() metav1.Condition {
 	text := fmt.Sprintf("%d of %d nodes enforce", r.counts.Ready, r.counts.Desired)
 	missing := ""

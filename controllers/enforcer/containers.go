@@ -120,8 +120,8 @@ func unreadyDataplanes(pods []corev1.Pod) map[string]*unreadyDataplane {
 	return out
 }
 
-// unreadySince returns since when the containers of a pod are not ready. The result is zero if
-// the kubelet has not reported it.
+// unreadySince returns the time at which the containers of a pod became unready. The result is
+// zero if the kubelet has not reported this time.
 func unreadySince(pod *corev1.Pod) metav1.Time {
 	for _, condition := range pod.Status.Conditions {
 		if condition.Type == corev1.ContainersReady && condition.Status != corev1.ConditionTrue {

@@ -97,7 +97,7 @@ type Reconciler struct {
 	history  *history
 	rejected rejections
 	metrics  *metrics.Collector
-	// ignored is the owner of the Enforcer that ignore has reported last.
+	// ignored is the owner of the Enforcer that the method ignore reported last.
 	ignored  string
 	guarded  time.Time // the last check of the objects of rbac.Installation
 	schedule freeing.Schedule
@@ -211,8 +211,8 @@ func (r *Reconciler) ignore(enforcer *v1alpha1.Enforcer, owner string) reconcile
 }
 
 // ignoreOutdated returns nil if the error means that another client has changed or deleted the
-// object. That change causes an event, and the event causes the next reconciliation.
-// ignoreOutdated returns all other errors.
+// object. The event of that change causes the next reconciliation. ignoreOutdated returns all
+// other errors.
 func ignoreOutdated(err error) error {
 	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
 		return nil

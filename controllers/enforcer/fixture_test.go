@@ -69,7 +69,7 @@ type running struct {
 	// config and namespace are those of the operator.
 	config    *rest.Config
 	namespace string
-	// If the function before is set, it is called before each request.
+	// The function `before`, if set, is called before each request.
 	before func(*http.Request)
 
 	mu sync.Mutex

@@ -20,12 +20,12 @@ import (
 	"github.com/sluicenet/sluice/controllers/message"
 )
 
-// leavePlan describes the nodes that are no longer selected, and what follows for the objects of the
-// Enforcer.
+// leavePlan describes what happens to the nodes that are no longer selected, and contains the
+// changes that this requires in the objects of the Enforcer.
 type leavePlan struct {
 	freeing.Plan
-	// enforcer is the Enforcer whose objects are applied. Its nodeSelector is the previous one
-	// while the new one is rejected or must wait.
+	// enforcer is the Enforcer whose objects are applied. While a new nodeSelector is rejected
+	// or must wait, it has the previous nodeSelector.
 	enforcer *v1alpha1.Enforcer
 	// leaving contains the nodes on which the DaemonSet for leaving nodes runs.
 	leaving []string
@@ -35,10 +35,10 @@ type leavePlan struct {
 
 // planLeave decides which nodes are freed, and which nodeSelector the DaemonSet has.
 //
-// A nodeSelector that matches no node is rejected: the previous one stays. A nodeSelector that
-// deselects nodes is applied once a pod of the DaemonSet for leaving nodes is ready on each of
-// these nodes, so that policies are enforced without a gap. The pods do not get more time than the
-// wait of the nodes.
+// A nodeSelector that matches no node is rejected: the previous one stays. If a nodeSelector
+// deselects nodes, planLeave first waits until a pod of the DaemonSet for leaving nodes is ready
+// on each of these nodes, so that policies are enforced without a gap. When the wait of the nodes
+// is over, the nodeSelector is applied even if a pod is not ready.
 func (r *Reconciler) planLeave(ctx context.Context, enforcer *v1alpha1.Enforcer, o observation) (leavePlan, error) {
 	spec := &enforcer.Spec
 	before, beforeErr := r.listedNodes(ctx, desired.LeavingName)
@@ -173,9 +173,9 @@ func (r *Reconciler) freeNodes(ctx context.Context, enforcer *v1alpha1.Enforcer,
 	return p.orNil(), nil
 }
 
-// freeAbandoned releases the NodeEnforcers of nodes that the user abandons, if it is the turn of
-// these nodes or if they are unavailable. It returns these nodes. It adds unknown names to the
-// faults of p.
+// freeAbandoned releases the NodeEnforcers of the abandoned nodes that are unavailable or that
+// can be freed now. It returns these nodes. It adds a fault to p if the user abandons nodes that
+// do not exist.
 func (r *Reconciler) freeAbandoned(
 	ctx context.Context, enforcer *v1alpha1.Enforcer, o observation, l leavePlan, p *pending,
 ) (map[string]bool, error) {
@@ -241,9 +241,9 @@ func (r *Reconciler) releaseProved(
 
 // unselectedNodes returns the names of the Linux nodes that have a NodeEnforcer and that the
 // nodeSelector does not select, sorted. The list `unavailable` contains those of them that are
-// gone, because no pod can run there. Nodes where only a taint keeps the enforcing pod away are
-// selected: the taint can be temporary, and without the rules, pods on the node would not be
-// isolated.
+// gone, so that no pod can run on them. A node counts as selected even if a taint keeps the
+// enforcing pod off the node: the taint can be temporary, and without the rules, pods on the
+// node would not be isolated.
 func unselectedNodes(spec *v1alpha1.EnforcerSpec, o observation, now time.Time) (all, unavailable []string) {
 	unselected := func(node *corev1.Node) bool { return isLinux(node) && !selects(spec, node) }
 	gone := func(node *corev1.Node) bool { return unselected(node) && isGone(node, now) }

@@ -85,7 +85,7 @@ func TestNoNodeHasTheLabel(t *testing.T) {
 }
 
 // TestFreeAfter checks that policies remain enforced on a node until the wait is over, and that an
-// Event and a condition name the node before.
+// Event and a condition name the node in advance.
 func TestFreeAfter(t *testing.T) {
 	f := newFixture(t)
 	startOperator(t)
@@ -200,8 +200,9 @@ var failedProof = corev1.ContainerStatus{Name: "uninstall", Image: testImage, Im
 	Terminated: &corev1.ContainerStateTerminated{ExitCode: 1, Message: "sluice: uninstalling: a file is left"},
 }}
 
-// TestAbandonWhileUninstalling checks that an uninstallation that waits for a node names the way to
-// give up the node, and that it then ends and lists the node.
+// TestAbandonWhileUninstalling checks that an uninstallation that waits for a node reports how to
+// give up the node. After the user has abandoned the node, the uninstallation must end and list
+// the node.
 func TestAbandonWhileUninstalling(t *testing.T) {
 	f := newFixture(t)
 	pods := f.enforcingOperator("abandon-a", "abandon-b")
@@ -223,8 +224,8 @@ func TestAbandonWhileUninstalling(t *testing.T) {
 	f.wantLeft(map[string]string{"abandon-a": reason, "abandon-b": reason})
 }
 
-// TestAbandonWhileFreeing checks that a node that cannot be freed can be given up, and that the
-// next node is freed then.
+// TestAbandonWhileFreeing checks that a user can give up a node that cannot be freed, and that
+// the next node is then freed.
 func TestAbandonWhileFreeing(t *testing.T) {
 	f := newFixture(t)
 	pods := f.enforcingOperator("give-a", "give-b", "give-c")

@@ -22,9 +22,10 @@ func (r *Reconciler) left() *record.Left {
 }
 
 // maintainRecords protects the NodeEnforcers of existing nodes from deletion. It releases deleted
-// NodeEnforcers of nodes that have neither a Node object nor a pod. If such a node returns, it gets
-// a new pod, and the agent in this pod creates a new NodeEnforcer. A deleted NodeEnforcer of an
-// existing node stays until the node is freed or uninstalled, and its agent still writes it.
+// NodeEnforcers of nodes that have neither a Node object nor a pod. If such a node returns, it
+// gets a new pod, and the agent in this pod creates a new NodeEnforcer. A deleted NodeEnforcer of
+// an existing node stays until the node is freed or uninstalled. Until then, the agent of the node
+// continues to write it.
 func (r *Reconciler) maintainRecords(ctx context.Context, o observation) error {
 	occupied, exist := occupiedNodes(o.pods), map[string]bool{}
 	for i := range o.nodes {

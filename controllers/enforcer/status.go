@@ -47,9 +47,9 @@ const startTimeout = 2 * time.Minute
 // or Degraded, unless Options specifies another time.
 const defaultFaultDelay = 30 * time.Second
 
-// history remembers since when nodes are in a state, by the clock of the operator. It is not
+// history records how long nodes have been in a state, by the clock of the operator. It is not
 // stored in the API server. If Degraded is already True in the first observation, the operator
-// has restarted, and everything in this observation counts as old.
+// has restarted. All states in this observation then count as old.
 type history struct {
 	delay  time.Duration
 	faults *steady.Filter
@@ -71,7 +71,7 @@ func newHistory(delay time.Duration) *history {
 	return &history{delay: delay, faults: steady.NewFilter(delay)}
 }
 
-// begin returns the time since which states count that appear in this observation for the first
+// begin returns the start time of the states that appear in this observation for the first
 // time.
 func (h *history) begin(enforcer *v1alpha1.Enforcer, now time.Time) time.Time {
 	first := !h.started
@@ -82,9 +82,10 @@ func (h *history) begin(enforcer *v1alpha1.Enforcer, now time.Time) time.Time {
 	return now
 }
 
-// isCurrent reports whether the status of a DaemonSet describes its current pod template. The
-// DaemonSet controller needs a moment to write the status after each change, but a change of
-// another field than the template, such as the update strategy, makes no pod outdated.
+// isCurrent reports whether the status of a DaemonSet describes its current pod template.
+// After each change, the DaemonSet controller needs a moment to write the status. If the
+// change does not concern the template but, for example, the update strategy, the old status
+// still describes the current template.
 func (h *history) isCurrent(d *appsv1.DaemonSet) bool {
 	template := d.Annotations[appsv1.DeprecatedTemplateGeneration]
 	if d.Status.ObservedGeneration == d.Generation {
@@ -265,8 +266,8 @@ func names(states []nodeState, matches func(*nodeState) bool) []string {
 	return out
 }
 
-// states returns the states of nodes. A NodeEnforcer may contain the report of an earlier pod,
-// so the state of the pod counts, too.
+// states returns the states of nodes. It also considers the current pods, because a
+// NodeEnforcer may contain the report of an earlier pod.
 func (r *rollup) states(nodes []*corev1.Node) []nodeState {
 	reports, failed, unready := reportsByNode(r.observation), containerFailures(r.pods), unreadyDataplanes(r.pods)
 	occupied, blocking := occupiedNodes(r.pods), blockingNodes(r.pods)

@@ -129,7 +129,8 @@ func TestEnforcerStatus(t *testing.T) {
 	tests := map[string]struct {
 		spec        v1alpha1.EnforcerSpec
 		observation observation
-		// lasted is the time for which the observation has been the same, 0 for ten minutes.
+		// lasted is the time for which the observation has been the same. 0 means ten
+		// minutes.
 		lasted time.Duration
 		want   want
 	}{

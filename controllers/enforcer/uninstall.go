@@ -43,7 +43,8 @@ const defaultFreeAfter = time.Minute
 //  5. The other objects are deleted, then the finalizer is removed.
 //
 // The uninstallation waits neither for nodes that are gone nor for nodes that the user abandons
-// with AnnotationAbandon. So a node that never proves anything cannot keep the Enforcer forever.
+// with AnnotationAbandon. Otherwise, a node that never provides a proof would block the deletion
+// of the Enforcer forever.
 type uninstallation struct {
 	*Reconciler
 	enforcer *v1alpha1.Enforcer
@@ -178,8 +179,8 @@ func (r *Reconciler) pods(ctx context.Context, component string) ([]corev1.Pod, 
 }
 
 // waitForProofs returns the awaited nodes that have a NodeEnforcer and still lack the proof that
-// nothing is left on them. It lists the NodeEnforcers again, because an agent that has ended only
-// now could have created one.
+// nothing is left on them. It lists the NodeEnforcers again, because an agent could have created
+// one just before it ended.
 func (u *uninstallation) waitForProofs(ctx context.Context) (*pending, error) {
 	if err := u.listRecords(ctx); err != nil || len(u.records) == 0 {
 		return nil, err

@@ -110,7 +110,7 @@ func (a *Applier) contestOf(key objectKey) *contest {
 	return a.contests[key]
 }
 
-// postponed returns an error if a delayed repair means that an object does not exist.
+// postponed returns an error if an object does not exist because its repair is delayed.
 func postponed(wanted, live *unstructured.Unstructured) error {
 	if live != nil {
 		return nil
@@ -119,8 +119,9 @@ func postponed(wanted, live *unstructured.Unstructured) error {
 }
 
 // send applies an object. If the request is a repair, send counts it. If the repairs of the
-// object are delayed, send first makes a request that fails if another field manager owns a
-// field, because this failure names the manager.
+// object are delayed, send first determines the other client: it makes a request without
+// force. If another field manager owns a field, this request fails, and the error names the
+// manager.
 func (a *Applier) send(ctx context.Context, wanted *unstructured.Unstructured, repair *contest) (*unstructured.Unstructured, error) {
 	out := wanted.DeepCopy()
 	if repair != nil {

@@ -29,7 +29,7 @@ type contest struct {
 	repairs int
 	// last is the time of the last repair.
 	last time.Time
-	// manager describes the other client of the last repair that found one.
+	// manager describes the other client, or is "" if no repair has found its name yet.
 	manager string
 }
 

@@ -131,8 +131,8 @@ func tokenVolume() corev1.Volume {
 	}}}
 }
 
-// resourceRequirements returns the resources of a container in the Enforcer, or nil if the
-// Enforcer does not specify the container.
+// resourceRequirements returns the resources that the Enforcer specifies for a container,
+// or nil if the Enforcer does not specify the container.
 func resourceRequirements(c *v1alpha1.Container) *corev1.ResourceRequirements {
 	if c == nil {
 		return nil

@@ -56,9 +56,10 @@ func metricsService(spec *v1alpha1.EnforcerSpec, namespace string) *unstructured
 	})
 }
 
-// ServiceMonitor returns a ServiceMonitor. The Prometheus operator uses it to find the
-// metrics Service. The ServiceMonitor has the labels in the spec of the Enforcer. If Prometheus
-// cannot reach the endpoints of the nodes, the ServiceMonitor has no endpoints.
+// ServiceMonitor returns a ServiceMonitor. The Prometheus operator uses it to find the metrics
+// Service. The ServiceMonitor has the labels in the spec of the Enforcer. Unless
+// spec.endpoint.mode is Authenticated, the list of endpoints is empty, because Prometheus
+// cannot reach the nodes.
 func ServiceMonitor(enforcer *v1alpha1.Enforcer, namespace string) *unstructured.Unstructured {
 	spec, endpoints := &enforcer.Spec, []any{}
 	if spec.Endpoint.Mode == "" || spec.Endpoint.Mode == v1alpha1.EndpointAuthenticated {
@@ -75,7 +76,8 @@ func ServiceMonitor(enforcer *v1alpha1.Enforcer, namespace string) *unstructured
 }
 
 // scrape returns an endpoint of a ServiceMonitor. Prometheus authenticates with the token of
-// its service account. It cannot verify the certificate of the agent, which signs itself.
+// its service account. It cannot verify the certificate of the agent, because the
+// certificate is self-signed.
 func scrape(path, name string) map[string]any {
 	return map[string]any{
 		"port": metricsPort, "path": path, "scheme": "https",

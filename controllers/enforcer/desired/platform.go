@@ -8,8 +8,8 @@ import (
 	"github.com/sluicenet/sluice/api/v1alpha1"
 )
 
-// virtualNodes contains, by key, the label values of nodes that have no host network and no
-// kernel that a pod can configure. No DaemonSet pod can run on such a node.
+// virtualNodes lists the labels of virtual nodes. A virtual node has no host network and no
+// kernel that a pod can configure, so no DaemonSet pod can run on it.
 var virtualNodes = []corev1.NodeSelectorRequirement{
 	{Key: "eks.amazonaws.com/compute-type", Operator: corev1.NodeSelectorOpNotIn, Values: []string{"fargate"}},
 	{Key: "type", Operator: corev1.NodeSelectorOpNotIn, Values: []string{"virtual-kubelet"}},

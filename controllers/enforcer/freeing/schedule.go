@@ -5,13 +5,13 @@
 // nodes must not free many nodes at once:
 //
 //   - Freeing starts after a wait, in which the user can correct the error.
-//   - Only a part of the nodes is freed at the same time. If a node cannot be freed, it keeps its
-//     place, so a systematic fault stops at this part.
-//   - Until a node is freed, policies remain enforced on it. The DaemonSet controller ends the pod
-//     of a node as soon as the node has lost its label, so another DaemonSet must run the pod in
-//     this time. It selects nodes by name. The pods of all other nodes do not change, because the
-//     names are not in the template of their DaemonSet: any change of this template would replace
-//     the pods of all nodes.
+//   - Only a part of the nodes is freed at the same time. If a node cannot be freed, no other
+//     node takes its place, so a systematic fault affects only this part.
+//   - Until a node is freed, policies remain enforced on it. The main DaemonSet ends the pod of a
+//     node as soon as the node has lost its label, so until the node is freed, a second DaemonSet
+//     runs a pod on it. The second DaemonSet selects nodes by name. The names must not be in the
+//     template of the main DaemonSet, because any change of this template would replace the pods
+//     of all nodes.
 //
 // The wait is measured with the clock of one operator, from the first time that this operator sees
 // that a node is no longer selected. After a restart, the new operator waits again. Nodes that are
@@ -38,8 +38,8 @@ type State struct {
 	After time.Duration
 	// Unselected contains the nodes that have rules and are not selected.
 	Unselected []string
-	// Begun contains the nodes whose freeing an earlier plan has begun. It may contain nodes that
-	// are free or selected again.
+	// Begun contains the nodes that an earlier plan started to free. It may contain nodes that
+	// are already free, or that are selected again.
 	Begun []string
 	// Unavailable contains nodes that cannot be freed now, for example because they are not
 	// ready. Their wait starts when they are available again.

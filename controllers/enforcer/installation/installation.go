@@ -50,7 +50,7 @@ func Other(ctx context.Context, reader client.Reader, enforcer *v1alpha1.Enforce
 }
 
 // Active returns a function that reports whether the installation in a namespace may write
-// statuses: whether no other installation owns the Enforcer.
+// statuses. It may write them unless another installation owns the Enforcer.
 func Active(reader client.Reader, namespace string) func(context.Context) (bool, error) {
 	return func(ctx context.Context) (bool, error) {
 		enforcer := &v1alpha1.Enforcer{}

@@ -33,7 +33,7 @@ func describe(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc(prometheus.BuildFQName("sluice", "", name), help, labels, nil)
 }
 
-// State is what the reconciler of the Enforcer has observed last.
+// State is the last observation of the reconciler of the Enforcer.
 type State struct {
 	// Status is the status of the Enforcer.
 	Status v1alpha1.EnforcerStatus

@@ -68,8 +68,8 @@ func (l *Left) Change(ctx context.Context, reasons map[string]string, proved []s
 	return l.write(ctx, after)
 }
 
-// write replaces the list. It uses server-side apply, because a role can restrict the creation of
-// an object to one name only for requests that contain the name.
+// write replaces the list. It uses server-side apply, because the name of the object is a part of
+// these requests. Otherwise, a role could not restrict the creation to one name.
 func (l *Left) write(ctx context.Context, nodes map[string]string) error {
 	data := map[string]any{}
 	for node, text := range nodes {

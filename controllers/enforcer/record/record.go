@@ -1,11 +1,11 @@
 // Package record maintains the records of nodes that have rules of Sluice.
 //
-// A NodeEnforcer is the record that its node can have rules. The agent creates the NodeEnforcer
-// before its first publication. A finalizer keeps a deleted NodeEnforcer in the API server until
-// the operator releases it. So the record survives the deletion of all objects of Sluice, the
-// deletion of the definition of the kind, and the garbage collection after the deletion of a Node.
-// The status of the Enforcer could not replace these records: with thousands of nodes, each change
-// of the status would write all names again.
+// A NodeEnforcer serves as the record that its node can have rules. The agent creates the
+// NodeEnforcer before its first publication. A finalizer keeps a deleted NodeEnforcer in the API
+// server until the operator releases it. So the record survives the deletion of all objects of
+// Sluice, the deletion of the definition of the kind, and the garbage collection after the
+// deletion of a Node. The status of the Enforcer could not replace these records: with thousands
+// of nodes, each change of the status would write all names again.
 //
 // A ConfigMap lists the nodes whose record was released although they can still have rules. It
 // outlives the Enforcer.
@@ -44,8 +44,8 @@ func Protect(ctx context.Context, c client.Writer, n *v1alpha1.NodeEnforcer) err
 
 // Release deletes a NodeEnforcer and removes its finalizer. The deletion comes first: otherwise,
 // if the operator stopped between the two requests, the next operator would add the finalizer
-// again. Release does not change another NodeEnforcer that has the same name, and it does nothing
-// if the NodeEnforcer does not exist.
+// again. Release does nothing if the NodeEnforcer does not exist, or if another NodeEnforcer has
+// replaced it under the same name.
 func Release(ctx context.Context, c client.Writer, n client.Object) error {
 	target := &v1alpha1.NodeEnforcer{ObjectMeta: metav1.ObjectMeta{Name: n.GetName()}}
 	uid := n.GetUID()

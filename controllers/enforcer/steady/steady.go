@@ -36,9 +36,8 @@ func (t *Times) Lasted(key string, d time.Duration, now time.Time) bool {
 	return ok && now.Sub(since) >= d
 }
 
-// Filter passes on a fault once it has lasted for some time, and keeps passing it on until it
-// has been absent for the same time. A fault that comes and goes faster than that causes no
-// change.
+// Filter reports a fault after it has been present for the delay, and until it has been
+// absent for the delay. A fault that comes and goes faster than the delay causes no change.
 type Filter struct {
 	delay  time.Duration
 	faults map[string]*fault
@@ -47,8 +46,8 @@ type Filter struct {
 // Fault describes a fault that is present.
 type Fault struct {
 	Text string
-	// Since is the time since which the fault counts as present when it is observed for the
-	// first time.
+	// Since is the start of the fault. Later observations of the same fault do not change
+	// it.
 	Since time.Time
 }
 

@@ -31,13 +31,13 @@ import (
 
 const (
 	// reviewsPerSecond and reviewsAtOnce limit the requests to the API server, so that a
-	// client with invalid tokens cannot burden it.
+	// client with invalid tokens cannot overload the API server.
 	reviewsPerSecond = 10
 	reviewsAtOnce    = 50
 	// reviewTimeout limits the duration of one review.
 	reviewTimeout = 10 * time.Second
-	// reviewTTL is the time for which the result of a review is used again. A revoked token
-	// or right is usable for this time.
+	// reviewTTL is the time for which the result of a review is used again. After a token
+	// or a right is revoked, it remains usable for up to this time.
 	reviewTTL = 10 * time.Second
 	// maxReviews is the maximum number of stored results of each kind.
 	maxReviews = 1024

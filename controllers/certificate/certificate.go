@@ -1,6 +1,6 @@
-// Package certificate creates TLS certificates that sign themselves. Their private keys exist
-// only in the memory of the process. A client trusts such a certificate because the process
-// has published it, or its fingerprint, in an object that only this process can write.
+// Package certificate creates self-signed TLS certificates. Their private keys exist only in
+// the memory of the process. A client trusts such a certificate because the process has
+// published it, or its fingerprint, in an object that only this process can write.
 package certificate
 
 import (

@@ -1,8 +1,7 @@
 // Package digest computes short digests that identify what a node enforces for a policy. The
 // agent of a node reports one digest for each policy that selects a pod on the node. The
 // operator computes the same digest from the objects in its caches. If the node has reported
-// the digest of the operator, the node enforces the current version of the policy for the
-// current pods.
+// this digest, the node enforces the current version of the policy for the current pods.
 //
 // A digest depends only on the objects. It depends neither on resource versions nor on the order
 // of events, so it stays valid when the operator restarts and when etcd is restored from a
@@ -25,9 +24,9 @@ const Size = 8
 type Digest [Size]byte
 
 // Of returns the digest of a policy on one node. The list pods contains the pods of the node
-// that the policy selects, in any order. Only pods with an address count, and only the
-// addresses in the Pod object: CNI results and announced addresses do not change the digest.
-// Of does not modify the list.
+// that the policy selects, in any order. The digest depends only on pods with an address,
+// and only on the addresses in the Pod object. CNI results and announced addresses do not
+// change it. Of does not modify the list.
 func Of(p *policy.Policy, pods []*policy.Pod) Digest {
 	hash := sha256.New()
 	write := func(text string) {
@@ -52,8 +51,8 @@ func Of(p *policy.Policy, pods []*policy.Pod) Digest {
 	return Digest(hash.Sum(nil)[:Size])
 }
 
-// Join returns the concatenation of digests in ascending order, without duplicates. This is the
-// form of status.enforced of a NodeEnforcer.
+// Join returns the concatenation of digests in ascending order, without duplicates. The field
+// status.enforced of a NodeEnforcer has this format.
 func Join(digests []Digest) []byte {
 	sorted := slices.Clone(digests)
 	slices.SortFunc(sorted, compare)

@@ -15,8 +15,9 @@ type leases struct {
 
 	mu    sync.Mutex
 	nodes map[string]*heartbeat
-	// unreachable is the time at which the API server was last found to be unreachable. Nothing
-	// can be concluded from Leases that did not change before this time.
+	// unreachable is the time at which the API server was last found to be unreachable. The
+	// operator could not observe changes of Leases before this time, so an unchanged Lease
+	// proves nothing about its agent.
 	unreachable time.Time
 }
 
@@ -86,8 +87,8 @@ func (l *leases) responding(node string) metav1.ConditionStatus {
 	return metav1.ConditionUnknown
 }
 
-// suspicious reports whether a Lease of an agent that does not count as silent has not changed
-// for half of the timeout.
+// suspicious reports whether there is an agent that does not count as silent yet, although its
+// Lease has not changed for half of the timeout.
 func (l *leases) suspicious(now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -113,7 +114,8 @@ func (l *leases) expire(now time.Time) []string {
 }
 
 // unchanged returns the nodes whose Leases have not changed for some time, except the nodes
-// whose agents count as silent. The time does not include the time before setUnreachable.
+// whose agents count as silent. The time before the last call of setUnreachable does not
+// count.
 func (l *leases) unchanged(now time.Time, limit time.Duration) (out []string) {
 	if now.Sub(l.unreachable) < limit {
 		return nil

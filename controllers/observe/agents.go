@@ -27,8 +27,8 @@ import (
 // +kubebuilder:rbac:groups="",namespace=sluice-system,resources=serviceaccounts/token,resourceNames=sluice-observer,verbs=create
 
 const (
-	// observer is the service account whose tokens the agents receive. Its only rights are
-	// the flow events and the statuses of nodes.
+	// observer is the service account whose tokens the agents receive. It may read the
+	// flow events and the statuses of nodes, and nothing else.
 	observer = "sluice-observer"
 	// tokenSeconds is the lifetime of a token, the minimum that the API server permits. A
 	// token is used for half of this time.

@@ -131,7 +131,8 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	err := server.Serve(tls.NewListener(listener, &tls.Config{
 		MinVersion:     tls.VersionTLS12,
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return s.registration.certificate() },
-		// The handler verifies the certificate, because clients without one may use a token.
+		// The TLS server does not verify client certificates, because clients without a
+		// certificate may use a token. The handler verifies them.
 		ClientAuth: tls.RequestClientCert,
 		NextProtos: []string{"h2", "http/1.1"},
 	}))

@@ -43,8 +43,8 @@ type proxies struct {
 // proxyTrust is the content of the ConfigMap.
 type proxyTrust struct {
 	roots *x509.CertPool
-	// names lists the common names of trusted client certificates. If it is empty, the name
-	// does not matter.
+	// names lists the common names of trusted client certificates. If the list is empty,
+	// every name is trusted.
 	names                             []string
 	userHeaders, uidHeaders           []string
 	groupHeaders, extraHeaderPrefixes []string

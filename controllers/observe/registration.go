@@ -45,8 +45,8 @@ var apiServiceKind = schema.GroupVersionKind{Group: "apiregistration.k8s.io", Ve
 // of an operator to the end of the last operator, and while an Enforcer exists whose nodes
 // serve authenticated requests.
 //
-// Several operators can run at the same time. Each of them signs its certificate itself, and
-// the APIService contains the certificates of all of them.
+// Several operators can run at the same time. Each of them has a self-signed certificate,
+// and the APIService contains the certificates of all of them.
 type registration struct {
 	client             client.Client
 	namespace, service string
@@ -137,7 +137,8 @@ func (r *registration) update(ctx context.Context, serving bool) error {
 		return nil
 	}
 	after := newAPIService()
-	// The version prevents that two operators overwrite the certificates of each other.
+	// The resource version prevents two operators from overwriting each other's
+	// certificates.
 	after.SetResourceVersion(before.GetResourceVersion())
 	after.SetLabels(map[string]string{"app.kubernetes.io/name": "sluice", "app.kubernetes.io/managed-by": fieldOwner})
 	after.Object["spec"] = map[string]any{

@@ -47,13 +47,13 @@ type Options struct {
 	// Registry registers the metrics of the Enforcer. nil means the registry that MetricsAddress
 	// serves.
 	Registry prometheus.Registerer
-	// LeaderElection enables leader election, so that only one of several operators works
-	// at a time.
+	// LeaderElection enables leader election, so that only one of several operators is
+	// active at a time.
 	LeaderElection bool
 	// MetricsAddress is the listen address of /metrics, for example ":8443". HealthAddress is
 	// the listen address of /healthz and /readyz. The value "0" disables a server.
 	MetricsAddress, HealthAddress string
-	// MetricsPlain serves metrics without TLS and authentication.
+	// If MetricsPlain is true, the operator serves metrics without TLS and authentication.
 	MetricsPlain bool
 	// ObserveAddress is the listen address of package observe, for example ":9443". The value
 	// "0" disables it.
@@ -167,8 +167,8 @@ func newManager(ctx context.Context, config *rest.Config, o Options) (manager.Ma
 }
 
 // metricsOptions returns the options of the metrics server. Unless the options of the operator
-// select a plain server, it uses HTTPS with a certificate that signs itself, and requires the
-// right to read metrics.
+// select a plain server, it uses HTTPS with a self-signed certificate, and requires the right
+// to read metrics.
 func metricsOptions(reviewer *access.Reviewer, o Options) metricsserver.Options {
 	out := metricsserver.Options{BindAddress: o.MetricsAddress, SecureServing: !o.MetricsPlain}
 	if !o.MetricsPlain {

@@ -13,7 +13,8 @@ import (
 const (
 	// Name is the name of the ConfigMap in the namespace of the operator.
 	Name = "sluice-pod-ranges"
-	// Key is the key of the ConfigMap that contains the ranges in the form of Format.
+	// Key is the key in the ConfigMap whose value contains the ranges, as formatted by
+	// Format.
 	Key = "ranges"
 )
 
@@ -63,7 +64,8 @@ func Parse(list []string) (out []netip.Prefix) {
 	return out
 }
 
-// Format returns the ranges as CIDRs, one on each line. strings.Fields and Parse reverse it.
+// Format returns the ranges as CIDRs, one on each line. To parse the result, call
+// strings.Fields and Parse.
 func Format(ranges []netip.Prefix) string {
 	var b strings.Builder
 	for _, p := range ranges {

@@ -16,8 +16,8 @@ import (
 	"github.com/sluicenet/sluice/test/eventually"
 )
 
-// TestPodAndPolicyOfOneName checks that irrelevant changes of a pod and of a policy that have the
-// same name do not make the policy count as not enforced.
+// TestPodAndPolicyOfOneName changes a pod and a policy that have the same name. The changes are
+// irrelevant for policies, so the policy must still count as enforced.
 func TestPodAndPolicyOfOneName(t *testing.T) {
 	f := newFixture(t)
 	a := f.createNode(t, "name-a")
@@ -66,7 +66,8 @@ func (f *fixture) blockPolicy(t *testing.T, name, app string) {
 }
 
 // TestStartOfPodWritesOnlyItsPolicies checks that the start of a pod causes no write to the
-// statuses of policies that do not select the pod, even if they contain its address.
+// statuses of policies that do not select the pod, even if a rule of the policy contains
+// the address of the pod.
 func TestStartOfPodWritesOnlyItsPolicies(t *testing.T) {
 	const policies = 20
 	f := newFixture(t)
@@ -145,7 +146,7 @@ func TestRestartWritesNothing(t *testing.T) {
 	<-time.After(quiet)
 	writer.stop()
 
-	// The annotation does not matter for policies, so it changes no status.
+	// Annotations have no effect on policies, so this change must not change a status.
 	pods[0].Annotations = map[string]string{"note": "changed"}
 	must(t, f.Update(t.Context(), pods[0]))
 	writer = startWriter(t)

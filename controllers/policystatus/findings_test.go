@@ -39,7 +39,7 @@ func TestFindingsDoNotDependOnOtherNamespaces(t *testing.T) {
 	})
 }
 
-// findingsByNamespace returns the findings that the operator has in a cluster with the given
+// findingsByNamespace returns the findings of an operator in a cluster with the given
 // objects.
 func findingsByNamespace(t *rapid.T, objects *cluster.Objects) map[string][]lint.Finding {
 	index := indexOf(objects)

@@ -49,7 +49,8 @@ type Reconciler struct {
 	index    *cluster.Index
 	findings *findings.Findings
 	// filled is closed by the first reconciliation. The workers start after the index contains
-	// all objects of the first lists, so that nothing is concluded from a part of the objects.
+	// all objects of the first lists, so that no status is computed from only some of the
+	// objects.
 	filled    chan struct{}
 	closeOnce sync.Once
 }
@@ -189,7 +190,8 @@ func newPolicyStatus(p *policy.Policy) *v1alpha1.PolicyStatus {
 }
 
 // remove deletes the PolicyStatus of a deleted policy. This is necessary because the
-// garbage collector does not delete an object without an owner.
+// garbage collector does not delete a PolicyStatus without an owner, which another
+// client may have created.
 func (r *Reconciler) remove(ctx context.Context, name client.ObjectKey) error {
 	var held v1alpha1.PolicyStatus
 	if err := r.reader.Get(ctx, name, &held); err != nil {

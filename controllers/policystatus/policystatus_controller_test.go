@@ -120,8 +120,8 @@ func TestNodesThatDoNotEnforceAreNamed(t *testing.T) {
 	f.wantStatus(t, "db", enforced(0, 0, 0, noPod, ""))
 }
 
-// TestRelevantChangesOfPods checks that a node counts as behind until it contains a new pod,
-// and that a change of a pod that is irrelevant for policies has no effect.
+// TestRelevantChangesOfPods checks that the status names a node until the node enforces the
+// policy for a new pod. Changes that are irrelevant for policies must have no effect.
 func TestRelevantChangesOfPods(t *testing.T) {
 	f := newFixture(t)
 	a := f.createNode(t, "pods-a")
@@ -136,8 +136,8 @@ func TestRelevantChangesOfPods(t *testing.T) {
 	a.acknowledge(t)
 	f.wantStatus(t, "db", enforced(2, 1, 1, everywhere, ""))
 
-	// The following changes are irrelevant for policies, so the node does not have to contain
-	// them.
+	// The following changes are irrelevant for policies, so the report of the node stays
+	// correct.
 	before := writer.writes.Load()
 	pod.Annotations = map[string]string{"note": "changed"}
 	pod.Labels["irrelevant"] = "changed"
@@ -233,8 +233,8 @@ func TestRestart(t *testing.T) {
 	f.wantStatus(t, "goes", right)
 	writer.stop()
 
-	// The node does not contain this change. Because no operator is running, no operator can
-	// observe that the change is irrelevant for policies.
+	// No operator runs at the time of this change. The next operator must find that the
+	// change is irrelevant for policies.
 	pod.Annotations = map[string]string{"note": "changed"}
 	must(t, f.Update(t.Context(), pod))
 	must(t, f.Delete(t.Context(), goes))

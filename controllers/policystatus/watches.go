@@ -23,11 +23,11 @@ import (
 const (
 	// settleDelay is the time between an event and the reconciliation of a policy if pods of
 	// the policy changed, or if a node no longer enforces the policy. One status after the
-	// delay usually covers several changes, including the answers of the nodes.
+	// delay usually covers several changes, including the new reports of the nodes.
 	settleDelay = 1500 * time.Millisecond
-	// progressDelay is the same time if one more node enforces a policy, but not all of them
-	// do. A change of a policy that concerns 1,000 nodes therefore does not lead to 1,000
-	// writes.
+	// progressDelay is the delay if one more node enforces a policy, but other nodes do not
+	// enforce it yet. Because of this delay, a change of a policy for 1,000 nodes does not
+	// cause 1,000 writes.
 	progressDelay = 3 * time.Second
 )
 

@@ -11,8 +11,8 @@ import (
 	"github.com/sluicenet/sluice/policy/read"
 )
 
-// CompactPod is a Pod of which only the fields that affect policies are kept. A corev1.Pod with
-// the same fields takes four times as much memory.
+// CompactPod contains only the fields of a Pod that affect policies. A corev1.Pod with the same
+// fields takes four times as much memory.
 //
 // A cache that stores CompactPods passes them to event handlers. It cannot return them from Get
 // and List, because the type of the result would have to be corev1.Pod.
@@ -31,8 +31,8 @@ func Pod(in *corev1.Pod) *CompactPod {
 	return &CompactPod{compact: compactOf(&in.ObjectMeta), Pod: pod}
 }
 
-// CompactPolicy is a NetworkPolicy that is kept only in parsed form. Like CompactPod, it is for
-// event handlers.
+// CompactPolicy contains a NetworkPolicy, but only in parsed form. Like a CompactPod, it
+// reaches only event handlers.
 type CompactPolicy struct {
 	compact
 	// Policy is shared with all readers, so it must not be changed. It also contains the errors

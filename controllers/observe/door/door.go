@@ -17,9 +17,9 @@ const (
 	// get. The name of an object is the name of the node.
 	Statuses = "nodestatuses"
 
-	// FlowsPath is the path of an agent that streams the flow events of its node.
+	// FlowsPath is the path at which an agent streams the flow events of its node.
 	FlowsPath = "/v1/flows"
-	// StatusPath is the path of an agent that returns the status of its dataplane.
+	// StatusPath is the path at which an agent returns the status of its dataplane.
 	StatusPath = "/v1/status"
 	// DeniedParameter is a query parameter of a request for flow events. If it is true, the
 	// response contains only flows that are not allowed.

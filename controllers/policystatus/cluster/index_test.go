@@ -70,7 +70,8 @@ func (m *model) observe(name types.NamespacedName) *cluster.Observation {
 	return out
 }
 
-// enforced returns what a node reports that enforces the current version of some policies.
+// enforced returns the digests in the report of a node that enforces the current version of
+// some policies.
 func (m *model) enforced(t *rapid.T, node string) []byte {
 	var all []digest.Digest
 	for _, name := range slices.SortedFunc(maps.Keys(m.policies), byName) {

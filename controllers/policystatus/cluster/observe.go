@@ -18,8 +18,8 @@ type Observation struct {
 	// Nodes is the number of nodes that must enforce the policy. These are the nodes with a
 	// selected pod that has an address.
 	Nodes int
-	// Lags lists the nodes among these that are not known to enforce the current version of
-	// the policy for the current pods. The list is sorted by name.
+	// Lags lists the nodes that must enforce the policy, but are not known to enforce its
+	// current version for the current pods. The list is sorted by name.
 	Lags []Lag
 }
 

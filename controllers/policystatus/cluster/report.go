@@ -10,7 +10,7 @@ import (
 	"github.com/sluicenet/sluice/policy/label"
 )
 
-// Report is what a node reports in its NodeEnforcer.
+// Report contains the parts of a NodeEnforcer that affect PolicyStatuses.
 type Report struct {
 	// Problem describes why the node is not known to enforce policies. It is "" if the node
 	// enforces policies.
@@ -27,7 +27,8 @@ func (r *Report) covers(d digest.Digest) bool {
 
 // Transitions lists policies whose observation changed because of a report.
 type Transitions struct {
-	// Complete contains the policies that all nodes now enforce that must enforce them.
+	// Complete contains the policies that are now enforced by every node that must enforce
+	// them.
 	Complete []types.NamespacedName
 	// Closer contains the policies that one more node enforces, while other nodes still do not
 	// enforce them. Further contains all remaining policies whose observation changed.

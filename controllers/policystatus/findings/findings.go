@@ -26,13 +26,13 @@ type Findings struct {
 	found map[string]map[string][]lint.Finding
 }
 
-// New returns a Findings without findings.
+// New returns an empty Findings.
 func New(source Source, log logr.Logger) *Findings {
 	return &Findings{source: source, log: log, turns: newTurns(), found: map[string]map[string][]lint.Finding{}}
 }
 
-// Changed states that an object of a namespace changed. Run then checks the policies of the
-// namespace. Changed must be called for each namespace that contains a policy.
+// Changed records that an object of a namespace changed. Run then checks the policies of
+// the namespace. Changed must be called for each namespace that contains a policy.
 func (f *Findings) Changed(namespace string) { f.turns.add(namespace) }
 
 // Of returns the findings about the policy with the given name, and reports whether a policy of

@@ -16,7 +16,7 @@ import (
 	"github.com/sluicenet/sluice/policy/lint"
 )
 
-// tenants is a Source. The check of a namespace takes the time that the map contains.
+// tenants is a Source. The map contains the time that the check of each namespace takes.
 type tenants struct {
 	cost     map[string]time.Duration
 	checks   map[string]int

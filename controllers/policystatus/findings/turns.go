@@ -22,8 +22,8 @@ const (
 	burst = 5 * time.Second
 )
 
-// turns determines when which namespace is checked. Namespaces that changed are checked in the
-// order of their changes, except that a namespace whose last check took long has to wait.
+// turns schedules the checks of namespaces. Namespaces that changed are checked in the order
+// of their changes. Only a namespace whose last check took long has to wait longer.
 type turns struct {
 	queue workqueue.TypedDelayingInterface[string]
 	total allowance

@@ -158,8 +158,8 @@ type EnforcerSpec struct {
 	// cniResults is the directory of the nodes in which the container runtime stores CNI
 	// results, as an absolute path. A CNI result contains the addresses of a new pod before
 	// the first container of the pod starts, so policies apply to the pod from its first
-	// packet. Only the dataplane reads the directory. An empty path disables this, and then
-	// new pods become known when their addresses are in the API server. Default:
+	// packet. Only the dataplane reads the directory. With an empty path, policies apply to
+	// a new pod only after its addresses are in the API server. Default:
 	// /var/lib/cni/results.
 	// +kubebuilder:default="/var/lib/cni/results"
 	// +kubebuilder:validation:MaxLength=256
@@ -188,12 +188,12 @@ type EnforcerSpec struct {
 	// +optional
 	StartupTaint bool `json:"startupTaint,omitempty"`
 
-	// podRanges lists ranges that contain addresses of pods, as CIDRs of either family, in
-	// addition to the podCIDRs of the nodes. It is needed only if the CNI plugin does not use
-	// the podCIDRs. A first packet from or to a pod of another node can arrive before the
-	// agent has the address of this pod. If the policies deny such a packet, and the address
-	// is in one of these ranges, the packet waits for at most 1 s. Each prefix has at least 8
-	// bits. Default: no more ranges.
+	// podRanges lists address ranges of pods as IPv4 or IPv6 CIDRs, in addition to the
+	// podCIDRs of the nodes. It is needed only if the CNI plugin does not use the podCIDRs. A
+	// first packet from or to a pod of another node can arrive before the agent has the
+	// address of this pod. If the policies deny such a packet, and the address is in one of
+	// these ranges, the packet waits for at most 1 s. The prefix length of each range must be
+	// at least 8. Default: no additional ranges.
 	// +kubebuilder:validation:MaxItems=32
 	// +kubebuilder:validation:items:MaxLength=43
 	// +kubebuilder:validation:items:XValidation:rule="self.matches('^((25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])[.]){3}(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])/(3[0-2]|[12][0-9]|[89])$') || self.matches('^[0-9a-fA-F:]*::?[0-9a-fA-F:]*/(12[0-8]|1[01][0-9]|[1-9][0-9]|[89])$')",message="a range in podRanges is a CIDR of at least 8 bits: write it as in \"10.244.0.0/16\" or \"fd00:10:244::/56\""
@@ -363,8 +363,8 @@ type EnforcerStatus struct {
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// nodes counts the nodes that should enforce policies, that do, and that are up to
-	// date.
+	// nodes contains the numbers of nodes that should enforce policies, that enforce
+	// policies, and that run the current spec.
 	// +optional
 	Nodes NodeCounts `json:"nodes,omitempty"`
 

@@ -9,7 +9,8 @@ import (
 )
 
 // TestNotEnforcing checks the texts about nodes that are not known to enforce policies. The
-// last report determines what the text about a silent agent contains about new pods.
+// text about a silent agent also describes what applies to new pods, according to the last
+// report of the agent.
 func TestNotEnforcing(t *testing.T) {
 	ready := v1alpha1.NewCondition(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonEnforcing, "enforcing")
 	responding := v1alpha1.NewCondition(v1alpha1.ConditionResponding, metav1.ConditionTrue, v1alpha1.ReasonAgentResponding, "")

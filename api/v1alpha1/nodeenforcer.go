@@ -49,8 +49,8 @@ type NodeEnforcerList struct {
 
 // NodeEnforcerStatus reports what a node enforces.
 type NodeEnforcerStatus struct {
-	// bootID identifies the boot of the node on which the agent that wrote this status runs.
-	// It equals status.nodeInfo.bootID of the Node unless the node has booted since.
+	// bootID identifies the boot of the node during which the agent wrote this status. It
+	// equals status.nodeInfo.bootID of the Node unless the node has rebooted since then.
 	// +kubebuilder:validation:MaxLength=64
 	// +optional
 	BootID string `json:"bootID,omitempty"`

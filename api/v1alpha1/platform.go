@@ -22,7 +22,7 @@ type APIServer struct {
 type Monitoring struct {
 	// labels are additional labels of the ServiceMonitor that the operator creates. A
 	// Prometheus that selects ServiceMonitors by label needs them, for example {release:
-	// prometheus}. Default: no more labels.
+	// prometheus}. Default: no additional labels.
 	// +kubebuilder:validation:MaxProperties=16
 	// +kubebuilder:validation:XValidation:rule="self.all(key, !key.startsWith('app.kubernetes.io/') && self[key].size() <= 63)",message="the labels app.kubernetes.io/* belong to the operator, and a value has at most 63 characters: write other labels, such as release: prometheus"
 	// +mapType=atomic

@@ -127,7 +127,8 @@ func TestServiceAccountsMayUseConstraints(t *testing.T) {
 }
 
 // TestOperatorIsRestricted checks that the constraints restricted-v2 of OpenShift admit the
-// operator. They assign a user of the namespace's range, so the operator must not set one.
+// operator. The constraints assign a user ID from the range of the namespace, so the
+// operator must not set a user ID.
 func TestOperatorIsRestricted(t *testing.T) {
 	var deployment appsv1.Deployment
 	read(t, "../manager/deployment.yaml", &deployment)

@@ -99,9 +99,8 @@ func TestOperatorMayNot(t *testing.T) {
 	}
 }
 
-// TestOperatorCannotEscalate checks that the operator can write the agent's role. The operator
-// must not be able to add rights that it does not have itself, or to bind another role to
-// agents.
+// TestOperatorCannotEscalate checks that the operator can write the agent's role, but can
+// neither add rights that the operator lacks nor bind another role to agents.
 func TestOperatorCannotEscalate(t *testing.T) {
 	installOperator(t)
 	config := server.Config()

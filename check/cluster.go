@@ -54,7 +54,7 @@ func failed(name, seen, fix string) report.Check {
 	return report.Check{Name: name, Result: report.CheckFailed, Seen: seen, Fix: fix}
 }
 
-// unread returns a check of something that could not be read.
+// unread returns a skipped check, because the objects that it needs could not be read.
 func unread(name string, err error) report.Check {
 	return report.Check{Name: name, Result: report.CheckSkipped, Seen: err.Error(), Fix: "repeat the check with the right to read this"}
 }
@@ -126,7 +126,7 @@ func checkInstallRights(f *Facts) report.Check {
 // enforceLabel is the label with which a namespace selects a pod security standard.
 const enforceLabel = "pod-security.kubernetes.io/enforce"
 
-// checkNamespace checks what the namespace of Sluice admits.
+// checkNamespace checks whether the namespace of Sluice admits the pods of Sluice.
 func checkNamespace(f *Facts) []report.Check {
 	const name = "namespace"
 	var out []report.Check

@@ -37,7 +37,7 @@ type Facts struct {
 	// System is the Namespace object of the operator's namespace. It is nil if it does not exist.
 	System Result[*corev1.Namespace]
 	Quotas Result[[]corev1.ResourceQuota]
-	// Missing contains the rights for an installation that the caller lacks.
+	// Missing contains the rights that an installation needs and that the caller lacks.
 	Missing Result[[]string]
 	// Installed is nil if neither an operator nor the definitions of Sluice exist.
 	Installed *Installed

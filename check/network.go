@@ -19,10 +19,12 @@ type program struct {
 	match []string
 	// connects reports whether the program is a pod network.
 	connects bool
-	// bypass reports why packets of pods do not pass netfilter, and what to do. It returns ""
-	// if they do. It is nil if they always do.
+	// bypass returns why packets of pods bypass netfilter, and how to fix this. It returns ""
+	// if they do not bypass it. The field is nil if the program never lets packets bypass
+	// netfilter.
 	bypass func(f *Facts, d *appsv1.DaemonSet) (why, fix string)
-	// enforces reports whether the program enforces NetworkPolicies. It is nil if it never does.
+	// enforces reports whether the program enforces NetworkPolicies. It is nil for a
+	// program that never enforces them.
 	enforces func(f *Facts, d *appsv1.DaemonSet) bool
 	// off states how to disable the enforcement.
 	off string

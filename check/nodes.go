@@ -13,10 +13,10 @@ import (
 	"github.com/sluicenet/sluice/dataplane/report"
 )
 
-// counts contains the numbers of words, such as the architectures of nodes.
+// counts maps words, such as architectures, to the number of nodes with this word.
 type counts map[string]int
 
-// String returns the words and their numbers, such as "3 amd64, 1 arm64".
+// String returns the numbers and the words, such as "3 amd64, 1 arm64".
 func (c counts) String() string {
 	var parts []string
 	for _, word := range slices.Sorted(maps.Keys(c)) {
@@ -36,7 +36,7 @@ func linuxNodes(f *Facts) (out []*corev1.Node) {
 	return out
 }
 
-// virtual returns why no DaemonSet runs on a node, or "" if the node is a usual one.
+// virtual returns why no DaemonSet runs on a node, or "" if the node is not virtual.
 func virtual(n *corev1.Node) string {
 	switch {
 	case n.Labels["eks.amazonaws.com/compute-type"] == "fargate":

@@ -18,7 +18,8 @@ import (
 // Report is the result of checking a cluster or a node.
 type Report struct {
 	query.TypeMeta
-	// Subject is what was checked, for example "cluster production" or "node".
+	// Subject names the cluster or the node that was checked, for example "cluster
+	// production" or "node".
 	Subject string         `json:"subject"`
 	Checks  []report.Check `json:"checks"`
 }

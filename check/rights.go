@@ -43,7 +43,8 @@ func installRights(namespace string) []authorizationv1.ResourceAttributes {
 	return append(out, authorizationv1.ResourceAttributes{Verb: "escalate", Group: "rbac.authorization.k8s.io", Resource: "clusterroles"})
 }
 
-// missingForInstall returns the rights for an installation that the caller lacks.
+// missingForInstall returns the rights that an installation needs and that the caller
+// lacks.
 func missingForInstall(ctx context.Context, c *live.Connection, namespace string) ([]string, error) {
 	return missing(installRights(namespace), func(right authorizationv1.ResourceAttributes) (bool, error) { return c.May(ctx, right) })
 }
@@ -77,8 +78,8 @@ func missingForAccounts(ctx context.Context, c *live.Connection, namespace strin
 	return out, failed
 }
 
-// missing returns the rights that may reports as missing, as text. If several reviews fail, it
-// returns one of the errors.
+// missing returns, as text, the rights for which the function `may` returns false. If several
+// reviews fail, it returns one of the errors.
 func missing(rights []authorizationv1.ResourceAttributes, may func(authorizationv1.ResourceAttributes) (bool, error)) ([]string, error) {
 	var mu sync.Mutex
 	var out []string

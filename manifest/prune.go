@@ -8,7 +8,7 @@ import (
 	"sync"
 )
 
-// readFields contains the kinds of which this package reads only some fields, with the names
+// readFields contains, for each kind of which this package reads only some fields, the names
 // and types of these fields. Most fields of a pod in a cluster are not needed.
 var readFields = map[string]map[string]reflect.Type{
 	"Pod":       fieldsOf(reflect.TypeFor[podObject]()),

@@ -1,5 +1,6 @@
-// Package sysdump collects what a bug report about an installation of Sluice needs, in one
-// archive. It reads with the rights of the caller, and changes nothing.
+// Package sysdump writes an archive with the information that a bug report about an
+// installation of Sluice needs. It reads with the rights of the caller, and changes
+// nothing.
 //
 // The archive contains no Secrets, no environment variables, no annotations except those of
 // Sluice, and no data of ConfigMaps except those of Sluice. Each object is reduced to the fields
@@ -22,7 +23,8 @@ import (
 // folder is the folder in the archive that contains all files.
 const folder = "sluice-sysdump/"
 
-// archive collects files. All files get the same time, and are written sorted by name.
+// archive collects files. In the archive, all files have the same modification time and are
+// sorted by name.
 type archive struct {
 	files map[string][]byte
 	// unread lists what could not be read, and why. omitted lists what was left out because of

@@ -38,7 +38,8 @@ func (n *names) inText(text string) string {
 // labelMaps are the fields whose keys are keys of labels.
 var labelMaps = []string{"labels", "matchLabels", "nodeSelector"}
 
-// constants are the fields whose values are words of an API, which are not names.
+// constants lists the fields whose values are constants of an API, such as kinds, and not
+// names.
 var constants = []string{"kind", "apiVersion", "type", "reason", "phase", "protocol", "operator", "result", "severity", "policyTypes", "uid", "check"}
 
 // inTree replaces the names in the values of a parsed JSON document.
@@ -160,8 +161,8 @@ func (n *names) addSelector(s *metav1.LabelSelector) {
 	}
 }
 
-// addLabels adds the keys and the values of labels. It leaves out keys of Kubernetes, and values
-// that describe the machine or are no names.
+// addLabels adds the keys and the values of labels. It leaves out keys that Kubernetes defines,
+// and values such as "true" or the operating system, which do not identify anything.
 func (n *names) addLabels(labels map[string]string) {
 	keys := make([]string, 0, len(labels))
 	for key := range labels {

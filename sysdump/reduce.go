@@ -164,7 +164,8 @@ var flags = []string{
 	"cni-results", "hold", "prepare", "uninstall", "log-level", "log-format", "verbose",
 }
 
-// reduceArguments removes all arguments except commands of Sluice and known flags with values.
+// reduceArguments keeps the commands of Sluice and the known flags with their values. It
+// replaces all other arguments.
 func reduceArguments(arguments []string) (out []string) {
 	keepNext := true
 	for _, a := range arguments {

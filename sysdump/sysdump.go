@@ -142,12 +142,12 @@ func (d *dump) addRanges(ctx context.Context) {
 	}
 }
 
-// answer is an answer of a command.
+// answer is the result of a command such as `sluice status`.
 type answer interface {
 	WriteText(w io.Writer) error
 }
 
-// addAnswer adds an answer of a command as text and as JSON.
+// addAnswer adds the result of a command as text and as JSON.
 func (d *dump) addAnswer(name string, a answer) {
 	var text bytes.Buffer
 	if err := a.WriteText(&text); err != nil {

@@ -12,8 +12,9 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// observed is an API server with n nodes. Each node reports one flow and then ends the stream.
-// The test of controllers/observe uses a real API server.
+// observed starts a simulated API server with n nodes, and returns the path of its kubeconfig.
+// Each node reports one flow and then ends the stream. The test of controllers/observe uses a
+// real API server.
 func observed(t *testing.T, n int) (kubeconfig string) {
 	t.Helper()
 	mux := http.NewServeMux()

@@ -41,7 +41,7 @@ func (*output) Type() string { return "format" }
 
 func (o *output) json() bool { return *o == jsonOutput }
 
-// answer is an answer of package query. It can be written as text or as JSON.
+// answer is a result of package query that can be written as text or as JSON.
 type answer interface {
 	WriteText(w io.Writer) error
 }

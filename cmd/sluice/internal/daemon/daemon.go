@@ -19,8 +19,8 @@ const NoAddress = "0"
 // Flags are the flags that the commands agent, dataplane and operator share.
 type Flags struct {
 	MetricsAddress, HealthAddress string
-	// MetricsPlain serves metrics without TLS and authentication. Only the commands for which
-	// AddMetricsPlain adds the flag use it.
+	// If MetricsPlain is true, the command serves metrics without TLS and authentication.
+	// Only the commands for which AddMetricsPlain adds the flag use this field.
 	MetricsPlain bool
 	log          logFlags
 }

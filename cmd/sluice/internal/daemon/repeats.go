@@ -14,7 +14,7 @@ const (
 	// repeatPeriod is the time within which the same failure is logged only once.
 	repeatPeriod = time.Minute
 	// maxFailures is the maximum number of different failures that are remembered. If there are
-	// more, all are forgotten, so that a failure can be logged earlier than after repeatPeriod.
+	// more, all are forgotten. A failure may then be logged again before repeatPeriod is over.
 	maxFailures = 1000
 )
 

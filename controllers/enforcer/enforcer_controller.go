@@ -135,10 +135,9 @@ func SetupWithManager(mgr manager.Manager, o Options) error {
 	return nil
 }
 
-// Reconcile applies the objects of the Enforcer, removes the rules from nodes that the
-// Enforcer no longer selects, removes the startup taint from nodes that enforce policies, and
-// writes the status of the Enforcer. If the Enforcer is being deleted, Reconcile uninstalls
-// it.
+// Reconcile applies the objects of the Enforcer, removes the rules from nodes that the Enforcer no
+// longer selects, removes the startup taint from nodes that enforce policies, and writes the
+// status of the Enforcer. If the Enforcer is being deleted, Reconcile uninstalls it.
 func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
 	enforcer := &v1alpha1.Enforcer{}
 	if err := r.reader.Get(ctx, request.NamespacedName, enforcer); err != nil {

@@ -15,8 +15,7 @@ import (
 	"github.com/sluicenet/sluice/controllers/enforcer/steady"
 )
 
-// observation contains the state of the cluster from which the status of an Enforcer is
-// computed.
+// observation contains the state of the cluster from which the status of an Enforcer is computed.
 type observation struct {
 	// daemonSet is nil until the DaemonSet has been created.
 	daemonSet *appsv1.DaemonSet
@@ -71,8 +70,7 @@ func newHistory(delay time.Duration) *history {
 	return &history{delay: delay, faults: steady.NewFilter(delay)}
 }
 
-// begin returns the start time of the states that appear in this observation for the first
-// time.
+// begin returns the start time of the states that appear in this observation for the first time.
 func (h *history) begin(enforcer *v1alpha1.Enforcer, now time.Time) time.Time {
 	first := !h.started
 	h.started = true

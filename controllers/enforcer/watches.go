@@ -57,9 +57,8 @@ func isOwnName(name string) bool {
 	return false
 }
 
-// enqueue returns an event handler that queues the Enforcer after a delay. It ignores each
-// object for which matters(object) is false. All events within the delay lead to one
-// reconciliation.
+// enqueue returns an event handler that queues the Enforcer after a delay. It ignores each object
+// for which matters(object) is false. All events within the delay lead to one reconciliation.
 func enqueue[T client.Object](delay time.Duration, matters func(T) bool) handler.TypedEventHandler[T, reconcile.Request] {
 	add := func(object T, q queue) {
 		if matters == nil || matters(object) {

@@ -255,7 +255,7 @@ func checkEnforcer(i *Installed) report.Check {
 	return ok(name, fmt.Sprintf("%d of %d nodes enforce policies", e.Status.Nodes.Ready, e.Status.Nodes.Desired))
 }
 
-// checkKernelFeatures sums up which queueing the kernels of the nodes support.
+// checkKernelFeatures summarizes which kernel features for queueing the nodes support.
 func checkKernelFeatures(i *Installed) report.Check {
 	const name = "kernel features"
 	features := counts{}

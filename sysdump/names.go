@@ -35,7 +35,7 @@ func (n *names) inText(text string) string {
 	})
 }
 
-// labelMaps are the fields whose keys are keys of labels.
+// labelMaps lists the fields that are maps with label keys.
 var labelMaps = []string{"labels", "matchLabels", "nodeSelector"}
 
 // constants lists the fields whose values are constants of an API, such as kinds, and not

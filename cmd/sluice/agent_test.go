@@ -102,7 +102,7 @@ func TestAgent(t *testing.T) {
 
 	a.start()
 	eventually.NoError(t, func() error { return a.healthy("readyz") })
-	// The agent is ready as soon as it could publish, and publishes when it has the lock.
+	// The agent can be ready before it has the lock. It publishes when it has the lock.
 	second := first
 	eventually.True(t, "the second agent publishes", func() bool { second = a.verdict(rule.Allow); return second > first })
 	a.Kill()

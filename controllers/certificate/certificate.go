@@ -21,8 +21,8 @@ import (
 // skew is the time by which the clock of a client may be behind the clock of this process.
 const skew = time.Hour
 
-// New returns a certificate for the given DNS names. It is valid from one hour ago until
-// lifetime from now.
+// New returns a certificate for the given DNS names. The certificate is valid from one
+// hour before now until the given lifetime after now.
 func New(lifetime time.Duration, names ...string) (*tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -68,7 +68,7 @@ var ErrOtherCertificate = errors.New("the server uses another certificate than t
 func Pinned(fingerprint string) *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS13,
-		// VerifyConnection replaces the verification that this field disables.
+		// This field disables the standard verification. VerifyConnection replaces it.
 		InsecureSkipVerify: true,
 		VerifyConnection: func(state tls.ConnectionState) error {
 			if len(state.PeerCertificates) == 0 || Fingerprint(state.PeerCertificates[0].Raw) != fingerprint {

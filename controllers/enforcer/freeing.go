@@ -345,8 +345,8 @@ func occupiedNodes(pods []corev1.Pod) map[string]string {
 
 // removeOutdated deletes the uninstall DaemonSet if it differs from the wanted DaemonSet in
 // more than the list of nodes, for example in the image. An update is not enough, because
-// OnDelete would keep the old pods. removeOutdated reports whether it deleted the DaemonSet.
-// The deletion event causes the next reconciliation.
+// the update strategy OnDelete keeps the old pods. removeOutdated reports whether it deleted
+// the DaemonSet. The deletion event causes the next reconciliation.
 func (r *Reconciler) removeOutdated(ctx context.Context, wanted *unstructured.Unstructured) (bool, error) {
 	live, err := r.owned.Live(ctx, wanted)
 	if err != nil || live == nil || live.GetAnnotations()[desired.AnnotationMadeFrom] == wanted.GetAnnotations()[desired.AnnotationMadeFrom] {

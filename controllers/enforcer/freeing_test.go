@@ -27,7 +27,8 @@ func edge() v1alpha1.EnforcerSpec {
 	return v1alpha1.EnforcerSpec{NodeSelector: map[string]string{"pool": "edge"}, FreeAfter: &metav1.Duration{}}
 }
 
-// enforcingNodes creates nodes with the label pool=edge. Each has a pod of Sluice, and enforces.
+// enforcingNodes creates nodes with the label pool=edge. Each node has an enforcing pod and
+// enforces policies.
 func (f *fixture) enforcingNodes(names ...string) map[string]*corev1.Pod {
 	f.t.Helper()
 	daemonSet := f.waitForDaemonSet("sluice", exists)
@@ -272,7 +273,8 @@ func TestUninstallWhileFreeing(t *testing.T) {
 	f.wantNothingLeft()
 }
 
-// TestTaintKeepsRules checks that the rules stay on a node if a taint evicts its pod.
+// TestTaintKeepsRules checks that the rules stay on a node if a taint evicts the enforcing
+// pod.
 func TestTaintKeepsRules(t *testing.T) {
 	f := newFixture(t)
 	startOperator(t)

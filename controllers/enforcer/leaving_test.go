@@ -137,7 +137,8 @@ func TestFewNodesAreFreedAtATime(t *testing.T) {
 }
 
 // TestSelectorChangesWithoutGap changes the nodeSelector to one that selects another node. It
-// checks that the previous pod stays until a pod of the DaemonSet for leaving nodes is ready.
+// checks that the main DaemonSet keeps its pod on the old node until a pod of the DaemonSet
+// for leaving nodes is ready there.
 func TestSelectorChangesWithoutGap(t *testing.T) {
 	f := newFixture(t)
 	f.enforcingOperator("gap-a")
@@ -153,8 +154,8 @@ func TestSelectorChangesWithoutGap(t *testing.T) {
 	f.wantLeaving("gap-a")
 }
 
-// TestReturningNode checks that a node that is selected again keeps its pod until the pod of the
-// other DaemonSet is ready.
+// TestReturningNode checks that a node that is selected again keeps the pod of the DaemonSet for
+// leaving nodes until a pod of the main DaemonSet is ready.
 func TestReturningNode(t *testing.T) {
 	f := newFixture(t)
 	pods := f.enforcingOperator("return-a", "return-b")

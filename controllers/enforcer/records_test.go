@@ -100,7 +100,7 @@ func TestRecordOfDeletedNode(t *testing.T) {
 	must(t, f.Get(t.Context(), client.ObjectKey{Name: "deleted-b"}, &v1alpha1.NodeEnforcer{}))
 }
 
-// definition returns the definition of a kind of Sluice, without content.
+// definition returns a CustomResourceDefinition that has only the name of a kind of Sluice.
 func definition(name string) *unstructured.Unstructured {
 	out := &unstructured.Unstructured{}
 	out.SetAPIVersion("apiextensions.k8s.io/v1")

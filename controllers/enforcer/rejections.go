@@ -18,7 +18,8 @@ const (
 	// API server rejects a pod, for example because of a quota or an admission policy. No other
 	// object contains the cause.
 	failedCreate = "FailedCreate"
-	// rejectionsInterval is the minimum time between two requests for these Events.
+	// rejectionsInterval is the minimum time between two requests for Events about rejected
+	// pods.
 	rejectionsInterval = 20 * time.Second
 	// maxEvents limits the number of Events that one request reads.
 	maxEvents = 100

@@ -54,8 +54,8 @@ func TestConditionsDoNotFlap(t *testing.T) {
 	}
 }
 
-// TestRestartKeepsDegraded checks that a restarted operator does not report for a moment that a
-// fault is gone.
+// TestRestartKeepsDegraded checks that an operator that restarts during a fault never reports
+// that the fault is gone.
 func TestRestartKeepsDegraded(t *testing.T) {
 	enforcer := &v1alpha1.Enforcer{}
 	enforcer.Status = enforcerStatus(enforcer, nodeIn('f'), newHistory(30*time.Second), ago(time.Minute))

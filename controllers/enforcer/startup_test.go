@@ -169,7 +169,8 @@ func TestStartupTaintKeepsConcurrentChanges(t *testing.T) {
 	f.reportBoot("busy-a", "boot-1")
 	f.wantTaints("busy-a", "evicting", "draining")
 	must(t, concurrent)
-	// The operator counts a write after the response, which can be later than the event.
+	// A write is counted when its response arrives, which can be after the event of the
+	// write.
 	eventually.NoError(t, func() error {
 		if n := o.written("nodes/busy-a"); n != 2 {
 			return fmt.Errorf("%d writes of the Node, want one that is rejected and one that succeeds", n)

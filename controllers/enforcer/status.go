@@ -52,9 +52,9 @@ const defaultFaultDelay = 30 * time.Second
 type history struct {
 	delay  time.Duration
 	faults *steady.Filter
-	// missing has the nodes that do not enforce policies. unready has the nodes whose dataplane
-	// is not ready. blocking has the nodes with a pod that is not ready or being deleted. The
-	// keys are the names of the nodes.
+	// missing contains nodes that do not enforce policies, unready nodes whose dataplane is not
+	// ready, and blocking nodes with a pod that is not ready or is being deleted. The keys are
+	// the names of the nodes.
 	missing, unready, blocking steady.Times
 	started                    bool
 	// blockedSince is the time since which a node has blocked the current rollout, or zero.
@@ -122,7 +122,7 @@ type rollup struct {
 	missing, unreachable []string
 	// lasting reports whether a node in missing has not enforced policies for some time.
 	lasting bool
-	// wasAvailable is the current status of the condition Available.
+	// wasAvailable reports whether the condition Available was True in the previous status.
 	wasAvailable bool
 	// blocked lists the nodes that block a rollout.
 	blocked []string
@@ -130,7 +130,7 @@ type rollup struct {
 	faults map[string]string
 }
 
-// applyFault is the key of the fault that objects cannot be applied. No node has this name.
+// applyFault is the key of the fault "objects cannot be applied". No node has this name.
 const applyFault = "/apply"
 
 func newRollup(enforcer *v1alpha1.Enforcer, o observation, h *history, now time.Time) rollup {

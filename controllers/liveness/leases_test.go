@@ -19,7 +19,7 @@ func TestSilence(t *testing.T) {
 			t.Errorf("%s: responding is %s, want %s", node, got, responding)
 		}
 	}
-	// An operator that starts does not have the time at which the Lease was written.
+	// An operator that has just started cannot determine when the Lease was last renewed.
 	l.expect("a", at(0))
 	if l.observe("a", "1", true, at(1)) {
 		t.Error("the first list changes the result")
@@ -32,7 +32,8 @@ func TestSilence(t *testing.T) {
 		t.Error("the result must change with the first change of the Lease only")
 	}
 	want("a", metav1.ConditionTrue)
-	// A client that changes only the metadata does not change the content.
+	// If a client changes only the metadata of the Lease, the observed content stays the
+	// same.
 	l.observe("a", "3", false, at(100))
 	if got := l.expire(at(129)); got != nil {
 		t.Errorf("silent 59 s after the last change: %v", got)

@@ -176,7 +176,7 @@ func TestResponding(t *testing.T) {
 	renewing(t, namespace, "a", 0)
 	wantResponding(t, "a", v1alpha1.ReasonAgentResponding)
 
-	// A client that overwrites the condition has no lasting effect.
+	// If another client overwrites the condition, the operator restores it.
 	var n v1alpha1.NodeEnforcer
 	c := server.Client(t)
 	must(t, c.Get(t.Context(), client.ObjectKey{Name: "a"}, &n))

@@ -44,8 +44,9 @@ type Options struct {
 	// TLS and authentication.
 	MetricsPlain bool
 	Log          logr.Logger
-	// Registry is the registry for the agent's metrics. The server on MetricsAddress serves the
-	// registry of controller-runtime.
+	// Registry is the registry in which the agent registers its metrics. The server on
+	// MetricsAddress serves these metrics only if Registry is the registry of
+	// controller-runtime.
 	Registry prometheus.Registerer
 }
 

@@ -38,7 +38,7 @@ type changes struct {
 	undelivered map[uint64]struct{}
 }
 
-// waitingChange describes the first event of an object since a reconciler last took the object.
+// waitingChange describes the first event of an object that no reconciler has taken yet.
 type waitingChange struct {
 	at      time.Time
 	version uint64

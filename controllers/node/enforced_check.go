@@ -7,10 +7,10 @@ import (
 	"strconv"
 )
 
-// checkEnforced is a check on the health address. It succeeds if the node enforces a generation
-// that contains, for each kind in the query, all changes up to the given resource version, for
-// example /enforced?NetworkPolicy=1201&Pod=98811. Resource versions are compared as decimal
-// numbers.
+// checkEnforced is the check /enforced of the health server. Its query contains resource
+// versions by kind, for example /enforced?NetworkPolicy=1201&Pod=98811. The check succeeds if
+// the node enforces a generation that contains, for each of these kinds, all changes up to the
+// version. Resource versions are compared as decimal numbers.
 func (a *agent) checkEnforced(request *http.Request) error {
 	running := a.dataplane.status()
 	if running == nil || running.Generation == 0 {

@@ -21,8 +21,9 @@ import (
 	"github.com/sluicenet/sluice/test/eventually"
 )
 
-// lists is an API server that returns the given lists one after the other. Each watch fails
-// with "resource expired", except the last watch, which stays open without events.
+// lists simulates an API server that returns the given lists one after the other. Each
+// watch fails with "resource expired", except the last watch, which stays open without
+// events.
 type lists struct {
 	all  []*corev1.PodList
 	next atomic.Int32
@@ -74,8 +75,8 @@ func (q steppedQueue) Add(request reconcile.Request) {
 	<-q.goOn
 }
 
-// watchPods returns the event source for the pods of the API server `script`. It waits until
-// the informer has delivered the first list.
+// watchPods returns the event source for the pods of the simulated API server `script`. It
+// waits until the informer has delivered the first list.
 func watchPods(t *testing.T, script *lists, queue steppedQueue) *node.Changes {
 	t.Helper()
 	informer := cache.NewSharedIndexInformer(

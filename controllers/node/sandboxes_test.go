@@ -64,7 +64,8 @@ func TestSandboxes(t *testing.T) {
 	c := newCluster(t)
 	a := start(t, server.Config(), "sandboxes", t.TempDir())
 	c.policyFor(t, "web")
-	// The sandbox of a pod may be published before its Pod object is known.
+	// The dataplane may publish the sandbox of a pod before the agent has received the Pod
+	// object.
 	a.publish(t, report.Sandbox{Namespace: "elsewhere", Name: "x", UID: "x", Interface: "eth0", Addresses: []netip.Addr{netip.MustParseAddr("10.21.0.9")}})
 	web := c.startingPod(t, "web", "sandboxes")
 	a.publish(t, sandboxOf(web, "10.21.0.1", "fd21::1"))

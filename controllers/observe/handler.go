@@ -48,8 +48,8 @@ func (s *Server) handler() http.Handler {
 	return mux
 }
 
-// static returns a handler that writes an object. It needs no right, because every user may
-// read which kinds a cluster serves.
+// static returns a handler that writes an object. Clients need no right to read the object,
+// because every user may read which kinds a cluster serves.
 func static(object any) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")

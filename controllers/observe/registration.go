@@ -41,9 +41,8 @@ var apiServiceKind = schema.GroupVersionKind{Group: "apiregistration.k8s.io", Ve
 
 // registration maintains the APIService, so that the API server forwards requests to this
 // operator. While an APIService exists whose server does not respond, namespaces cannot be
-// deleted completely. The APIService therefore exists only while it is useful: from the start
-// of an operator to the end of the last operator, and while an Enforcer exists whose nodes
-// serve authenticated requests.
+// deleted completely. The APIService therefore exists only while at least one operator runs
+// and an Enforcer exists whose nodes serve authenticated requests.
 //
 // Several operators can run at the same time. Each of them has a self-signed certificate,
 // and the APIService contains the certificates of all of them.
@@ -163,8 +162,8 @@ func newAPIService() *unstructured.Unstructured {
 	return out
 }
 
-// merge returns the certificates of a bundle that have not expired, in PEM, newest last. It
-// adds or removes one certificate.
+// merge adds a certificate to a PEM bundle, or removes it. The result contains only
+// certificates that have not expired, newest last.
 func merge(bundle []byte, own *x509.Certificate, add bool) []byte {
 	var all []*x509.Certificate
 	for block, rest := pem.Decode(bundle); block != nil; block, rest = pem.Decode(rest) {

@@ -66,8 +66,8 @@ func podOf(object client.Object) *policy.Pod {
 	return object.(*reduce.CompactPod).Pod
 }
 
-// podChanged queues the policies for which the change of a pod matters. The parameter before is
-// nil for a new pod, and the parameter after is nil for a deleted pod.
+// podChanged queues the policies whose status can change because of the change of a pod. The
+// parameter before is nil for a new pod, and the parameter after is nil for a deleted pod.
 func (r *Reconciler) podChanged(q queue, before, after *policy.Pod) {
 	if before == nil && after == nil || before != nil && after != nil && before.Equal(after) {
 		return

@@ -66,7 +66,7 @@ func (f *fixture) blockPolicy(t *testing.T, name, app string) {
 }
 
 // TestStartOfPodWritesOnlyItsPolicies checks that the start of a pod causes no write to the
-// statuses of policies that do not select the pod, even if a rule of the policy contains
+// statuses of policies that do not select the pod, even if a rule of such a policy contains
 // the address of the pod.
 func TestStartOfPodWritesOnlyItsPolicies(t *testing.T) {
 	const policies = 20

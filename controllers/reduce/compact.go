@@ -31,8 +31,9 @@ func Pod(in *corev1.Pod) *CompactPod {
 	return &CompactPod{compact: compactOf(&in.ObjectMeta), Pod: pod}
 }
 
-// CompactPolicy contains a NetworkPolicy, but only in parsed form. Like a CompactPod, it
-// reaches only event handlers.
+// CompactPolicy contains a NetworkPolicy in parsed form only. As with CompactPods, a
+// cache passes CompactPolicies to event handlers and cannot return them from Get and
+// List.
 type CompactPolicy struct {
 	compact
 	// Policy is shared with all readers, so it must not be changed. It also contains the errors

@@ -18,7 +18,7 @@ const (
 	// The delay before a further repair doubles with each repair, from firstDelay to maxDelay.
 	firstDelay = time.Second
 	maxDelay   = 5 * time.Minute
-	// quietMargin is added to the time for which an object must stay unchanged until its
+	// When an object has stayed unchanged for its current delay and quietMargin, its
 	// repairs are forgotten.
 	quietMargin = 30 * time.Second
 )

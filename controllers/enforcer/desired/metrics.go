@@ -44,13 +44,14 @@ func endpointArguments(spec *v1alpha1.EnforcerSpec) []string {
 	}
 }
 
-// metricsService returns the headless Service whose endpoints are the endpoints of all nodes.
+// metricsService returns the headless Service for the metrics of all nodes.
 func metricsService(spec *v1alpha1.EnforcerSpec, namespace string) *unstructured.Unstructured {
 	port := int64(Port(spec))
 	return Object(ServiceKind, namespace, MetricsName, Labels(ComponentNode), map[string]any{
 		"clusterIP": corev1.ClusterIPNone,
 		"selector":  asFields(Labels(ComponentNode)),
-		// Metrics are useful especially while a pod is not ready.
+		// Prometheus must also find pods that are not ready, because their metrics can show
+		// why.
 		"publishNotReadyAddresses": true,
 		"ports":                    []any{map[string]any{"name": metricsPort, "port": port, "targetPort": port, "protocol": "TCP"}},
 	})

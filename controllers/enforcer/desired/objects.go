@@ -105,7 +105,8 @@ func ownerOf(enforcer *v1alpha1.Enforcer) metav1.OwnerReference {
 	}
 }
 
-// daemonSetOf returns a DaemonSet. The rules stay on a node while the pod is replaced.
+// daemonSetOf returns a DaemonSet with a rolling update. While the pod of a node is
+// replaced, the rules stay on the node.
 func daemonSetOf(
 	namespace, name, component string, pod corev1.PodTemplateSpec, update appsv1.RollingUpdateDaemonSet,
 ) (*unstructured.Unstructured, error) {

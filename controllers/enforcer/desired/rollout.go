@@ -28,7 +28,7 @@ func Replaced(spec *v1alpha1.EnforcerSpec, nodes, notReady int) intstr.IntOrStri
 	}
 	n, err := intstr.GetScaledValueFromIntOrPercent(&limit, nodes, true)
 	if err != nil {
-		// The definition of the kind does not allow such a value.
+		// The value is invalid. The API server rejects such values.
 		n = 1
 	}
 	return intstr.FromInt32(int32(max(n, 1) + notReady))

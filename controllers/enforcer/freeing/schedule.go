@@ -24,7 +24,7 @@ import (
 	"time"
 )
 
-// Schedule stores since when nodes have not been selected, and which nodes are being freed. The
+// Schedule stores how long nodes have not been selected, and which nodes are being freed. The
 // zero value is ready to use. It must not be used concurrently.
 type Schedule struct {
 	since map[string]time.Time
@@ -50,8 +50,8 @@ type State struct {
 	Rejected bool
 }
 
-// Plan contains the unselected nodes, sorted and divided by what happens to them now. No node is
-// in two of the lists.
+// Plan contains the unselected nodes. Each of them is in exactly one of the lists Free, Waiting,
+// Queued and Kept. All lists are sorted.
 type Plan struct {
 	// Free contains the nodes to free now.
 	Free []string

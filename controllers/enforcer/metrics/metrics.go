@@ -57,14 +57,15 @@ type Collector struct {
 
 	mu    sync.Mutex // guards the fields below
 	state *State
-	// uninstalling is the time of the first State with the field Uninstalling, or zero.
+	// uninstalling is the time of the first State whose field Uninstalling is true, or
+	// zero.
 	uninstalling time.Time
 }
 
 // New returns a collector that reads PolicyStatuses with a reader.
 func New(reader client.Reader) *Collector { return &Collector{reader: reader, now: time.Now} }
 
-// Set stores a new state. It is nil if there is no Enforcer.
+// Set stores a new state. The state is nil if there is no Enforcer.
 func (c *Collector) Set(state *State) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

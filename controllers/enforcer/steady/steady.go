@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// Times records since when each key has been present without an interruption. The zero value is
-// ready to use.
+// Times records, for each key, the time since which it has been present without interruption.
+// The zero value is ready to use.
 type Times struct{ since map[string]time.Time }
 
 // Observe records the keys that are present now, and forgets all other keys. A new key counts as
@@ -27,7 +27,8 @@ func (t *Times) Observe(keys []string, since time.Time) {
 	t.since = next
 }
 
-// Since returns since when a key has been present, or the zero time if it is not present.
+// Since returns the time since which a key has been present, or the zero time if it is
+// absent.
 func (t *Times) Since(key string) time.Time { return t.since[key] }
 
 // Lasted reports whether a key has been present for at least the given time.
@@ -51,8 +52,8 @@ type Fault struct {
 	Since time.Time
 }
 
-// fault is a fault that the filter has seen in the last observations. The field last contains
-// the time of the last observation.
+// fault is a fault that the filter has not forgotten. The field last is the time at which the
+// fault was last present.
 type fault struct {
 	Fault
 	last     time.Time

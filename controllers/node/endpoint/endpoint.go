@@ -54,8 +54,8 @@ const (
 type Endpoint struct {
 	// Address is the TCP address on which to listen, for example ":9640".
 	Address string
-	// Plain serves only metrics, without TLS and without authentication. The address should
-	// then be a loopback address.
+	// If Plain is true, the endpoint serves only metrics, without TLS and authentication.
+	// The address should then be a loopback address.
 	Plain bool
 	// Node is the name of the node. StateDir is the state directory of its dataplane.
 	Node, StateDir string

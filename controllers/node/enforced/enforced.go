@@ -11,9 +11,9 @@ import (
 	"github.com/sluicenet/sluice/policy/label"
 )
 
-// Policies computes the digests of all policies that select a pod with an address on a node. It
-// computes only the digests of namespaces in which a policy or a pod of the node changed. It
-// must not be used concurrently with the snapshot.
+// Policies computes, for one node, the digests of all policies that select a pod with an
+// address. After a change, it recomputes only the digests of namespaces in which a policy or a
+// pod of the node changed. It must not be used concurrently with the snapshot.
 type Policies struct {
 	snapshot *policy.Snapshot
 	node     string
@@ -67,7 +67,8 @@ func (p *Policies) changed() map[string]bool {
 // byLabels contains pods, grouped by their labels.
 type byLabels map[label.Set][]*policy.Pod
 
-// pods returns the pods of the node in the given namespaces that have an address.
+// pods returns the pods of the node in the given namespaces, except pods without an
+// address.
 func (p *Policies) pods(namespaces map[string]bool) map[string]byLabels {
 	out := map[string]byLabels{}
 	for pod := range p.snapshot.PodObjects(p.node) {

@@ -38,8 +38,8 @@ func policyFor(t *testing.T, name, app string, generation int64) *policy.Policy 
 	return p
 }
 
-// TestDigests checks after each change that the digests are those of the policies that select a
-// pod with an address on the node.
+// TestDigests checks the digests after each of several changes. They must be the digests of
+// exactly the policies that select a pod of the node that has an address.
 func TestDigests(t *testing.T) {
 	s := policy.NewSnapshot()
 	e := enforced.New(s, "n")

@@ -19,9 +19,9 @@ const (
 	// failure policy was last applied to a held packet.
 	failureWindow = 10 * time.Minute
 	// resultTimeout is how long pods may have addresses while the directory of CNI results is
-	// empty. Normally, the container runtime writes a CNI result before the API server receives
-	// the pod's address. But after a reboot of the node, the API server still contains the pod
-	// addresses from before the reboot.
+	// empty. After this time, PodsKnownEarly becomes False. Normally, the container runtime
+	// writes a CNI result before the API server receives the pod's address. But after a reboot,
+	// the API server still contains the old addresses until the pods have restarted.
 	resultTimeout = 30 * time.Second
 )
 

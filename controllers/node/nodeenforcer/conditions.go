@@ -15,8 +15,8 @@ import (
 
 const (
 	// behindDelay is the time after which the condition Ready reports that the dataplane
-	// enforces an earlier generation than the published one. A dataplane is often a few
-	// milliseconds behind, and each change of a condition is a write.
+	// enforces an earlier generation than the published one. The delay prevents
+	// unnecessary writes, because a dataplane is often a few milliseconds behind.
 	behindDelay = 10 * time.Second
 	// degradedTime is the time for which the condition Degraded stays True after a counter of
 	// dropped packets or repairs has increased.
@@ -31,8 +31,8 @@ func (s *Source) observeProgress(published *v1alpha1.Generation, now time.Time) 
 	}
 }
 
-// readyCondition returns the condition Ready. The parameter behind is true if the dataplane has
-// enforced an earlier generation than the published one for some time.
+// readyCondition returns the condition Ready. The parameter behind is true if, for some time,
+// the dataplane has enforced an earlier generation than the published one.
 func readyCondition(s *v1alpha1.NodeEnforcerStatus, running *report.Status, behind bool) metav1.Condition {
 	switch {
 	case running == nil:

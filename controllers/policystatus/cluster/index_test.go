@@ -32,7 +32,7 @@ func newModel() *model {
 	return &model{policies: map[types.NamespacedName]*policy.Policy{}, pods: map[types.NamespacedName]*policy.Pod{}, reports: map[string]cluster.Report{}}
 }
 
-// onNode returns the pods with an address on a node that a policy selects.
+// onNode returns the pods of a node that a policy selects and that have an address.
 func (m *model) onNode(p *policy.Policy, node string) (out []*policy.Pod) {
 	for _, pod := range m.pods {
 		if pod.Node == node && len(pod.Addresses) > 0 && p.Selects(pod, nil) {

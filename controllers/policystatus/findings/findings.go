@@ -44,9 +44,9 @@ func (f *Findings) Of(policy types.NamespacedName) (found []lint.Finding, checke
 	return found, checked
 }
 
-// Run checks namespaces that changed, until the context ends. After each check, it passes the
-// policies whose findings changed, and the policies that were checked for the first time, to the
-// function report.
+// Run checks namespaces that changed, until the context ends. After each check, it calls the
+// function report with the policies whose findings changed and the policies that were checked
+// for the first time.
 func (f *Findings) Run(ctx context.Context, report func([]types.NamespacedName)) {
 	stop := context.AfterFunc(ctx, f.turns.stop)
 	defer stop()

@@ -19,9 +19,9 @@ var documentation = []netip.Addr{
 	netip.MustParseAddr("2001:db8::10"), netip.MustParseAddr("2001:db8:ffff::10"), netip.MustParseAddr("3fff::10"),
 }
 
-// outside returns ends with addresses that no pod uses. For each ipBlock, and for each range in
-// the except list of an ipBlock, an end has an address in this range. For each address family,
-// one address is in no ipBlock. The result left is the number of ranges for which no end was
+// outside returns ends with addresses that no pod uses. There is an end with an address in each
+// ipBlock, and one in each range of the except list of an ipBlock. For each address family, one
+// address is in no ipBlock. The result left is the number of ranges for which no end was
 // created because the number of ends reached maxOutside.
 func outside(policies []*policy.Policy, taken map[netip.Addr]bool) (ends []*End, left int) {
 	blocks := blocksOf(policies)

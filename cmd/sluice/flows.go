@@ -8,6 +8,7 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -25,6 +26,7 @@ type flowsFlags struct {
 	namespace string
 	count     uint
 	yes       bool
+	retry     time.Duration
 }
 
 const nodeFlowsHelp = `It shows the flows of the dataplane of this node. With --kubeconfig, --context or
@@ -73,6 +75,7 @@ It never slows down the dataplane. It ends with Ctrl-C.`,
 	f.StringVarP(&flags.namespace, "namespace", "n", "", "only flows from or to pods in this `namespace`")
 	f.UintVarP(&flags.count, "count", "c", 0, "end after this `number` of flows; 0 for no limit")
 	f.BoolVar(&flags.yes, "yes", false, "open a stream to any number of nodes without a confirmation")
+	f.DurationVar(&flags.retry, "retry", 30*time.Second, "when a stream is lost, try to reconnect for this `time`")
 	flags.out.addFlag(cmd)
 	return cmd
 }

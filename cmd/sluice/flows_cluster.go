@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/sluicenet/sluice/cmd/sluice/internal/terminal"
 	"github.com/sluicenet/sluice/dataplane/report"
@@ -42,7 +44,7 @@ func clusterFlows(cmd *cobra.Command, flags *flowsFlags) error {
 	var running sync.WaitGroup
 	for i, node := range nodes {
 		running.Go(func() {
-			err := copyFlows(ctx, connection, node, w, func() { notes.write(node, "listening; Ctrl-C ends it") })
+			err := followFlows(ctx, connection, node, w, &notes)
 			switch {
 			case errors.Is(err, errEnough):
 				cancel()
@@ -78,6 +80,42 @@ func (f *flowsFlags) confirm(cmd *cobra.Command, nodes int) error {
 
 // errStreamEnded means that the stream of a node ended.
 var errStreamEnded = errors.New("the stream ended, because its agent, its dataplane or the operator ended")
+
+// reconnectPause is the time between two attempts to connect to a node.
+const reconnectPause = time.Second
+
+// followFlows writes the flows of a node until the context ends. After the stream of the node is
+// lost, followFlows connects again. If it cannot connect within the time of --retry, it returns the
+// error. It never returns nil.
+func followFlows(ctx context.Context, connection *live.Connection, node string, w *flowWriter, notes *notes) error {
+	lost := time.Now()
+	for noted := false; ; {
+		err := copyFlows(ctx, connection, node, w, func() {
+			lost, noted = time.Time{}, false
+			notes.write(node, "listening; Ctrl-C ends it")
+		})
+		if lost.IsZero() {
+			lost = time.Now()
+		}
+		if !canReconnect(err) || time.Since(lost) >= w.flags.retry {
+			return err
+		}
+		if !noted {
+			notes.write(node, err.Error()+"; connecting again, flows until then are not shown")
+			noted = true
+		}
+		select {
+		case <-time.After(reconnectPause):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// canReconnect reports whether another attempt to connect can succeed without a change by the user.
+func canReconnect(err error) bool {
+	return errors.Is(err, errStreamEnded) || apierrors.IsServiceUnavailable(err) || apierrors.IsTooManyRequests(err)
+}
 
 // copyFlows writes the flows of a node until the stream or the context ends. It never returns
 // nil.

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -13,9 +14,9 @@ import (
 )
 
 // observed starts a simulated API server with n nodes, and returns the path of its kubeconfig.
-// Each node reports one flow and then ends the stream. The test of controllers/observe uses a
-// real API server.
-func observed(t *testing.T, n int) (kubeconfig string) {
+// Each node reports one flow and then ends the stream. The first requests for flows, as many as
+// away, fail because no operator responds. The test of controllers/observe uses a real API server.
+func observed(t *testing.T, n int, away int32) (kubeconfig string) {
 	t.Helper()
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /apis/policy.sluice.dev/v1alpha1/nodeenforcers", func(w http.ResponseWriter, _ *http.Request) {
@@ -26,7 +27,12 @@ func observed(t *testing.T, n int) (kubeconfig string) {
 		w.Header().Set("Content-Type", "application/json")
 		fmt.Fprintf(w, `{"kind":"NodeEnforcerList","apiVersion":"policy.sluice.dev/v1alpha1","metadata":{},"items":[%s]}`, strings.Join(items, ","))
 	})
+	var requests atomic.Int32
 	mux.HandleFunc("GET /apis/observe.policy.sluice.dev/v1alpha1/nodeflows", func(w http.ResponseWriter, r *http.Request) {
+		if requests.Add(1) <= away {
+			http.Error(w, "the operator is starting", http.StatusServiceUnavailable)
+			return
+		}
 		query := r.URL.Query()
 		node, named := strings.CutPrefix(query.Get("fieldSelector"), "metadata.name=")
 		if !named || query.Get("watch") != "true" || query.Get("denied") != "true" {
@@ -44,11 +50,11 @@ func observed(t *testing.T, n int) (kubeconfig string) {
 // TestFlowsOfCluster checks that each flow begins with its node, and that -n, -c and --node
 // select flows.
 func TestFlowsOfCluster(t *testing.T) {
-	kubeconfig := observed(t, 2)
+	kubeconfig := observed(t, 2, 0)
 	flows := func(args ...string) (int, string, string) {
 		return sluiceAs("kubectl-sluice", "", append([]string{"flows", "--denied", "--kubeconfig", kubeconfig}, args...)...)
 	}
-	code, stdout, stderr := flows("-n", "shop")
+	code, stdout, stderr := flows("-n", "shop", "--retry", "0s")
 	for _, node := range []string{"node-0", "node-1"} {
 		if !strings.Contains(stdout, node+"  ") || !strings.Contains(stdout, "shop/of-"+node) || !strings.Contains(stderr, node+"  listening; Ctrl-C ends it\n") {
 			t.Errorf("nothing about %s: %s%s", node, stdout, stderr)
@@ -61,14 +67,33 @@ func TestFlowsOfCluster(t *testing.T) {
 	if code != exitDone || !strings.HasPrefix(stdout, `{"node":"node-1","time":"2026-11-22T20:00:00Z","verdict":"Deny"`) {
 		t.Errorf("exit %d: %s", code, stdout)
 	}
-	if _, stdout, _ = flows("-n", "elsewhere"); stdout != "" {
+	if _, stdout, _ = flows("-n", "elsewhere", "--retry", "0s"); stdout != "" {
 		t.Errorf("flows of another namespace: %s", stdout)
+	}
+}
+
+// TestFlowsReconnect checks that the command connects again if no operator responds, and after a
+// stream has ended.
+func TestFlowsReconnect(t *testing.T) {
+	kubeconfig := observed(t, 1, 2)
+	code, stdout, stderr := sluiceAs("kubectl-sluice", "", "flows", "--denied", "--kubeconfig", kubeconfig, "-o", "json", "-c", "2")
+	if code != exitDone || strings.Count(stdout, `{"node":"node-0"`) != 2 {
+		t.Errorf("exit %d: %s%s", code, stdout, stderr)
+	}
+	for _, want := range []string{"currently unable", "connecting again, flows until then are not shown", "the stream ended"} {
+		if strings.Count(stderr, want) == 0 {
+			t.Errorf("no note with %q: %s", want, stderr)
+		}
+	}
+	code, _, stderr = sluiceAs("kubectl-sluice", "", "flows", "--denied", "--kubeconfig", observed(t, 1, 1000), "--retry", "1s")
+	if code != exitFailed || !strings.Contains(stderr, "currently unable") {
+		t.Errorf("exit %d without an operator: %s", code, stderr)
 	}
 }
 
 // TestManyStreams checks that the command opens more than 50 streams only with a confirmation.
 func TestManyStreams(t *testing.T) {
-	kubeconfig := observed(t, 51)
+	kubeconfig := observed(t, 51, 0)
 	arguments := []string{"flows", "--denied", "--kubeconfig", kubeconfig, "-c", "1"}
 	code, stdout, stderr := sluiceAs("kubectl-sluice", "y\n", arguments...)
 	if want := "this would open streams to 51 nodes: select nodes with --node, or confirm with --yes\n"; code != exitWrongInput || stdout != "" || stderr != want {

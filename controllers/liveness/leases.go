@@ -102,10 +102,14 @@ func (l *leases) setUnreachable(now time.Time) {
 	l.unreachable = now
 }
 
-// expire returns the nodes whose agents have become silent, in the order of their names.
+// expire returns the nodes whose agents have become silent, in the order of their names. The time
+// before the last call of setUnreachable does not count.
 func (l *leases) expire(now time.Time) []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if now.Sub(l.unreachable) < l.timeout {
+		return nil
+	}
 	out := l.unchanged(now, l.timeout)
 	for _, name := range out {
 		l.nodes[name].responding = metav1.ConditionFalse
@@ -114,12 +118,8 @@ func (l *leases) expire(now time.Time) []string {
 }
 
 // unchanged returns the nodes whose Leases have not changed for some time, except the nodes
-// whose agents count as silent. The time before the last call of setUnreachable does not
-// count.
+// whose agents count as silent.
 func (l *leases) unchanged(now time.Time, limit time.Duration) (out []string) {
-	if now.Sub(l.unreachable) < limit {
-		return nil
-	}
 	for name, h := range l.nodes {
 		if h.responding != metav1.ConditionFalse && now.Sub(h.changed) >= limit {
 			out = append(out, name)

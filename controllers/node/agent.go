@@ -36,6 +36,8 @@ type Options struct {
 	Node, Namespace string
 	// StateDir is the state directory, which agent and dataplane share.
 	StateDir string
+	// RenewInterval is the minimum time between two renewals of the Lease. 0 means 12 s.
+	RenewInterval time.Duration
 	// MetricsAddress is the listen address of the server in package endpoint. HealthAddress is
 	// the listen address of the server for /healthz and /readyz, and may be "unix:PATH". An
 	// empty address or "0" disables the server.

@@ -32,6 +32,11 @@ type connection struct {
 	// succeeded, failure becomes nil.
 	failure error
 	since   time.Time
+	// unreachable is true if the last request that is not for a watched kind got no response, for
+	// example the renewal of the Lease. Otherwise, reachable is the time of the first response
+	// after such a request.
+	unreachable bool
+	reachable   time.Time
 }
 
 func newConnection(log logr.Logger, m *metrics) *connection {
@@ -54,7 +59,9 @@ func (t *watchedTransport) RoundTrip(request *http.Request) (*http.Response, err
 	response, err := t.next.RoundTrip(request)
 	k, ok := kindOfRequest(request)
 	switch {
-	case !ok || errors.Is(request.Context().Err(), context.Canceled):
+	case errors.Is(request.Context().Err(), context.Canceled):
+	case !ok:
+		t.connection.tried(err)
 	case err != nil:
 		t.connection.failed(k, err)
 	case response.StatusCode == http.StatusOK:
@@ -126,6 +133,16 @@ func (c *connection) responded(k kind) {
 	c.failure = nil
 }
 
+// tried records the result of a request that is not for a watched kind.
+func (c *connection) tried(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.unreachable && err == nil {
+		c.reachable = time.Now()
+	}
+	c.unreachable = err != nil
+}
+
 // complete reports whether the last request of every kind succeeded.
 func (c *connection) complete() bool {
 	for _, k := range kindsByPath {
@@ -136,15 +153,16 @@ func (c *connection) complete() bool {
 	return true
 }
 
-// failureDelay is the time after which the status of the node contains a failure. If the API
-// server rejects a few requests because it is overloaded, the nodes must not all write a status.
-const failureDelay = 10 * time.Second
+// failureDelay is the time after which the status of the node contains a failure. After an outage
+// of the API server, client-go waits for up to a minute before it watches objects again. The delay
+// is longer, so that an outage does not make every node write its status twice.
+const failureDelay = 75 * time.Second
 
-// lastingFailure returns the same error as check, but returns nil for a failure that has lasted
-// for less than failureDelay.
+// lastingFailure returns the same error as check, except for a failure that has lasted for less
+// than failureDelay. The time during which the API server did not respond at all does not count.
 func (c *connection) lastingFailure() error {
 	c.mu.Lock()
-	recent := c.failure != nil && time.Since(c.since) < failureDelay
+	recent := c.failure != nil && (c.unreachable || time.Since(c.since) < failureDelay || time.Since(c.reachable) < failureDelay)
 	c.mu.Unlock()
 	if recent {
 		return nil

@@ -13,7 +13,8 @@ import (
 func (a *agent) statusWriter(mgr manager.Manager) *nodeenforcer.Writer {
 	source := &nodeenforcer.Source{StateDir: a.StateDir, EnforcedBy: a.enforcedBy}
 	return &nodeenforcer.Writer{
-		Node: a.Node, Namespace: a.Namespace, Cache: mgr.GetCache(), Direct: mgr.GetAPIReader(), Client: mgr.GetClient(),
+		Node: a.Node, Namespace: a.Namespace, RenewInterval: a.RenewInterval,
+		Cache: mgr.GetCache(), Direct: mgr.GetAPIReader(), Client: mgr.GetClient(),
 		Status: func() (v1alpha1.NodeEnforcerStatus, error) { return source.Status(a.observe()) },
 		Log:    a.Log.WithName("status"),
 	}

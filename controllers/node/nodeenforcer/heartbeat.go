@@ -17,12 +17,10 @@ import (
 
 // +kubebuilder:rbac:groups=coordination.k8s.io,namespace=sluice-system,resources=leases,verbs=get;create;update
 
-const (
-	// renewInterval is the time between two renewals of the Lease. A random time of up to
-	// renewJitter is added, so that the nodes do not all write at the same time.
-	renewInterval = 12 * time.Second
-	renewJitter   = 3 * time.Second
-)
+// defaultRenewInterval is the minimum time between two renewals of the Lease, unless the Writer
+// specifies another time. A random time of up to a quarter of the interval is added, so that the
+// nodes do not all write at the same time.
+const defaultRenewInterval = 12 * time.Second
 
 // heartbeat renews the Lease of a node. The operator observes the Lease to determine whether
 // the agent responds.
@@ -30,6 +28,8 @@ type heartbeat struct {
 	namespace string
 	direct    client.Reader
 	client    client.Client
+	// interval is the minimum time between two renewals.
+	interval time.Duration
 	// lease is the Lease that was last read or written. It is nil if the API server may have
 	// another version of it.
 	lease *coordinationv1.Lease
@@ -47,7 +47,7 @@ func (h *heartbeat) renew(ctx context.Context, owner *v1alpha1.NodeEnforcer) err
 	}
 	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
-	h.due = time.Now().Add(renewInterval + rand.N(renewJitter))
+	h.due = time.Now().Add(h.interval + rand.N(h.interval/4))
 	cached := h.lease != nil
 	err := h.write(ctx, owner)
 	if err == nil {

@@ -2,6 +2,7 @@ package nodeenforcer
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,8 +32,9 @@ const (
 	// same time.
 	changeInterval  = 10 * time.Second
 	counterInterval = 5 * time.Minute
-	// retryInterval is the time between a failed write and the next attempt. A random time of up
-	// to a fifth of the interval is added, too.
+	// retryInterval is the time between a failed write and the next attempt, unless the interval
+	// between two renewals is shorter. A random time of up to a fifth of the interval is added,
+	// too.
 	retryInterval = 10 * time.Second
 	// registerInterval is the time between two attempts to create the NodeEnforcer before the
 	// first publication. A random time of up to half of the interval is added.
@@ -45,6 +47,8 @@ const (
 type Writer struct {
 	// Node is the name of the node. Namespace is the namespace of the operator.
 	Node, Namespace string
+	// RenewInterval is the minimum time between two renewals of the Lease. 0 means 12 s.
+	RenewInterval time.Duration
 	// Cache reads the Node object. Direct reads the NodeEnforcer from the API server, because a
 	// cache of NodeEnforcers would contain the objects of all nodes.
 	Cache, Direct client.Reader
@@ -95,13 +99,17 @@ func (w *Writer) Run(ctx context.Context) error {
 	tick := time.NewTicker(checkStatusInterval)
 	defer tick.Stop()
 	status, renewal := faults{log: w.Log, text: "The status cannot be written"}, faults{log: w.Log, text: "The Lease cannot be renewed"}
-	lease := &heartbeat{namespace: w.Namespace, direct: w.Direct, client: w.Client, missing: func() { w.current = nil }}
+	interval := cmp.Or(w.RenewInterval, defaultRenewInterval)
+	lease := &heartbeat{
+		namespace: w.Namespace, direct: w.Direct, client: w.Client, interval: interval, missing: func() { w.current = nil },
+	}
+	retry := min(retryInterval, interval)
 	for {
 		err := w.update(ctx)
 		if err != nil {
 			// After an error, the API server may have another version than current.
 			w.current = nil
-			w.retry = time.Now().Add(retryInterval + rand.N(retryInterval/5))
+			w.retry = time.Now().Add(retry + rand.N(retry/5))
 		}
 		if err != nil || w.current != nil {
 			status.record(ctx, err)

@@ -44,6 +44,9 @@ type Options struct {
 	// FaultDelay is the time that a state must last before it changes the condition Available or
 	// Degraded of the Enforcer. 0 means 30 s.
 	FaultDelay time.Duration
+	// SilenceTimeout is the time after which an agent that does not renew its Lease is silent. 0
+	// means v1alpha1.HeartbeatTimeout.
+	SilenceTimeout time.Duration
 	// Registry registers the metrics of the Enforcer. nil means the registry that MetricsAddress
 	// serves.
 	Registry prometheus.Registerer
@@ -88,7 +91,10 @@ func run(ctx context.Context, config *rest.Config, o Options) error {
 	if err != nil {
 		return err
 	}
-	if err := liveness.SetupWithManager(mgr, liveness.Options{Namespace: o.Namespace, Active: active, Log: o.Log.WithName("liveness")}); err != nil {
+	err = liveness.SetupWithManager(mgr, liveness.Options{
+		Namespace: o.Namespace, Timeout: o.SilenceTimeout, Active: active, Log: o.Log.WithName("liveness"),
+	})
+	if err != nil {
 		return err
 	}
 	if err := addObserver(mgr, config, o); err != nil {

@@ -122,14 +122,27 @@ func (s *Server) Stop() error {
 // Restart kills the kube-apiserver and starts a new one with the same address and the same
 // etcd. The new server has no history of changes, so clients that watch objects must relist.
 func (s *Server) Restart() error {
+	if err := s.Kill(); err != nil {
+		return err
+	}
+	return s.Revive()
+}
+
+// Kill kills the kube-apiserver. The process etcd continues to run.
+func (s *Server) Kill() error {
 	if err := s.keeper.kill("kube-apiserver"); err != nil {
 		return fmt.Errorf("killing the API server: %w", err)
 	}
-	server := s.environment.ControlPlane.GetAPIServer()
-	if err := server.Stop(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+	err := s.environment.ControlPlane.GetAPIServer().Stop()
+	if err != nil && !errors.Is(err, os.ErrProcessDone) && !errors.Is(err, syscall.ESRCH) {
 		return fmt.Errorf("stopping the API server: %w", err)
 	}
-	if err := server.Start(); err != nil {
+	return nil
+}
+
+// Revive starts a new kube-apiserver after Kill, with the same address and the same etcd.
+func (s *Server) Revive() error {
+	if err := s.environment.ControlPlane.GetAPIServer().Start(); err != nil {
 		return fmt.Errorf("restarting the API server: %w", err)
 	}
 	return nil

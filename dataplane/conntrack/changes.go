@@ -35,9 +35,9 @@ func (c *changes) close() error { return c.socket.Close() }
 // because an earlier walk that failed can have left requests behind.
 func (c *changes) discard() { c.queue = c.queue[:0] }
 
-// add collects a request. In the mark of a connection, the request sets the bits that the
-// parameter mask selects to the parameter bits. If enough requests have been collected, add
-// calls flush.
+// add collects a request that changes the mark of a connection: it clears the bits of the
+// parameter mask, and sets the parameter bits. If enough requests have been collected,
+// add calls flush.
 func (c *changes) add(e *entry, mask, bits uint32) error {
 	c.queue = e.appendMark(c.queue, mask, bits)
 	if len(c.queue) < changesSize {
@@ -63,9 +63,9 @@ func (c *changes) flush() error {
 		case errors.Is(err, unix.EAGAIN):
 			return nil
 		case errors.Is(err, unix.ENOBUFS):
-			// The kernel dropped replies because the socket buffer was full. Nearly all replies
-			// report that a connection has ended. If a lost reply reported another failure, the
-			// mark is wrong, and the next walk corrects it.
+			// The kernel dropped replies because the socket buffer was full. Ignore this,
+			// because nearly all replies report only that a connection has ended. If a lost
+			// reply reported another failure, the mark is wrong, and the next walk corrects it.
 			continue
 		case err != nil:
 			return fmt.Errorf("setting marks: %w", err)

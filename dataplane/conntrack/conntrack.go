@@ -19,8 +19,8 @@ import (
 // Connections is not safe for concurrent use.
 type Connections struct {
 	marks ruleset.Marks
-	// former contains the marks of earlier dataplanes. cleared contains the bits that walks
-	// clear in all connection marks.
+	// former contains the marks of earlier dataplanes whose bits connections may still
+	// have. cleared contains the bits that walks clear in all connection marks.
 	former  []ruleset.Marks
 	cleared uint32
 	dump    *dump
@@ -81,8 +81,8 @@ type Result struct {
 	Took time.Duration
 }
 
-// Changed returns the number of changes that the walk made. If a walk has replaced the bits of
-// former marks by Sluice's bits, it has changed the mark of this connection twice.
+// Changed returns the number of changes that the walk made. If the walk cleared bits of former
+// marks and also set Sluice's bits in the mark of a connection, this connection counts twice.
 func (r Result) Changed() int { return r.Accepted + r.Denied + r.Cleared + r.Former }
 
 // Reevaluate evaluates every connection and corrects its mark. For each datagram, which
@@ -104,9 +104,9 @@ func (c *Connections) Reevaluate(ctx context.Context, newest func() rule.Evaluat
 }
 
 // Adopt prepares all connection marks for the installation of rules with the current marks. The
-// rules that are installed now use the parameter installed, which must be one of the former
-// marks and must not share a bit with the current marks. If no rules are installed, it is the
-// zero value.
+// parameter installed contains the marks that the rules use that are installed now. It must be
+// one of the former marks and must not share a bit with the current marks. If no rules are
+// installed, it is the zero value.
 //
 // Adopt sets Sluice's bits of each connection to the value that has the same meaning as the bits
 // of the installed rules. It keeps the bits of the installed rules, and clears the bits of all
@@ -121,8 +121,8 @@ func (c *Connections) Adopt(installed ruleset.Marks) error {
 	return err
 }
 
-// Forget ends the clearing of former marks. From then on, walks do not change the bits of former
-// marks, which may belong to another program.
+// Forget forgets the former marks. Later walks do not change the bits of these marks, because
+// they may now belong to another program.
 func (c *Connections) Forget() { c.former, c.cleared = nil, 0 }
 
 // Clear clears Sluice's bits and the bits of former marks in all connection marks.
@@ -172,8 +172,8 @@ func (c *Connections) state(evaluator rule.Evaluator, e *entry) uint32 {
 	}
 }
 
-// isEither reports whether a mark has the value Either, either with the current marks or with
-// former marks.
+// isEither reports whether a mark has the value Either of the current marks or of former
+// marks.
 func (c *Connections) isEither(mark uint32) bool {
 	return c.marks.Of(mark) == c.marks.Either ||
 		slices.ContainsFunc(c.former, func(f ruleset.Marks) bool { return f.Of(mark) == f.Either })

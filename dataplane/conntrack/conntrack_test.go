@@ -228,8 +228,8 @@ func (s *fixture) many(n int) {
 	}
 }
 
-// A canceled walk does not read the rest of the table. Nevertheless, the next walk must read
-// every connection exactly once.
+// When a walk is canceled, a part of the table has not been read. The next walk must
+// nevertheless read every connection exactly once.
 func TestReevaluateAfterACanceledWalk(t *testing.T) {
 	const n = 5000
 	s := newFixture(t)
@@ -295,8 +295,8 @@ func BenchmarkReevaluate(b *testing.B) {
 }
 
 // Adopt keeps the meaning of the installed marks, and clears the bits of all other former marks,
-// although the current marks share a bit with them. The next walk clears the installed marks, too.
-// After Forget, the bits of former marks stay.
+// even if the current marks share a bit with one of them. The next walk clears the installed
+// marks, too. After Forget, the bits of former marks stay.
 func TestFormerMarks(t *testing.T) {
 	s := newFixture(t)
 	var marks []ruleset.Marks
@@ -328,7 +328,7 @@ func TestFormerMarks(t *testing.T) {
 		t.Fatal(err)
 	}
 	want("adopted", map[uint16]uint32{1: 0x10040, 2: 0x20080, 3: 0x340c0, 4: 0, 5: 0x4000})
-	everything := evaluator{pod: dst.Addr()} // It allows every connection to port 80 of the pod.
+	everything := evaluator{pod: dst.Addr()} // The evaluator allows every connection to port 80 of the pod.
 	r, err := s.reevaluate(everything)
 	if err != nil || r.Former != 3 || r.Accepted != 4 {
 		t.Errorf("result %+v, %v; want the former bits of 3 connections cleared and 4 connections accepted", r, err)

@@ -12,11 +12,11 @@ import (
 // stateFunc returns the correct value of Sluice's bits in the mark of a connection.
 type stateFunc func(*entry) uint32
 
-// walk reads all connections, and sets Sluice's bits in the mark of each connection to the
-// value that a stateFunc returns. It also clears the bits of former marks. It calls the function `next` for each datagram to get the
-// stateFunc for the connections in the datagram. Reading the table from the kernel takes most
-// of the time, so a separate goroutine reads the table. Meanwhile, the calling goroutine
-// evaluates the connections that have already been read.
+// walk reads all connections, and sets Sluice's bits in the mark of each connection to the value
+// that a stateFunc returns. It also clears the bits of former marks. For each datagram, walk calls
+// the function `next` to get the stateFunc for the connections in the datagram. Reading the table
+// from the kernel takes most of the time, so a separate goroutine reads the table. Meanwhile, the
+// calling goroutine evaluates the connections that have already been read.
 func (c *Connections) walk(ctx context.Context, next func() stateFunc) (Result, error) {
 	begin := time.Now()
 	if err := c.local.read(); err != nil {

@@ -14,8 +14,8 @@ import (
 )
 
 // unbridgePause is how long the bridge table stays installed after the last isolated pod was
-// disconnected from a bridge. The pause exists because the kernel drops all queued packets when
-// the bridge table is removed.
+// disconnected from a bridge. The pause keeps removals rare, because each removal makes the
+// kernel drop all queued packets.
 const unbridgePause = 10 * time.Second
 
 // bridges describes the bridges to which isolated pods are connected.

@@ -25,8 +25,8 @@ func TestBridgesOf(t *testing.T) {
 	}
 	sandboxes := []report.Sandbox{
 		{HostInterface: "veth1", Addresses: []netip.Addr{address("10.0.0.1"), address("fd00::1")}},
-		// This address does not belong to a bridge, for example because it belongs to another
-		// network.
+		// No route to this address leads to a bridge, for example because the address belongs
+		// to another network.
 		{HostInterface: "veth2", Addresses: []netip.Addr{address("10.9.0.1")}},
 		{HostInterface: "veth3", Addresses: []netip.Addr{address("10.0.1.1")}},
 		// The CNI plugin reports no interface for this pod, or an interface that is not a port

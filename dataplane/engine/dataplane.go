@@ -50,7 +50,7 @@ type Dataplane struct {
 	// mu guards changes of the fields engine and waiting.
 	mu     sync.Mutex
 	engine atomic.Pointer[Engine]
-	// waiting is the newest tree if no engine is open that can enforce it. arrived is a
+	// waiting is the newest tree while no engine is open to enforce it. arrived is a
 	// trigger that is set when such a tree arrives.
 	waiting *tree.Tree
 	arrived trigger.Trigger
@@ -181,7 +181,7 @@ func (d *Dataplane) hasTree() bool {
 
 // openWithoutTree opens an engine that holds new connections of pods until the first tree
 // arrives. It returns nil if a tree may exist. It also returns nil if the rules of an earlier
-// dataplane exist, because the earlier rules are stricter.
+// dataplane are installed, because these rules still isolate pods.
 func (d *Dataplane) openWithoutTree(ctx context.Context) (*Engine, error) {
 	if d.config.Hold == 0 || d.hasTree() && d.rejected.Load() == nil {
 		return nil, nil // There is no engine yet.
@@ -192,7 +192,7 @@ func (d *Dataplane) openWithoutTree(ctx context.Context) (*Engine, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.waiting != nil {
-		return nil, nil // The caller opens an engine for this tree.
+		return nil, nil // Return nil, because the caller opens an engine for this tree.
 	}
 	e, err := Open(d.config, generation.WithoutTree())
 	if err != nil {

@@ -118,7 +118,8 @@ type Engine struct {
 	found   link.Links
 	// traffic compares the packets that pods send with the packets that the rules see.
 	traffic observe.Tracker
-	// untaken is closed when the engine stops writing the table.
+	// untaken is closed when the engine stops writing the table. The method followHolder
+	// then returns.
 	untaken chan struct{}
 
 	watcher  *ruleset.Watcher
@@ -207,8 +208,8 @@ func (e *Engine) install(first *generation.Generation) (err error) {
 //     generation. The generation is then enforced for every packet, so the walker
 //     acknowledges it.
 //
-// If Use returns an error, the packet path is at least as strict as before. Use may then be
-// called again with the same generation.
+// If Use returns an error, the node accepts no packet that it would have denied before the
+// call. Use may then be called again with the same generation.
 //
 // While this engine does not write the table, Use performs only step 1.
 func (e *Engine) Use(g generation.Generation) error {

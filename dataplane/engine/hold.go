@@ -129,7 +129,8 @@ func (e *Engine) SetSandboxes(s report.Sandboxes) error {
 	if !e.writes {
 		return nil
 	}
-	// An address in the tree may now belong to another pod, so it is no longer known.
+	// According to the new sandboxes, an address in the tree may belong to another pod.
+	// Remove such addresses from the sets of known addresses.
 	return e.setPods(&e.now.Generation)
 }
 

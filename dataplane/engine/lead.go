@@ -23,16 +23,17 @@ const (
 	// drainTime is the maximum time for which a dataplane serves waiting packets before it
 	// unbinds its queues.
 	drainTime = 10 * time.Second
-	// abandonTime is the time after which a dataplane that has yielded unbinds its queues, if
-	// its successor has ended and a third dataplane has the table.
+	// abandonTime limits how long a dataplane that has yielded keeps its queues bound after
+	// its successor has ended and a third dataplane has taken the table.
 	abandonTime = 2 * time.Second
 )
 
 // term is the period during which this dataplane holds the lock on the table.
 type term struct {
 	lock *handover.Lock
-	// predecessor is nil if no other dataplane has yielded. vacated is true if the predecessor
-	// has unbound its queues although the existing rules still send packets to these queues.
+	// predecessor is the dataplane that yielded the table to this one, or nil. vacated is true
+	// if the predecessor has already unbound its queues, although the installed rules still
+	// send packets to these queues.
 	predecessor *handover.Predecessor
 	vacated     bool
 }
@@ -162,7 +163,7 @@ func (a *acquisition) others(e *Engine) ([]uint64, error) {
 // wait records why the dataplane does not enforce policies yet. It logs each new reason once.
 func (a *acquisition) wait(e *Engine, reason string) error {
 	others, err := a.others(e)
-	a.standby.Store(len(others) > 0) // The process that bound the other queues enforces.
+	a.standby.Store(len(others) > 0) // The process that bound the other queues enforces policies.
 	if a.reported != reason {
 		a.reported = reason
 		a.config.Log.Info("waiting: "+reason, "boundQueues", others)
@@ -171,7 +172,8 @@ func (a *acquisition) wait(e *Engine, reason string) error {
 }
 
 // abandon unbinds the queues of a dataplane that has yielded, if abandonTime has passed. It is
-// called when the successor has ended, but a third dataplane has the table.
+// called if the successor has ended, and this dataplane cannot take the table back because a
+// third dataplane has it.
 func (a *acquisition) abandon(ctx context.Context, e *Engine) error {
 	if e == nil || e.pool.Unbound() || time.Since(a.began) < abandonTime {
 		return nil

@@ -60,10 +60,9 @@ func (e *Engine) sampleTraffic() error {
 	return nil
 }
 
-// sampleOf returns the sample of an interface. If br_netfilter is disabled, the packets that a
-// bridge delivers to the node still reach the rules, for example the replies to requests that
-// bypass the rules. The sample then contains only the packets that the bridge forwards between its
-// ports.
+// sampleOf returns the sample of an interface. If br_netfilter is disabled, packets that a bridge
+// forwards between its ports bypass the rules, but packets that it delivers to the node reach
+// them. So in this case, the sample omits the packets that the bridge delivers to the node.
 func sampleOf(t link.Traffic, seen uint64, disabled bool) observe.Sample {
 	if !disabled {
 		return observe.Sample{Sent: t.Sent, Seen: seen}

@@ -326,8 +326,8 @@ func TestRulesAreRepaired(t *testing.T) {
 			if err := s.node.Do(func() (err error) { out, err = cmd.CombinedOutput(); return err }); err != nil {
 				t.Fatalf("%v: %v\n%s", cmd, err, out)
 			}
-			// The counter of repairs can also increase because of earlier damage. So probe
-			// until the damage of this test is repaired.
+			// The counter of repairs can also increase because of an earlier modification.
+			// So probe until the modification by this test is repaired.
 			got := lab.Connected
 			for s.status().Repairs == before || got != lab.Rejected {
 				if time.Since(begin) > 5*time.Second {

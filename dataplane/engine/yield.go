@@ -16,9 +16,9 @@ func (d *Dataplane) pass(ctx context.Context, t *term, successor *handover.Succe
 	if e != nil {
 		err = e.Yield()
 		if successor.Vacate || successor.MarkMask != d.config.Marks.Mask {
-			// The successor either cannot bind queues while this process has its queues, or
-			// uses other mark bits than these workers. So unbind the queues. The failure policy
-			// then applies until the successor has installed its rules.
+			// Unbind the queues, because the successor cannot bind queues while this process
+			// has them, or because it uses other mark bits than these workers. The failure
+			// policy then applies until the successor has installed its rules.
 			err = errors.Join(err, e.Unbind())
 		}
 	}
@@ -50,7 +50,7 @@ func (d *Dataplane) serveOut(ctx context.Context, e *Engine, successor *handover
 	d.step("draining the queues")
 	if e != nil {
 		// If the successor ends now, this process takes the table again and needs its queues.
-		// So stop draining before the queues are unbound.
+		// So cancel the drain, which would unbind the queues.
 		go func() {
 			select {
 			case <-successor.Gone():

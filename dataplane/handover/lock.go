@@ -106,8 +106,9 @@ func (l *Lock) take(held *bool, number int64) error {
 			return errors.Join(fmt.Errorf("locking %s: %w", l.file.Name(), err), l.closeUnused())
 		}
 		*held = true
-		// A process that uninstalls removes the lock file while it holds the locks. A lock on a
-		// removed file does not exclude other processes.
+		// A process that uninstalls removes the lock file while it holds the locks. If this
+		// happened before the call of set, the lock is on a removed file and does not exclude
+		// other processes.
 		if l.isCurrent() {
 			return nil
 		}

@@ -8,7 +8,8 @@
 //   - The CNI results name the address for the first network of a pod: the packet waits for
 //     a tree that contains the pod.
 //   - The CNI results do not name the address: the packet waits for a moment, because a CNI
-//     result may be about to be written. Then the address does not belong to a pod.
+//     result may be about to be written. If none is written, the address does not belong to
+//     a pod, and the packet is released.
 //   - The node has no CNI results: the packet waits for a tree that contains the pod if the
 //     address is in a pod range of the node. Otherwise the packet is released at once.
 //

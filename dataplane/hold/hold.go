@@ -12,7 +12,7 @@ import (
 
 const (
 	// grace is the time for which a packet waits if the CNI results name none of its unknown
-	// addresses. A CNI result may be about to be written.
+	// addresses, because a CNI result may be about to be written.
 	grace = 300 * time.Millisecond
 	// maxHeld is the largest number of held packets. If maxGrace packets are already held,
 	// further packets are held only if they are known to belong to a pod.
@@ -62,8 +62,8 @@ const (
 	overLimit
 	// repeated: another packet of the same TCP connection is held.
 	repeated
-	// peerAllowed: the tree in use does not deny the packet, or denies it because of a pod of
-	// this node.
+	// peerAllowed: the tree in use does not deny the packet, or the peer now belongs to a pod
+	// of this node.
 	peerAllowed
 	// peerDenied: no tree that allows the packet has arrived in time.
 	peerDenied
@@ -143,7 +143,8 @@ func (p *held) withoutRoom() cause {
 	case p.forPod:
 		return overLimit
 	default:
-		// Nothing shows that the packet belongs to a pod, so assume that it does not.
+		// The packet waits only because it may belong to a pod. Without room for it,
+		// assume that it does not.
 		return notPod
 	}
 }

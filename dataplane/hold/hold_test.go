@@ -310,7 +310,8 @@ func TestBounds(t *testing.T) {
 	b.want(b.arrive(udp(fresh, outside), newPodLink, eth0), "drop 4 after 0s")
 	b.want(len(b.after(3*time.Second)), "16")
 
-	// Packets that may not belong to a pod leave room for packets of pods.
+	// Packets that do not certainly belong to a pod can use only a part of the room, so
+	// that room remains for packets of pods.
 	stranger := other
 	for range maxGrace {
 		b.want(b.arrive(tcp(stranger, outside), podBridge, eth0), "held")

@@ -99,8 +99,8 @@ func Open(config Config) (*Holder, error) {
 	h.table.setRoom()
 	h.timer = time.AfterFunc(time.Hour, h.expire)
 	h.timer.Stop()
-	// A full socket buffer must not make go-nfqueue stop. The kernel counts the packets that
-	// are lost.
+	// Ignore that a socket buffer was full, because go-nfqueue would stop otherwise. The
+	// kernel counts the lost packets.
 	err = errors.Join(nf.SetOption(netlink.NoENOBUFS, true), nf.Con.SetReadBuffer(receiveBuffer))
 	if err == nil {
 		var ctx context.Context
@@ -154,8 +154,9 @@ func (h *Holder) SetLinks(interfaces []link.Interface) {
 func (h *Holder) SetSandboxes(s report.Sandboxes) {
 	h.change(func(t *table) {
 		if s.Available != t.available {
-			// While no CNI results are available, the table also learns interfaces that lead to
-			// unknown pods. So forget the learned interfaces whenever the availability changes.
+			// While no CNI results are available, the table may learn an interface although it
+			// leads to an unknown pod. So forget the learned interfaces whenever the
+			// availability changes.
 			clear(t.learned)
 		}
 		t.setSandboxes(s)

@@ -167,7 +167,7 @@ func (t *table) endPeer(p *held, why cause, now time.Time) {
 		t.counts.PeersOverLimit++
 	}
 	// If the tree in use still denies the packet, a worker denies it again after its release.
-	// The worker must not move it to the hold queue a second time.
+	// Call deny, so that the worker does not move the packet to the hold queue a second time.
 	if why != peerAllowed {
 		for _, peer := range p.waitsFor {
 			t.peers.deny(peer, now)

@@ -52,8 +52,8 @@ func bridgesAmong(links []rtnl.Link, numbers []uint32, direct map[netip.Addr]uin
 	return out
 }
 
-// leadingThrough returns the addresses of the pods that are routed through the interface with
-// index number, in ascending order. For the map direct, see bridgesAmong.
+// leadingThrough returns the addresses of the pods to which routes lead through the interface
+// with the given index, in ascending order. For the map direct, see bridgesAmong.
 func leadingThrough(number uint32, direct map[netip.Addr]uint32) []netip.Addr {
 	var out []netip.Addr
 	for a, leading := range direct {

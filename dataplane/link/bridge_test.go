@@ -94,7 +94,8 @@ func TestFindBridges(t *testing.T) {
 	n.wantBridges("isolated for ingress", ruleset.Addresses{Ingress: a.Addresses()[:1]}, want)
 	n.wantBridges("a routed pod is isolated", ruleset.Addresses{Ingress: routed.Addresses()})
 
-	// If a route through a bridge has a gateway, the result still contains the bridge.
+	// Although a route through the bridge has a gateway, the result still contains the
+	// bridge.
 	n.change("cni0", func(l netlink.Link) error {
 		dst, err := netlink.ParseIPNet("198.51.100.0/24")
 		if err != nil {

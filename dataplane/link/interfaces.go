@@ -29,7 +29,8 @@ type Interface struct {
 // interfaces and the loopback interface have no kind. The netlink library reports their kind as
 // "device".
 var (
-	// outward lists the kinds of interfaces that lead to other machines, or that lead nowhere.
+	// outward lists the kinds of interfaces that lead only to other machines, or to no machine
+	// at all.
 	outward = map[string]bool{
 		"device": true, "dummy": true, "bond": true, "team": true, "ifb": true,
 		"vxlan": true, "geneve": true, "wireguard": true, "ipip": true, "ip6tnl": true, "sit": true, "gre": true, "gretap": true,

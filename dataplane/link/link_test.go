@@ -136,8 +136,8 @@ func TestFind(t *testing.T) {
 	})
 	n.want("a gateway on the link", gatewayed.Addresses(), nil, ruleset.Links{})
 
-	// An uplink remains an uplink even if the network of its address contains the address of a
-	// pod.
+	// An interface is an uplink even if the network of one of its addresses contains the
+	// address of a pod.
 	n.change("eth0", func(l netlink.Link) error {
 		for _, text := range []string{"10.244.1.0/24", "fd00:10:244:1::/64"} {
 			dst, err := netlink.ParseIPNet(text)

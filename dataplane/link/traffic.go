@@ -11,15 +11,16 @@ import (
 type Traffic struct {
 	// Sent is the number of packets that the interface has received from its pods.
 	Sent uint64
-	// Delivered is the number of packets that a bridge has delivered to the node itself. It has
-	// forwarded the other packets to its ports. It is 0 for an interface that is not a bridge.
+	// Delivered is the number of packets that a bridge has delivered to the node itself. The
+	// bridge has forwarded all other packets between its ports. Delivered is 0 if the interface
+	// is not a bridge.
 	Delivered uint64
 }
 
 // Traffic returns the counters of each interface that leads to pods. The key is the index of the
 // interface. For a bridge, Sent is the sum over the ports that lead to other network namespaces.
-// The map omits all other interfaces that can lead to several pods, because the kernel does not
-// count the packets of their pods.
+// The map omits other interfaces that can lead to several pods, because the kernel has no
+// counter for the packets that these pods send.
 func (f *Finder) Traffic() (map[uint32]Traffic, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

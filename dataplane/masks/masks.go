@@ -1,6 +1,6 @@
 // Package masks keeps a record of the mark masks that the dataplanes of a node have used since
 // the node booted. A dataplane records its mask before it installs the first rule with this mask.
-// So if a connection has mark bits of Sluice, the record contains the mask of these bits.
+// So the record contains the mask of all mark bits of Sluice that connections can have.
 //
 // A mask leaves the record when no connection has its bits any longer and no rule sets them. From
 // then on, the bits may belong to another program.
@@ -96,9 +96,9 @@ func check(ours, installed ruleset.Marks) error {
 
 // Used returns the masks whose bits connections may have: the recorded masks and the mask of the
 // installed rules. If the mask of the installed rules is not recorded, Used records it, so that
-// it is still known after the rules have been removed. If rules are installed but neither they
-// nor the record contain a mask, Used returns the mask of the parameter fallback. If no dataplane
-// has run on the node since it booted, the result is empty.
+// it is still known after the rules have been removed. If rules are installed, but neither the
+// rules nor the record contain a mask, Used returns the mask of the parameter fallback. If no
+// dataplane has run on the node since it booted, the result is empty.
 func Used(stateDir string, fallback ruleset.Marks) ([]uint32, error) {
 	recorded, installed, err := read(stateDir)
 	if err != nil {

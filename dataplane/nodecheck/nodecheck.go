@@ -26,7 +26,7 @@ type Settings struct {
 	CNIResults string
 }
 
-// node is what the checks have in common.
+// node contains the settings and directories that all checks use.
 type node struct {
 	Settings
 	// runs reports whether a dataplane runs with the state directory.
@@ -45,7 +45,8 @@ func Run(ctx context.Context, settings Settings) []report.Check {
 	return append(out, n.cniResults(ctx))
 }
 
-// check returns a check. It is ok if fix is empty, and otherwise has the given result.
+// check returns a check. Its result is CheckOK if fix is empty, and otherwise the given
+// result.
 func check(name string, otherwise report.CheckResult, seen, fix string) report.Check {
 	if fix == "" {
 		otherwise = report.CheckOK

@@ -110,10 +110,11 @@ func disablesTracking(r *nftables.Rule) bool {
 	})
 }
 
-// everyBit means that a rule replaces the whole mark.
+// everyBit contains the bits that a rule changes if it replaces the whole mark.
 const everyBit = ^uint32(0)
 
-// register is the content of a register of a rule: a mark in which only some bits have changed.
+// register describes a mark in a register of a rule: whether it is a connection mark, and
+// which of its bits the rule has changed.
 type register struct {
 	isConnectionMark bool
 	changed          uint32
@@ -174,7 +175,8 @@ func bitsSet(rule []expr.Any) uint32 {
 	return bits
 }
 
-// bitsOf returns the bits that the expression "(register & Mask) ^ Xor" can change.
+// bitsOf returns the bits of a register that a bitwise expression can change. The
+// expression computes "(register & Mask) ^ Xor".
 func bitsOf(e *expr.Bitwise) uint32 {
 	const size = 4
 	if len(e.Mask) != size || len(e.Xor) != size {

@@ -10,10 +10,12 @@ import (
 )
 
 const (
-	// minSent is the number of packets that the pods must have sent before packets are compared.
+	// minSent is the number of packets that the pods of an interface must have sent before its
+	// counters are compared.
 	minSent = 100
-	// maxRatio is the largest ratio of sent packets to seen packets if no packet bypasses the
-	// hook. The kernel may merge up to 64 KiB of TCP segments to one packet before the hook.
+	// maxRatio is the largest ratio of sent packets to seen packets that can occur although
+	// no packet bypasses the hook. The kernel may merge up to 64 KiB of TCP segments into one
+	// packet before the hook.
 	maxRatio = 64
 	// window is the time within which the pods must send minSent packets. If they send fewer, most
 	// of their packets may be ARP requests, which do not reach the hook.
@@ -69,7 +71,8 @@ func (t *Tracker) Add(samples map[uint32]Sample, at time.Time) {
 }
 
 func (l *link) add(s Sample, at time.Time) {
-	// A smaller number means that the interface or the rules were created again.
+	// A counter that has decreased means that the interface or the rules were created
+	// again.
 	restarted := s.Sent < l.last.Sent || s.Seen < l.last.Seen
 	l.last = s
 	grown := Sample{Sent: s.Sent - l.begin.Sent, Seen: s.Seen - l.begin.Seen}

@@ -20,9 +20,9 @@ const verdictSize = 40
 // verdict.
 const quickWrite = 16 * verdictSize
 
-// transmit writes the unsent messages. Go normally notifies its scheduler before a system call,
-// and the scheduler wakes another thread that takes over if the call blocks. If packets arrive
-// one by one, this wakeup takes more time than the verdict. So transmit does not notify the
+// transmit writes the unsent messages. Normally, Go notifies its scheduler before a system
+// call, and the scheduler wakes another thread, which takes over if the call blocks. For a
+// short write, the wakeup takes more time than the write. So transmit does not notify the
 // scheduler before a short write.
 func (s *socket) transmit(fd uintptr) {
 	errno := unix.EINTR

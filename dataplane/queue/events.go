@@ -123,7 +123,7 @@ func (e *Events) setInterest() {
 }
 
 // demand returns the largest interest of all subscribers. The workers publish only the events
-// that belong to it. The receiver e may be nil.
+// that belong to this interest. The receiver e may be nil.
 func (e *Events) demand() interest {
 	if e == nil {
 		return nothing

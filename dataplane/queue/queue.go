@@ -35,8 +35,7 @@ type Config struct {
 	// set, the kernel drops these packets.
 	FailOpen bool
 	// Hold selects the denied packets that workers move to the hold queue. The number of the
-	// hold queue follows the numbers of the workers' queues. If Hold is nil, all denied packets
-	// are denied at once.
+	// hold queue is Base + Queues. If Hold is nil, all denied packets are denied at once.
 	Hold Hold
 	// Events receives the verdicts. It may be nil. Two pools must not share the same Events.
 	Events *Events
@@ -80,8 +79,8 @@ type Pool struct {
 	unbound       atomic.Bool
 }
 
-// ErrTaken means that another process has bound a queue. In this case, the kernel returns
-// EPERM. The kernel also returns EPERM to a process without CAP_NET_ADMIN.
+// ErrTaken means that the kernel returned EPERM, usually because another process has
+// bound the queue. The kernel also returns EPERM to a process without CAP_NET_ADMIN.
 var ErrTaken = errors.New("another process has bound it, such as a dataplane that is already running on this node")
 
 // Open binds the queues in the network namespace of the calling thread and starts the workers.

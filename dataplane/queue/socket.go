@@ -32,9 +32,8 @@ const (
 	receiveBuffer = 16 << 20
 )
 
-// errNoAck means that the kernel did not acknowledge a configuration message. The kernel sends
-// the acknowledgement before the write returns, so the socket does not wait for the
-// acknowledgement.
+// errNoAck means that the kernel did not acknowledge a configuration message. The socket does
+// not wait for the acknowledgement, because the kernel sends it before the write returns.
 var errNoAck = errors.New("no acknowledgement from the kernel")
 
 // handler handles the packets that a socket reads. The socket calls the methods of its handler
@@ -95,9 +94,8 @@ type socket struct {
 	// yielded is the last time at which the method serve called Go's scheduler.
 	yielded time.Time
 
-	// bound is set after the queue has been bound. While it is set, the next acknowledgement
-	// confirms that the kernel has unbound the queue. The socket then closes the channel
-	// `unbound`.
+	// bound is set after the queue has been bound. The next acknowledgement then confirms
+	// that the kernel has unbound the queue, and the socket closes the channel `unbound`.
 	bound       atomic.Bool
 	unbound     chan struct{}
 	unboundOnce sync.Once
@@ -142,8 +140,8 @@ func configureSocket(kernel *netlink.Socket) error {
 			return fmt.Errorf("setting receive buffer: %w", err)
 		}
 	}
-	// A full buffer must not make a read fail. The kernel's queue counters already include
-	// the packets that did not fit into the buffer.
+	// With this option, a full buffer does not make a read fail. The kernel's queue
+	// counters already include the packets that did not fit into the buffer.
 	if err := kernel.SetOption(unix.SOL_NETLINK, unix.NETLINK_NO_ENOBUFS, 1); err != nil {
 		return fmt.Errorf("setting NETLINK_NO_ENOBUFS: %w", err)
 	}
@@ -325,8 +323,8 @@ func (s *socket) acknowledgement() (mdlayher.Message, error) {
 		defer s.unboundOnce.Do(func() { close(s.unbound) })
 	}
 	for {
-		// Do not use the socket's read methods: their deadline has already passed when the
-		// queue is unbound.
+		// Do not use the socket's read methods. They would fail while the queue is being
+		// unbound, because their deadline has already passed.
 		if err := s.raw.Control(s.poll); err != nil {
 			return mdlayher.Message{}, err
 		}

@@ -340,8 +340,8 @@ func TestNoAllocationsForRealPackets(t *testing.T) {
 			if _, err := conn.Write(data); err != nil {
 				t.Fatal(err)
 			}
-			// Wait at intervals. The waits prevent the queue from filling up, and make some
-			// packets arrive one by one.
+			// Wait after some packets, so that the queue does not fill up and some packets
+			// arrive one by one.
 			if i%64 == 0 {
 				<-pause.C
 			}
@@ -355,7 +355,8 @@ func TestNoAllocationsForRealPackets(t *testing.T) {
 	runtime.ReadMemStats(&after)
 	allocations := float64(after.Mallocs-before.Mallocs) / packets
 	t.Logf("%.4f allocations per packet", allocations)
-	// The limit is not 0, because send itself allocates when it calls s.stats.
+	// The limit is not 0, because the helper send itself allocates memory when it calls
+	// s.stats.
 	if allocations > 0.01 {
 		t.Errorf("%.4f allocations per packet, want none", allocations)
 	}

@@ -147,10 +147,10 @@ func (w *worker) record(p packet.Packet, decision rule.Decision) uint32 {
 		return marks.Accepted
 	}
 	verdict, state := report.Deny, marks.Denied
-	// A mid-stream packet may be a reply. In this case its receiver opened the connection, and
-	// the connection may be missing in the conntrack table. An ICMP error may be about a packet
-	// of a connection in the conntrack table. The rules accept a packet with mark Either only
-	// in these two cases.
+	// Policies deny the packet, but it may belong to an allowed connection: a mid-stream packet
+	// may be a reply in a connection that is missing in the conntrack table, and an ICMP error
+	// may be about a packet of a connection in this table. The rules accept a packet with mark
+	// Either only in these two cases.
 	if p.OwnError || p.MidStream && w.evaluator.Evaluate(p.Flow.Reverse()).Verdict() == rule.Allow {
 		w.counters.midStream.Add(1)
 		verdict, state = report.MidStream, marks.Either

@@ -18,8 +18,8 @@ type CheckResult string
 const (
 	// CheckOK means that the requirement is met.
 	CheckOK CheckResult = "ok"
-	// CheckWarning means that the requirement is met only partly, or that something can
-	// prevent that policies are enforced as expected.
+	// CheckWarning means that the requirement is met only partly, or that another program
+	// can prevent Sluice from enforcing policies as expected.
 	CheckWarning CheckResult = "warning"
 	// CheckFailed means that Sluice cannot work until the user has fixed the cause.
 	CheckFailed CheckResult = "failed"

@@ -38,8 +38,9 @@ type Held struct {
 	// VerdictErrors counts verdicts that the kernel rejected because it no longer held the
 	// packet.
 	VerdictErrors uint64 `json:"verdictErrors"`
-	// Learned lists the names of the interfaces that do not lead to a pod. The dataplane
-	// learned this when an unknown address on the interface did not belong to a pod.
+	// Learned lists the names of the interfaces of which the dataplane has learned that
+	// they lead to no pod. It learns this when an unknown address on the interface does
+	// not belong to a pod.
 	Learned []string `json:"learned,omitempty"`
 	// CNIResults reports whether the CNI results of the node can be read. If they cannot be
 	// read, the dataplane recognizes unknown pods of this node only by the pod ranges of the

@@ -26,8 +26,8 @@ type Status struct {
 	// Rejected is nil.
 	Rejected *RejectedTree `json:"rejected,omitempty"`
 
-	// TreeFormats lists the versions of the tree format that the dataplane reads. An agent
-	// publishes no other format while the dataplane runs.
+	// TreeFormats lists the versions of the tree format that the dataplane can read. While
+	// the dataplane runs, the agent publishes only trees in one of these formats.
 	TreeFormats []uint64 `json:"treeFormats,omitempty"`
 	// Standby is set while this dataplane waits for another dataplane of the node to end. It
 	// waits because the other dataplane enforces policies and cannot hand over to it, for

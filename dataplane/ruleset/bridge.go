@@ -181,9 +181,8 @@ func (t *Table) installBridge(to content) error {
 	return t.commitBridge(content{}, to)
 }
 
-// commitBridge adds commands to the transaction and commits it. The commands change the content
-// of the sets. The parameter `from` is the content of the sets before these commands, and the
-// parameter `to` is the new content.
+// commitBridge adds the commands to the transaction that change the content of the sets from
+// the parameter `from` to the parameter `to`, and commits the transaction.
 func (t *Table) commitBridge(from, to content) error {
 	for _, s := range bridgeSets {
 		if err := s.change(t.conn, bridgeTable, from[s.name], to[s.name]); err != nil {

@@ -68,8 +68,8 @@ func TestBridgeTable(t *testing.T) {
 			t.Errorf("%s: after the repair (-fresh +got):\n%s", name, diff)
 		}
 	}
-	// When a base chain is removed, the kernel drops the packets in all queues. So if the table
-	// contains no foreign objects, a repair must not remove the chain.
+	// A repair removes the base chain only if the table contains foreign objects, because the
+	// kernel drops the packets in all queues when a base chain is removed.
 	chain := regexp.MustCompile(`chain prerouting \{ # handle \d+`)
 	before := chain.FindString(nft(t, h, "", "-a", "list", "table", "bridge", "sluice"))
 	if err := table.Install(addresses); err != nil {

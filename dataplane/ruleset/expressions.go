@@ -10,9 +10,9 @@ import (
 )
 
 // A rule is a list of expressions that share registers. Usually, one expression loads a value
-// into a register, the next one compares the value, and the last one issues a verdict. The
-// comment of each function below contains an nft text, and the function returns the expressions
-// for this text. Unless noted otherwise, the functions use register 1.
+// into a register, the next one compares the value, and the last one issues a verdict. Each
+// function below returns the expressions for the nft text in its comment. Unless noted
+// otherwise, the functions use register 1.
 
 const register = 1
 

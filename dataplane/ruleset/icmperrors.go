@@ -23,7 +23,7 @@ func (c Config) errorRules() []expressions {
 }
 
 // isolatedErrorsTo returns rules that send ICMP errors from egress-isolated pods to a chain.
-// The rules match only packets that all expressions in the parameter `of` match.
+// The parameter `of` contains additional expressions that a packet must match.
 func isolatedErrorsTo(chain string, of expressions) []expressions {
 	return []expressions{
 		append(join(of, protocol(unix.IPPROTO_ICMP), inSet(egress4)), goTo(chain)),

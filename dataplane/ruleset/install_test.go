@@ -54,7 +54,7 @@ func TestInstallWhileOtherProgramsChangeTheTable(t *testing.T) {
 				}
 				cmd := exec.Command("nft", "-f", "-")
 				cmd.Stdin = strings.NewReader(script)
-				_ = h.Do(cmd.Run) // The command fails if another change has made it invalid.
+				_ = h.Do(cmd.Run) // Ignore the error: the command fails if another change has made it invalid.
 			}
 		})
 	}
@@ -80,7 +80,7 @@ func TestInstallAddsAllElementsIfTheTableIsDeletedMeanwhile(t *testing.T) {
 	h := host(t)
 	table := install(t, h, config(t, ruleset.Drop))
 	fresh := list(t, h)
-	// In each attempt, the table is deleted at a different time after the start of Install.
+	// Each iteration deletes the table at a different time after the start of Install.
 	const attempts, longest = 100, 5 * time.Millisecond
 	created := 0
 	for i := range attempts {

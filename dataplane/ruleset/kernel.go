@@ -105,8 +105,8 @@ func trySet(s set) error {
 }
 
 // tryTable returns an error if the kernel rejects the content that the function add adds to a
-// table. The table has no base chains, because the kernel drops queued packets when a base chain
-// is removed.
+// table. Do not add base chains to the table: when the kernel removes a base chain, it drops
+// queued packets.
 func tryTable(add func(c *nftables.Conn, t *nftables.Table) error) error {
 	c, err := nftables.New()
 	if err != nil {

@@ -89,9 +89,9 @@ func (c Config) chains() []chain {
 		{name: "input", hook: nftables.ChainHookInput, priority: priorityInput, rules: []expressions{{goTo(evaluate)}}},
 		{name: "input-settle", hook: nftables.ChainHookInput, priority: priorityInput + 1, rules: []expressions{{goTo(settle)}}},
 		{name: "output", hook: nftables.ChainHookOutput, priority: priority, rules: []expressions{
-			// When this node rejects a packet, it sends a TCP reset or an ICMP error. The
-			// response belongs to the rejected connection, which may be marked as denied. So
-			// accept the response here.
+			// When this node rejects a packet, it sends a TCP reset or an ICMP error. This
+			// response belongs to the rejected connection. If the connection is marked as
+			// denied, later rules would drop the response, so accept it here.
 			append(join(stateIs(expr.CtStateBitRELATED), tcpReset()), accept()),
 			append(join(stateIs(expr.CtStateBitRELATED), protocol(unix.IPPROTO_ICMP)), accept()),
 			append(join(stateIs(expr.CtStateBitRELATED), protocol(unix.IPPROTO_ICMPV6)), accept()),
@@ -102,11 +102,10 @@ func (c Config) chains() []chain {
 }
 
 // countingChains returns the chains that count the packets that FailOpen accepts without a
-// verdict. The kernel does not count these packets. If no process serves the queue, the kernel
-// accepts the packet, which then continues at the next base chain of the hook. A packet that
-// chain evaluate or chain enqueue accepts also continues there. To distinguish these packets,
-// the counting chains repeat the conditions of chains evaluate and enqueue, and count only
-// packets that these two chains queue.
+// verdict. The kernel does not count these packets. Such a packet continues at the next base
+// chain of the hook, and so does a packet that chain evaluate or chain enqueue accepts. To
+// distinguish these packets, the counting chains repeat the conditions of chains evaluate and
+// enqueue, and count only packets that these two chains would queue.
 func (c Config) countingChains() []chain {
 	if c.FailurePolicy != FailOpen {
 		return nil

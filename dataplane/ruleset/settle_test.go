@@ -13,8 +13,8 @@ import (
 // otherVerdict is a table with one chain. The chain marks packets of established connections to
 // port 8080 with the verdict Either, which means that policies may allow only the reverse
 // direction of the flow. The chain must run between Sluice's chains output and output-settle.
-// If two chains have the same priority, the kernel runs the newer chain first. The test adds
-// this chain before it adds Sluice's chains, so this chain runs after chain output.
+// It has the same priority as chain output. If two chains have the same priority, the kernel
+// runs the newer chain first, so the test adds this chain before Sluice's chains.
 const otherVerdict = `table inet verdict {
 	chain output {
 		type filter hook output priority 10; policy accept;

@@ -103,9 +103,9 @@ func (w *Watcher) Run(ctx context.Context, handle func(report.Sandboxes) error) 
 	}
 }
 
-// follow makes the kernel watch the directory that is now at the path, because the directory
-// may have been created or replaced. It returns the time after which the caller must read the
-// directory even if no event occurs.
+// follow makes the kernel watch the directory that is at the path now, which may have been
+// created or replaced since the previous call. It returns the time after which the caller
+// must read the directory even if no event occurs.
 func (w *Watcher) follow() time.Duration {
 	// If the directory is already watched, the kernel returns the existing descriptor.
 	watch, err := unix.InotifyAddWatch(w.inotify, w.dir.path, events)

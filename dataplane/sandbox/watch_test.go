@@ -37,7 +37,7 @@ func result(pod, hostInterface string, addresses ...string) []byte {
 		"result":  object{"cniVersion": "1.0.0", "interfaces": interfaces, "ips": ips},
 	})
 	if err != nil {
-		return nil // The file is then empty, so the watcher finds no pod and the test fails.
+		return nil // Ignore the error: if the file is empty, the watcher finds no pod and the test fails.
 	}
 	return content
 }

@@ -54,9 +54,8 @@ func parseMasks(content []byte) (r masksRecord, err error) {
 	return r, nil
 }
 
-// WriteMasks records mark masks by an atomic rename. When WriteMasks returns, the record also
-// survives a crash of the node. Only the process that holds the lock on the table may call
-// WriteMasks.
+// WriteMasks records mark masks by an atomic rename. When WriteMasks returns, the record is
+// on the disk. Only the process that holds the lock on the table may call WriteMasks.
 func WriteMasks(stateDir string, masks []uint32) error {
 	if err := writeMasks(stateDir, masks); err != nil {
 		return fmt.Errorf("recording the mark mask: %w", err)

@@ -27,8 +27,8 @@ func OpenCurrent(stateDir string) (*tree.Tree, error) {
 		if !errors.Is(err, fs.ErrNotExist) {
 			return t, err
 		}
-		// Since the call of Readlink, a publisher may have published another tree and removed
-		// this tree. In this case, try again.
+		// After Readlink has returned, a publisher may have published another tree and
+		// removed this one. In this case, try again.
 		if again, _ := os.Readlink(link); again == target {
 			return nil, err
 		}

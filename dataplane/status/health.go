@@ -74,8 +74,7 @@ func (h *Health) status() (report.Status, error) {
 	return (*source)()
 }
 
-// alive returns an error if the dataplane is in a state from which only a restart can recover
-// it.
+// alive returns an error if the dataplane has stalled, so that it must be restarted.
 func (h *Health) alive() error {
 	s, err := h.status()
 	if errors.Is(err, errStarting) {

@@ -1,5 +1,5 @@
-// Package uninstall removes everything that the dataplanes of a node have left behind, and proves
-// that nothing is left.
+// Package uninstall removes everything that the dataplanes of a node have left behind, and
+// verifies that nothing is left.
 package uninstall
 
 import (
@@ -37,8 +37,8 @@ type Result struct {
 // installed but their marks are unknown.
 //
 // Run removes the rules first, so that no rule sets new marks while it removes the marks. Then it
-// checks that no mark is left. It removes the files last. If a dataplane starts before the files
-// are removed, it reads the tree and installs the rules again.
+// checks that no mark is left. It removes the files last. Until then, a dataplane that starts
+// reads the tree and installs the rules again.
 func Run(stateDir string, fallback ruleset.Marks) (Result, error) {
 	r := Result{StateDir: stateDir}
 	var err error

@@ -17,8 +17,8 @@ import (
 )
 
 const (
-	// walkAttempts is the number of consecutive failed walks after which Fail is
-	// called.
+	// walkAttempts is the number of consecutive failed walks after which the walker calls
+	// Fail.
 	walkAttempts = 8
 	// maxChecks is the maximum number of check walks after a walk that has changed marks.
 	maxChecks = 4
@@ -79,7 +79,7 @@ type Walker struct {
 	cancelCheck context.CancelFunc
 }
 
-// New returns a walker without functions.
+// New returns a walker whose exported fields are not set yet.
 func New(log logr.Logger) *Walker {
 	return &Walker{log: log, due: trigger.New()}
 }
@@ -171,9 +171,9 @@ func (w *Walker) walk(ctx context.Context, check bool) (changed int, err error) 
 	return r.Changed(), nil
 }
 
-// begin returns the generation for the next walk. It also reports whether this walk is still a
-// check: if a new walk has been requested, it is not. While a check runs, a new request cancels
-// the check.
+// begin returns the generation for the next walk. It also reports whether this walk is a check:
+// if a new walk has been requested, the walk is no longer a check. While a check runs, a new
+// request cancels it.
 func (w *Walker) begin(check bool, cancel context.CancelFunc) (g *generation.Shared, stillCheck bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -195,7 +195,8 @@ func (w *Walker) end() {
 	w.cancelCheck = nil
 }
 
-// switchToNewest returns a reference to the newest generation, in exchange for the given one.
+// switchToNewest releases the given reference and returns a reference to the newest
+// generation.
 func (w *Walker) switchToNewest(now *generation.Shared) *generation.Shared {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -77,7 +77,7 @@ func (k *table) change() {
 	}
 }
 
-// ended is stored instead of a generation number for a connection that has ended.
+// The table stores ended instead of a generation number for a connection that has ended.
 const ended = ^uint64(0)
 
 var errWalk = errors.New("the walk failed")

@@ -207,8 +207,8 @@ func TestReadingAllocatesNothing(t *testing.T) {
 
 const attributeHeader = 4 // The size of struct nlattr.
 
-// No message or attribute extends beyond the end of the input. Each message and each attribute
-// is at least as long as its header, so that reading always ends.
+// For any input, no message or attribute extends beyond the end of the input. Each message and
+// each attribute is at least as long as its header, so reading always ends.
 func FuzzRead(f *testing.F) {
 	valid := netlink.Begin(nil, netlink.Header{Type: 1})
 	valid = netlink.End(netlink.AppendAttribute(netlink.AppendUint32(valid, 1, 2), 3, []byte("abc")), 0)

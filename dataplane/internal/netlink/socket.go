@@ -21,8 +21,8 @@ type Socket struct {
 // Open opens a socket that receives messages only from the kernel. The protocol is one of the
 // constants unix.NETLINK_*.
 func Open(protocol int) (*Socket, error) {
-	// With a non-blocking descriptor, the Go runtime waits with its poller, so that Close and
-	// deadlines can interrupt Receive.
+	// With a non-blocking descriptor, the Go runtime waits for data with its poller, so Close
+	// and deadlines can interrupt Receive.
 	return open(protocol, unix.SOCK_NONBLOCK)
 }
 
@@ -137,8 +137,8 @@ func (s *Socket) receive(buffer []byte, wait bool) (n int, err error) {
 }
 
 // rawError converts an error of a RawConn. If a deadline has passed, rawError returns the error
-// unchanged. It converts every other error to os.ErrClosed, because the error for a closed file
-// is not exported.
+// unchanged. Every other error means that the file is closed, and rawError returns os.ErrClosed
+// instead, because the original error is not exported.
 func rawError(err error) error {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return err

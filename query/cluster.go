@@ -86,7 +86,7 @@ type evaluatedSide struct {
 
 func (s evaluatedSide) named() report.Side {
 	if s.tree == nil {
-		return report.SideOf(nil, s.Side) // A typed nil such as s.tree would not equal nil.
+		return report.SideOf(nil, s.Side) // Do not pass s.tree: as an interface value, a nil *tree.Tree is not equal to nil.
 	}
 	return report.SideOf(s.tree, s.Side)
 }

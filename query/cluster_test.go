@@ -64,8 +64,8 @@ spec:
   - {to: [{podSelector: {matchLabels: {app: db}}}]}
 `
 
-// newCluster returns a Cluster for the objects in manifests. When the test ends, the Cluster
-// is closed and must have left no file behind.
+// newCluster returns a Cluster for the objects in manifests. At the end of the test,
+// newCluster closes the Cluster and checks that it has left no file behind.
 func newCluster(t *testing.T, manifests string) *query.Cluster {
 	t.Helper()
 	t.Setenv("TMPDIR", t.TempDir())

@@ -81,9 +81,9 @@ func (c *Cluster) Explain(q ExplainQuestion) (*Explanation, error) {
 	return e, nil
 }
 
-// ExplainInTree evaluates one flow with the tree of one node. The tree contains the names and
-// rules only of this node's pods, so ExplainInTree evaluates only the sides of these pods. If
-// neither end is a pod of this node, ExplainInTree returns an *InputError.
+// ExplainInTree evaluates one flow with the tree of one node. The tree contains only the
+// names and rules of this node's pods, so ExplainInTree evaluates only the sides of these
+// pods. If neither end is a pod of this node, ExplainInTree returns an *InputError.
 func ExplainInTree(t *tree.Tree, q ExplainQuestion) (*Explanation, error) {
 	from, err := findInTree(t, "from", q.From, q.Namespace)
 	if err != nil {

@@ -77,8 +77,8 @@ func (e *Explanation) writeSide(w io.Writer, d rule.Direction, end *End) {
 	}
 }
 
-// writeExternal writes the side of an end to which no policy can apply: an address outside
-// the cluster, a node, or a pod in the host network.
+// writeExternal writes the side of an end to which no policy can apply. Such an end is an
+// address outside the cluster, a node, or a pod in the host network.
 func writeExternal(w io.Writer, side, is string, end *End) {
 	if end.hostNetwork {
 		fmt.Fprintf(w, "  %s %s: the pod is in its node's network, where no policy applies.\n", side, is)

@@ -41,9 +41,8 @@ func New(names []string, cells [][]Cell) *Grid {
 	return g
 }
 
-// Write writes a table if one fits into the width, and a list with one line per source
-// otherwise. The table has a name above each column if this fits, and a number above each
-// column otherwise.
+// Write writes a table if it fits into the width, and otherwise a list with one line per
+// source. The heading of each column is a name if the names fit, and otherwise a number.
 func (g *Grid) Write(w io.Writer, width int) {
 	switch {
 	case g.longest+g.columns() <= width:

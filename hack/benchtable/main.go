@@ -63,7 +63,7 @@ func run(pattern, duration string, count int, packages []string) error {
 		return err
 	}
 	if duration == "1x" {
-		return nil // A single iteration is too inexact for a comparison with the limits.
+		return nil // Do not compare results of a single iteration with the limits, because they are too inexact.
 	}
 	return compare(os.Stdout, limits, &results)
 }

@@ -71,7 +71,7 @@ func manifests(root, version, image string, installed, samples []*unstructured.U
 				return nil, err
 			}
 		case "ServiceAccount", "ClusterRoleBinding", "RoleBinding":
-			// OLM creates these objects itself, from the permissions in the
+			// Omit these objects, because OLM creates them from the permissions in the
 			// ClusterServiceVersion.
 		default:
 			object.SetNamespace("")

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// killer kills the operator's pod periodically, so that the operator has to continue the work of
-// its predecessor again and again.
+// killer kills the operator's pod periodically, so that each new operator has to continue the
+// work of the previous one.
 type killer struct {
 	cancel context.CancelFunc
 	ended  sync.WaitGroup
@@ -31,7 +31,8 @@ func (c *cluster) startKilling(ctx context.Context, interval time.Duration) *kil
 				return
 			case <-tick.C:
 			}
-			// If a pod has just been killed, there may be no pod to delete.
+			// Ignore errors: if a pod has just been killed, there may be no pod to
+			// delete.
 			if _, err := c.kubectl(ctx, "", "-n", "sluice-system", "delete", "pods", "--ignore-not-found", "--wait=false",
 				"-l", "app.kubernetes.io/name=sluice,app.kubernetes.io/component=operator", "--grace-period=0", "--force"); err == nil {
 				k.kills++

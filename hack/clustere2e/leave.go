@@ -12,14 +12,15 @@ import (
 // edge is the node label that the Enforcer selects during leaveAndReturn.
 const edge = "sluice-e2e/edge"
 
-// elsewhere is the name of a Node without a machine. It has the selected label, because the
-// operator frees no node if the nodeSelector matches no node.
+// elsewhere is the name of a Node object without a machine. The test adds the selected
+// label to this Node, because the operator frees no node if the nodeSelector matches no
+// Node.
 const elsewhere = "sluice-e2e-elsewhere"
 
-// leaveAndReturn removes from all nodes the label that the Enforcer selects. It checks that the
-// nodes keep their rules while no node has the label, and that the nodes remove their rules when
-// another node has it. It then adds the label again and checks that the nodes enforce policies
-// again.
+// leaveAndReturn removes the label edge, which the Enforcer selects, from all nodes. While no
+// Node has the label, the nodes must keep their rules. When only the Node elsewhere has the
+// label, the nodes must remove their rules. Finally, leaveAndReturn adds the label to the nodes
+// again and checks that they enforce policies again.
 func (c *cluster) leaveAndReturn(ctx context.Context) error {
 	for _, do := range []func(context.Context) error{
 		c.mark, func(ctx context.Context) error { return c.selectNodes(ctx, fmt.Sprintf(`{%q: "true"}`, edge)) }, c.verdicts,

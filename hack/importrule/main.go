@@ -26,8 +26,8 @@ type direction struct {
 	forbidden bool
 }
 
-// directions contains one import for each rule that allows imports, and one import for each
-// rule that forbids imports.
+// directions contains one example import for each linter rule that allows or forbids
+// imports.
 var directions = []direction{
 	{"dataplane/flow", "net/netip", false},
 	{"dataplane/flow", "golang.org/x/sys/unix", true},

@@ -56,7 +56,7 @@ func run(ctx context.Context, args []string) error {
 	return errors.Join(err, cluster.Close())
 }
 
-// serve explains the use of the cluster on standard output. It serves requests for probes until
+// serve prints instructions for the use of the cluster, and serves requests for probes until
 // the context ends.
 func serve(ctx context.Context, cluster *labcluster.Cluster) error {
 	server, err := serveProbes(cluster)

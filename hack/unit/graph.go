@@ -18,8 +18,8 @@ var testName = regexp.MustCompile(`^(Test|Fuzz|Example)($|[^a-z])`)
 
 // tests contains the names of the tests in one package.
 type tests struct {
-	// free lists the tests that use no environment, and need lists the tests that use one. An
-	// environment is a package in the list `environments`.
+	// An environment is a package in the list `environments`. free lists the tests that use
+	// no environment, and need lists the tests that use at least one.
 	free, need []string
 }
 
@@ -152,8 +152,9 @@ func (g *graph) declare(name string, declaration ast.Node, s scope) {
 			// command runs the tests.
 			return !isCall(n, "kube", "Main")
 		case *ast.SelectorExpr:
-			// In the expression x.Name, ignore Name. If x is a value, Name is its field or
-			// method. Otherwise x is a package, and Name is declared in the package x.
+			// In the expression x.Name, ignore Name, because it is not a name of this
+			// package: it is a field or method of the value x, or is declared in the
+			// package x.
 			ast.Inspect(n.X, func(n ast.Node) bool {
 				if x, ok := n.(*ast.Ident); ok {
 					g.refer(name, x.Name, s)

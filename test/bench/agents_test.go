@@ -36,11 +36,12 @@ const (
 	namespaces = 10
 )
 
-// BenchmarkAgents measures what real agents exchange with a real API server: at rest, while the
-// annotations of a policy change every second, and while 20 pods change per second. The figures
-// B/s, sent-B/s and requests/s are averages of one agent, in bytes on the wire and in requests.
-// etcd-B/s is the number of bytes that etcd writes to its disk, and server-cores is the processor
-// time of the kube-apiserver. docs/scale.md extrapolates these figures.
+// BenchmarkAgents measures the traffic between real agents and a real API server in three states:
+// at rest, while the annotations of a policy change every second, and while 20 pods change per
+// second. The figures B/s, sent-B/s and requests/s are averages of one agent, in bytes on the
+// wire and in requests. etcd-B/s is the number of bytes that etcd writes to its disk, and
+// server-cores is the processor time of the kube-apiserver. docs/scale.md extrapolates these
+// figures.
 func BenchmarkAgents(b *testing.B) {
 	s := newAgents(b, choose(50, 2))
 	for _, phase := range []struct {
@@ -222,8 +223,8 @@ func (s *agents) changePod(i int) error {
 	return s.client.Status().Update(context.Background(), pod)
 }
 
-// measure calls the function change periodically and reports the traffic meanwhile. The
-// function may be nil.
+// measure reports the traffic for some time. During this time, it calls the function
+// change periodically, unless change is nil.
 func (s *agents) measure(b *testing.B, every time.Duration, change func(int) error) {
 	took := time.Duration(choose(60, 1)) * time.Second
 	changes := 0

@@ -162,7 +162,8 @@ func (a *application) allow() time.Duration {
 		}
 		<-time.After(time.Millisecond)
 	}
-	// The difference is negative if the agent receives the change before the write returns.
+	// The difference is negative if a packet arrives before the write has returned, which
+	// is possible because the agent can receive the change earlier.
 	return max(0, time.Duration(a.first.Load())-written)
 }
 
@@ -180,10 +181,9 @@ func (a *application) forbid() time.Duration {
 	return max(0, time.Duration(a.last.Load())-written)
 }
 
-// receive stores arrival times of packets in the parameter arrival. If the parameter last is
-// true, it stores the time of every packet, so that arrival contains the time of the newest
-// packet. If last is false, it stores only the time of the first packet after arrival was set
-// to 0.
+// receive receives packets and stores an arrival time in the parameter arrival. If the
+// parameter last is true, this is the time of the newest packet. If last is false, it is the
+// time of the first packet since arrival was set to 0.
 func (a *application) receive(server *lab.Pod, at netip.AddrPort, arrival *atomic.Int64, last bool) {
 	a.b.Helper()
 	var conn *net.UDPConn

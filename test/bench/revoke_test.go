@@ -174,10 +174,10 @@ func (r *revocation) open(ends tcpConfig) {
 	}
 }
 
-// change publishes a tree. If the parameter allowed is true, this tree contains the policy.
-// Otherwise the tree does not contain the policy. Both returned times start when the symlink is
-// renamed. The first time ends when the first datagram arrives, and has a meaning only if
-// allowed is true. The second time ends with the acknowledgement.
+// change publishes a tree, which contains the policy only if the parameter allowed is true. It
+// returns two durations, which both start when the symlink is renamed. The first one ends when
+// the first datagram arrives, and is valid only if allowed is true. The second one ends with
+// the acknowledgement.
 func (r *revocation) change(allowed bool) (verdict, acknowledgement time.Duration) {
 	r.b.Helper()
 	if allowed {

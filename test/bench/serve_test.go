@@ -172,8 +172,8 @@ const (
 	numberOffset = 16 + 4 + 4
 )
 
-// bare implements the role bareLoop. It makes only the system calls that any program with Go's
-// poller needs.
+// bare implements the role bareLoop. It makes only the system calls that every program with
+// Go's poller needs.
 type bare struct {
 	raw      syscall.RawConn
 	verdicts atomic.Uint64

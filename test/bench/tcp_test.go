@@ -39,9 +39,9 @@ func acceptRole(in *json.Decoder, out *json.Encoder) error {
 			return fmt.Errorf("binding port %d: %w", config.FirstPort+i, err)
 		}
 		// Accepted sockets inherit this receive timeout. Without the timeout, an accepted
-		// socket could wait for data forever: the client's byte can overtake the last packet of
-		// the handshake on another processor, and the kernel then sometimes resets the client
-		// but keeps the server's socket.
+		// socket could wait for data forever. The reason is that the client's byte can overtake
+		// the last packet of the handshake on another processor. The kernel then sometimes
+		// resets the client but keeps the server's socket.
 		if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Usec: 200000}); err != nil {
 			return fmt.Errorf("setting SO_RCVTIMEO: %w", err)
 		}

@@ -36,8 +36,8 @@ type Size struct {
 // contains deployments in the tiers web, api, worker, cache and db. A deployment has a few
 // replicas on different nodes. The node LocalNode usually runs 250 pods (LocalPods). The
 // namespaces kube-system, ingress and monitoring contain the DNS servers, the ingress
-// controllers and the scrapers. To save memory, the iterator that the method Pods returns
-// generates each pod only when the caller needs it.
+// controllers and the scrapers. To save memory, a Realistic stores no pods: the iterator of the
+// method Pods generates each pod when the caller requests it.
 type Realistic struct {
 	size        Size
 	seed        uint64

@@ -185,8 +185,8 @@ func (s *fixture) cniResults() string {
 	return dir
 }
 
-// If CNI results contain the interfaces of the pods, a pod on a bridge cannot send packets with
-// the source address of another pod on the same bridge.
+// If the node has CNI results that name the interfaces of the pods, a pod on a bridge cannot
+// send packets with the source address of another pod on the same bridge.
 func TestS56bForgedBeginningsOnABridge(t *testing.T) {
 	t.Parallel()
 	s := newCluster(t, map[string]string{"shop/web": onlyProbeByUDP})

@@ -96,9 +96,9 @@ func TestKilledDataplaneWithOtherMarkBits(t *testing.T) {
 	}
 }
 
-// watch transfers data over all streams until the caller calls the function that watch
-// returned. The returned function returns an error if a stream was interrupted. On UDP streams,
-// every datagram must get a reply.
+// watch starts to transfer data over all streams. The function that it returns ends the
+// transfer, and returns an error if a stream was interrupted. On UDP streams, every datagram
+// must get a reply.
 func (s *fixture) watch(streams []*stream) func() error {
 	var ended atomic.Bool
 	var running errgroup.Group

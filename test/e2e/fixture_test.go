@@ -257,8 +257,8 @@ func (s *fixture) address(end string, like netip.Addr) netip.Addr {
 	return a
 }
 
-// gateway adds addresses to the interface through which the node reaches a pod. Many CNI
-// plugins add the address of the pod's gateway to this interface.
+// gateway adds addresses to the interface through which the node reaches a pod, like CNI
+// plugins that add the address of the pod's gateway to this interface.
 func (s *fixture) gateway(pod string, addresses ...string) {
 	s.t.Helper()
 	p := s.pod(pod)

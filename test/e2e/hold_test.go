@@ -58,8 +58,8 @@ func (c cniResults) add(name string, pod *lab.Pod) {
 	}
 }
 
-// lockAgent takes the agent's lock in the state directory. The dataplane then assumes that an
-// agent is running.
+// lockAgent takes the agent's lock in the state directory, so that the dataplane assumes that
+// an agent is running.
 func (s *fixture) lockAgent() *statedir.AgentLock {
 	s.t.Helper()
 	lock, err := statedir.LockAgent(s.state.Path())

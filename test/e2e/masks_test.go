@@ -16,9 +16,10 @@ import (
 const (
 	// otherMask is a mark mask that shares no bit with the default mask ourMask.
 	otherMask = "0x30000"
-	// onlyIngress lets every client connect to shop/db.
+	// onlyIngress isolates shop/db for ingress and allows connections from every client.
 	onlyIngress = `{podSelector: {matchLabels: {app: db}}, policyTypes: [Ingress], ingress: [{}]}`
-	// onlyIngressOverTCP lets every client connect to shop/db over TCP.
+	// onlyIngressOverTCP isolates shop/db for ingress and allows only TCP connections,
+	// from every client.
 	onlyIngressOverTCP = `{podSelector: {matchLabels: {app: db}}, policyTypes: [Ingress], ingress: [{ports: [{protocol: TCP}]}]}`
 )
 

@@ -45,8 +45,9 @@ func TestAllowedConnectionsGoOnWithoutConnectionTracking(t *testing.T) {
 	})
 }
 
-// A mid-stream packet does not open a connection. If policies deny connections from the source
-// of the packet to its destination, they are denied both before and after the packet.
+// A mid-stream packet must not enable new connections. If policies deny connections from the
+// source of the packet to its destination, such connections are denied both before and after
+// the packet.
 func TestMidStreamPacketsOpenNothing(t *testing.T) {
 	t.Parallel()
 	for _, like := range families {

@@ -36,7 +36,8 @@ func (s *fixture) keepsSending(conn net.Conn) {
 	s.t.Cleanup(func() { _ = conn.Close(); <-ended })
 }
 
-// wantPodPackets waits until the status about the packets of pods meets a condition.
+// wantPodPackets waits until the field PodPackets of the dataplane's status meets a
+// condition. The parameter what describes the condition in the failure message.
 func (s *fixture) wantPodPackets(what string, meets func(p *report.PodPackets) bool) {
 	s.t.Helper()
 	eventually.NoError(s.t, func() error {
@@ -48,9 +49,9 @@ func (s *fixture) wantPodPackets(what string, meets func(p *report.PodPackets) b
 	})
 }
 
-// redirect sends every packet that the pod `from` sends directly to the pod `to`, with an eBPF
-// program on the interface of the pod `from`. The eBPF host routing of some CNI plugins works in the
-// same way.
+// redirect attaches an eBPF program to the interface of the pod `from`. The program redirects every
+// packet of this pod to the interface of the pod `to`, so that the packets bypass netfilter. The
+// eBPF host routing of some CNI plugins works in the same way.
 func (s *fixture) redirect(from, to string) {
 	s.t.Helper()
 	s.must(s.nodes["one"].Do(func() error {
@@ -107,7 +108,7 @@ func redirectProgram(index uint32) (int, error) {
 	return int(fd), nil
 }
 
-// datagramsToWeb lets the pod shop/db send datagrams to the pod shop/web.
+// datagramsToWeb makes the pod shop/db send datagrams to the pod shop/web.
 func (s *fixture) datagramsToWeb() {
 	s.t.Helper()
 	conn, err := s.host("shop/db").Dial(s.t.Context(), flow.UDP, netip.Addr{}, netip.AddrPortFrom(s.address("shop/web", families[0]), 9))

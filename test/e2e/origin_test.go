@@ -129,7 +129,8 @@ func (s *fixture) wantLinkLocal(when string, reaches map[string]bool) {
 }
 
 // echoes sends an echo request from a pod and reports whether the reply arrives. The parameter
-// want is the expected result. If it is false, echoes waits for the reply only for denialTime.
+// want is the expected result. If want is false, echoes waits only for denialTime, because it
+// expects no reply.
 func (s *fixture) echoes(pod string, to netip.Addr, want bool) bool {
 	s.t.Helper()
 	echo, err := s.host(pod).DialEcho(netip.Addr{}, to)

@@ -84,7 +84,7 @@ func TestS50RevocationIsComplete(t *testing.T) {
 }
 
 // talker sends consecutive numbers from one socket to another. It counts the numbers that
-// arrive. In a second count, it counts only the forbidden numbers that arrive.
+// arrive, and separately the forbidden numbers that arrive.
 type talker struct {
 	fixture *fixture
 	name    string
@@ -123,8 +123,8 @@ func (e *talker) forbid() {
 	e.forbidden = append(e.forbidden, [2]uint64{e.begun.Load() + 1, ^uint64(0)})
 }
 
-// permit ends the interval of forbidden numbers that the last call of forbid has started. The
-// parameter after is the last forbidden number. All greater numbers may arrive.
+// permit ends the interval of forbidden numbers that the last call of forbid started. The
+// parameter after is the last number of the interval: all greater numbers may arrive.
 func (e *talker) permit(after uint64) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -20,11 +20,13 @@ import (
 // identity to the servers of aggregated APIs.
 const frontProxy = "front-proxy-client"
 
-// frontProxyLifetime is the lifetime of the certificate. A server never runs longer.
+// frontProxyLifetime is the lifetime of the certificate. No server runs longer than this
+// time.
 const frontProxyLifetime = 7 * 24 * time.Hour
 
 // enableAggregation configures an API server to forward requests for aggregated APIs, as
-// clusters usually do. The certificate signs itself, so it is its own certificate authority.
+// clusters usually do. The certificate is self-signed, so it is also the certificate
+// authority.
 func enableAggregation(server *envtest.APIServer, directory string) error {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

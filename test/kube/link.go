@@ -108,7 +108,7 @@ func (l *Link) accept(listener net.Listener) {
 		}
 		server, err := net.Dial("tcp", l.target)
 		if err != nil {
-			_ = client.Close() // For the client, the server seems not to run.
+			_ = client.Close() // Close the connection, so that it seems to the client that the server is not running.
 			continue
 		}
 		l.carry(listener, client, server)

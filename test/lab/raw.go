@@ -48,10 +48,10 @@ func rawNetwork(protocol flow.Protocol, like netip.Addr) string {
 	return fmt.Sprintf("ip6:%d", uint8(protocol))
 }
 
-// These bytes are the first bytes of packets in protocols without ports. They mark a packet as
-// a request or as a reply. Every raw socket of a host receives all packets of the protocol,
-// including replies. Without these marks, two hosts with servers would reply to each other's
-// replies.
+// In protocols without ports, the first byte of a packet marks the packet as a request or as a
+// reply. This is necessary because every raw socket of a host receives all packets of the
+// protocol, including replies. Without the marks, two hosts with servers would reply to each
+// other's replies.
 const (
 	request = '?'
 	reply   = '!'

@@ -60,8 +60,8 @@ func (c *Cluster) touch(ctx context.Context, object client.Object) (string, erro
 	return object.GetResourceVersion(), nil
 }
 
-// raiseBarrier changes the objects of the barrier. It returns a check that an agent passes when
-// its node enforces all changes that were made before the call.
+// raiseBarrier changes the objects of the barrier. It returns a function that checks whether
+// the node of an agent enforces all changes that were made before the call.
 func (c *Cluster) raiseBarrier(ctx context.Context) (check string, err error) {
 	query := url.Values{}
 	for kind, object := range map[string]client.Object{

@@ -139,8 +139,9 @@ func (k *kubelet) start(r *runningPod, containers *sync.WaitGroup) {
 }
 
 // startContainer starts the function that SetCommand has set for the container's command, and a
-// server for each port. Then it runs the postStart hook. If the parameter main is not nil, this
-// WaitGroup counts the running commands. The result is false if no function has been set.
+// server for each port. Then it runs the postStart hook. If the parameter main is not nil,
+// startContainer adds the running command to this WaitGroup. The result is false if SetCommand
+// has set no function.
 func (k *kubelet) startContainer(ctx context.Context, r *runningPod, c *corev1.Container, containers, main *sync.WaitGroup) (hasCommand bool) {
 	run := k.cluster.command(c.Command)
 	if run != nil {

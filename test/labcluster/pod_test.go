@@ -138,7 +138,7 @@ func TestShippedPod(t *testing.T) {
 	if err := uninstall.Stop(); err != nil {
 		t.Error(err)
 	}
-	// Start the processes again, because Close must also stop running processes.
+	// Start the processes again, to check that Close also stops running processes.
 	for _, start := range []func() error{node.Prepare, node.StartDataplane, node.StartAgent} {
 		if err := start(); err != nil {
 			t.Fatal(err)

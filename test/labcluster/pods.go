@@ -127,7 +127,8 @@ func (c *Cluster) Pod(namespace, name string) *lab.Pod {
 	return found.pod
 }
 
-// failed records an error of a pod. Close returns all recorded errors.
+// failed records an error of a pod. The method Close of the cluster returns all recorded
+// errors.
 func (c *Cluster) failed(r *runningPod, err error) {
 	c.faulting.Lock()
 	defer c.faulting.Unlock()

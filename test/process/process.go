@@ -1,5 +1,5 @@
 // Package process runs other programs in tests. A Process keeps the last part of the program's
-// output. A test can stop or kill it.
+// output. A test can stop or kill the program.
 //
 //	dataplane, err := process.Start("dataplane", exec.Command(sluice, "dataplane"), node.Start)
 //	...

@@ -1,11 +1,11 @@
 // Package standin provides a stand-in for an API server in benchmarks of large clusters. It
-// serves generated objects much faster than a real API server can be filled with them, and a
-// client needs as much time and memory as with a real API server: objects of built-in kinds are
-// sent as protobuf, and initial lists are streamed.
+// serves generated objects, so a benchmark need not fill a real API server with objects, which
+// takes much longer. A client needs as much time and memory as with a real API server: objects
+// of built-in kinds are sent as protobuf, and initial lists are streamed.
 //
 // The stand-in neither validates nor authorizes requests, sets no defaults, detects no conflicts
-// and collects no garbage. Use a real API server, with package test/kube, to test what a program
-// does.
+// and collects no garbage. To test the behavior of a program, use a real API server with package
+// test/kube instead.
 package standin
 
 import (

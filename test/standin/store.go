@@ -48,10 +48,12 @@ func (s *store) all() iter.Seq[runtime.Object] {
 	}
 }
 
-// backlog is the number of events that wait for a slow watcher. More events block the writers.
+// backlog is the maximum number of events that wait for a slow watcher. When this number is
+// reached, further writes block.
 const backlog = 1000
 
-// subscribe returns a channel with all later changes. The caller must call the second result.
+// subscribe returns a channel that receives all later changes. The caller must call the
+// second result, which ends the subscription.
 func (s *store) subscribe() (<-chan watch.Event, func()) {
 	events := make(chan watch.Event, backlog)
 	s.mu.Lock()

@@ -65,7 +65,8 @@ func (r *Resource) bookmark() runtime.Object {
 type stream struct {
 	frames io.Writer
 	flush  func()
-	// object encodes the objects in events, and event encodes the events.
+	// object encodes the objects in events, and event encodes the events that contain
+	// them.
 	object, event runtime.Encoder
 }
 

@@ -63,8 +63,8 @@ func (s *fixture) goesOn(what string, conn *net.UDPConn) {
 	}
 }
 
-// isCut fails the test if a connection still gets replies. It ignores a reply that was already
-// on its way when isCut was called.
+// isCut fails the test if a connection still gets replies. It ignores a reply that the server
+// sent before isCut was called.
 func (s *fixture) isCut(what string, conn *net.UDPConn) {
 	s.Helper()
 	// Discard a reply that was already on its way.

@@ -134,9 +134,9 @@ func (s *fixture) runs(p *process.Process, program string) {
 // listenerTime is the maximum time until all queues of a node have a listener again.
 const listenerTime = 30 * time.Second
 
-// watchListener observes how many queues of a node have a listener. It returns a function that
-// waits until this number has decreased and all queues have a listener again. The result of the
-// returned function is the time between these two events.
+// watchListener starts to observe how many queues of a node have a listener. The function that
+// it returns waits until this number has decreased and all queues have a listener again, and
+// returns the time between these two events.
 func (s *fixture) watchListener(n *labcluster.Node) func() time.Duration {
 	s.Helper()
 	all, err := listeners(n)

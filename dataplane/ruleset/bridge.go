@@ -107,13 +107,14 @@ func bridgeContentOf(b Bridges) content {
 	return out
 }
 
-// protocolIs: meta protocol NUMBER. In a bridge table, this match selects the IP version.
+// protocolIs returns the expressions for `meta protocol NUMBER`. In a bridge table, this
+// match selects the IP version.
 func protocolIs(etherType uint16) expressions {
 	return expressions{&expr.Meta{Key: expr.MetaKeyPROTOCOL, Register: register}, equal(binary.BigEndian.AppendUint16(nil, etherType))}
 }
 
-// bridgedSourceIn: ip saddr @SET, or ip6 saddr @SET. version is the EtherType of IPv4 or
-// IPv6.
+// bridgedSourceIn returns the expressions for `ip saddr @SET` or `ip6 saddr @SET`.
+// version is the EtherType of IPv4 or IPv6.
 func bridgedSourceIn(s set, version uint16, offset, length uint32) expressions {
 	return join(protocolIs(version), expressions{
 		&expr.Payload{DestRegister: register, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: length},
@@ -121,8 +122,8 @@ func bridgedSourceIn(s set, version uint16, offset, length uint32) expressions {
 	})
 }
 
-// inputInterfaceAndSourceIn: iif . ip saddr @SET, or iif . ip6 saddr @SET. The lookup reads
-// the concatenated key from adjacent registers.
+// inputInterfaceAndSourceIn returns the expressions for `iif . ip saddr @SET` or `iif . ip6
+// saddr @SET`. The lookup reads the concatenated key from adjacent registers.
 func inputInterfaceAndSourceIn(s set, version uint16, offset, length uint32) expressions {
 	return join(protocolIs(version), expressions{
 		&expr.Meta{Key: expr.MetaKeyIIF, Register: unix.NFT_REG32_00},
@@ -131,8 +132,9 @@ func inputInterfaceAndSourceIn(s set, version uint16, offset, length uint32) exp
 	})
 }
 
-// etherType: ether type NUMBER. If a frame is tagged, the number is compared with the type of
-// the outermost tag, even if the network device has removed the tag from the frame.
+// etherType returns the expressions for `ether type NUMBER`. If a frame is tagged, the number
+// is compared with the type of the outermost tag, even if the network device has removed the
+// tag from the frame.
 func etherType(number uint16) expressions {
 	return expressions{
 		&expr.Payload{DestRegister: register, Base: expr.PayloadBaseLLHeader, Offset: 12, Len: 2},

@@ -45,17 +45,17 @@ func replaceBits(mask, bits uint32) expr.Any {
 	return &expr.Bitwise{SourceRegister: register, DestRegister: register, Len: 4, Mask: native(^mask), Xor: native(bits & mask)}
 }
 
-// markIs: meta mark & MASK == BITS.
+// markIs returns the expressions for `meta mark & MASK == BITS`.
 func markIs(mask, bits uint32) expressions {
 	return expressions{&expr.Meta{Key: expr.MetaKeyMARK, Register: register}, and(native(mask)), equal(native(bits))}
 }
 
-// markIsNot: meta mark & MASK != BITS.
+// markIsNot returns the expressions for `meta mark & MASK != BITS`.
 func markIsNot(mask, bits uint32) expressions {
 	return expressions{&expr.Meta{Key: expr.MetaKeyMARK, Register: register}, and(native(mask)), notEqual(native(bits))}
 }
 
-// clearMark: meta mark set meta mark & ~MASK.
+// clearMark returns the expressions for `meta mark set meta mark & ~MASK`.
 func clearMark(mask uint32) expressions {
 	return expressions{
 		&expr.Meta{Key: expr.MetaKeyMARK, Register: register},
@@ -64,13 +64,14 @@ func clearMark(mask uint32) expressions {
 	}
 }
 
-// connectionMarkIs: ct mark & MASK == BITS. A packet without a connection does not match.
+// connectionMarkIs returns the expressions for `ct mark & MASK == BITS`. A packet without
+// a connection does not match.
 func connectionMarkIs(mask, bits uint32) expressions {
 	return expressions{&expr.Ct{Key: expr.CtKeyMARK, Register: register}, and(native(mask)), equal(native(bits))}
 }
 
-// setConnectionMark: ct mark set ct mark & ~MASK | BITS. If a packet has no connection,
-// the kernel stops evaluating the rule at this statement.
+// setConnectionMark returns the expressions for `ct mark set ct mark & ~MASK | BITS`. If
+// a packet has no connection, the kernel stops evaluating the rule at this statement.
 func setConnectionMark(mask, bits uint32) expressions {
 	return expressions{
 		&expr.Ct{Key: expr.CtKeyMARK, Register: register},
@@ -79,38 +80,40 @@ func setConnectionMark(mask, bits uint32) expressions {
 	}
 }
 
-// stateIs: ct state BITS. The rule matches if any of the bits is set.
+// stateIs returns the expressions for `ct state BITS`. The rule matches if any of the
+// bits is set.
 func stateIs(bits uint32) expressions {
 	return expressions{&expr.Ct{Key: expr.CtKeySTATE, Register: register}, and(native(bits)), notEqual(native(0))}
 }
 
-// stateIsNot: ct state != BITS. The rule matches if none of the bits is set. It also
-// matches a packet that is invalid or untracked, which has no connection.
+// stateIsNot returns the expressions for `ct state != BITS`. The rule matches if none of
+// the bits is set. It also matches a packet that is invalid or untracked, which has no
+// connection.
 func stateIsNot(bits uint32) expressions {
 	return expressions{&expr.Ct{Key: expr.CtKeySTATE, Register: register}, and(native(bits)), equal(native(0))}
 }
 
-// replyDirection: ct direction reply.
+// replyDirection returns the expressions for `ct direction reply`.
 func replyDirection() expressions {
 	return expressions{&expr.Ct{Key: expr.CtKeyDIRECTION, Register: register}, equal([]byte{1})}
 }
 
-// protocol: meta l4proto NUMBER.
+// protocol returns the expressions for `meta l4proto NUMBER`.
 func protocol(number byte) expressions {
 	return expressions{&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: register}, equal([]byte{number})}
 }
 
-// protocolIsNot: meta l4proto != NUMBER.
+// protocolIsNot returns the expressions for `meta l4proto != NUMBER`.
 func protocolIsNot(number byte) expressions {
 	return expressions{&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: register}, notEqual([]byte{number})}
 }
 
-// notICMP: meta l4proto != icmp meta l4proto != ipv6-icmp.
+// notICMP returns the expressions for `meta l4proto != icmp meta l4proto != ipv6-icmp`.
 func notICMP() expressions {
 	return join(protocolIsNot(unix.IPPROTO_ICMP), protocolIsNot(unix.IPPROTO_ICMPV6))
 }
 
-// family: meta nfproto ipv4|ipv6.
+// family returns the expressions for `meta nfproto ipv4|ipv6`.
 func family(number byte) expressions {
 	return expressions{&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: register}, equal([]byte{number})}
 }
@@ -130,33 +133,34 @@ const (
 	ackFlag = 0x10
 )
 
-// tcpNotOpening: tcp flags & (syn | ack) != syn.
+// tcpNotOpening returns the expressions for `tcp flags & (syn | ack) != syn`.
 func tcpNotOpening() expressions {
 	return append(tcpFlags(synFlag|ackFlag), notEqual([]byte{synFlag}))
 }
 
-// tcpReset: tcp flags & rst == rst.
+// tcpReset returns the expressions for `tcp flags & rst == rst`.
 func tcpReset() expressions {
 	return append(tcpFlags(rstFlag), equal([]byte{rstFlag}))
 }
 
-// neighbourDiscovery: ip6 hoplimit 255 icmpv6 type 133-137.
+// neighbourDiscovery returns the expressions for `ip6 hoplimit 255 icmpv6 type 133-137`.
 func neighbourDiscovery() expressions {
 	return append(icmp6Type(255), &expr.Range{Op: expr.CmpOpEq, Register: register, FromData: []byte{133}, ToData: []byte{137}})
 }
 
-// listenerDiscovery: ip6 hoplimit 1 icmpv6 type 130-132.
+// listenerDiscovery returns the expressions for `ip6 hoplimit 1 icmpv6 type 130-132`.
 func listenerDiscovery() expressions {
 	return append(icmp6Type(1), &expr.Range{Op: expr.CmpOpEq, Register: register, FromData: []byte{130}, ToData: []byte{132}})
 }
 
-// listenerReport2: ip6 hoplimit 1 icmpv6 type 143.
+// listenerReport2 returns the expressions for `ip6 hoplimit 1 icmpv6 type 143`.
 func listenerReport2() expressions {
 	return append(icmp6Type(1), equal([]byte{143}))
 }
 
-// icmp6Type: ip6 hoplimit HOPS icmpv6 type. The expressions load the ICMPv6 type into the
-// register. The caller appends an expression that compares the type.
+// icmp6Type returns the expressions for `ip6 hoplimit HOPS icmpv6 type`. The expressions
+// load the ICMPv6 type into the register. The caller appends an expression that compares
+// the type.
 func icmp6Type(hops byte) expressions {
 	return join(
 		family(unix.NFPROTO_IPV6),
@@ -169,7 +173,7 @@ func icmp6Type(hops byte) expressions {
 	)
 }
 
-// sourceIsLocal: fib saddr type local.
+// sourceIsLocal returns the expressions for `fib saddr type local`.
 func sourceIsLocal() expressions {
 	return expressions{
 		&expr.Fib{Register: register, FlagSADDR: true, ResultADDRTYPE: true},
@@ -177,9 +181,10 @@ func sourceIsLocal() expressions {
 	}
 }
 
-// sourceHasNoReversePath: fib saddr . iif oif missing. The rule matches if no route to the
-// source address leads to the interface on which the packet arrived. The kernel rejects
-// this expression in chains that are reachable from the output hook.
+// sourceHasNoReversePath returns the expressions for `fib saddr . iif oif missing`. The
+// rule matches if no route to the source address leads to the interface on which the
+// packet arrived. The kernel rejects this expression in chains that are reachable from the
+// output hook.
 func sourceHasNoReversePath() expressions {
 	return expressions{
 		&expr.Fib{Register: register, FlagSADDR: true, FlagIIF: true, FlagPRESENT: true, ResultOIF: true},
@@ -187,7 +192,7 @@ func sourceHasNoReversePath() expressions {
 	}
 }
 
-// sourceIsLinkLocal: ip6 saddr fe80::/10.
+// sourceIsLinkLocal returns the expressions for `ip6 saddr fe80::/10`.
 func sourceIsLinkLocal() expressions {
 	return join(family(unix.NFPROTO_IPV6), expressions{
 		&expr.Payload{DestRegister: register, Base: expr.PayloadBaseNetworkHeader, Offset: 8, Len: 16},
@@ -196,7 +201,7 @@ func sourceIsLinkLocal() expressions {
 	})
 }
 
-// toMulticast: ip6 daddr ff00::/8.
+// toMulticast returns the expressions for `ip6 daddr ff00::/8`.
 func toMulticast() expressions {
 	return join(family(unix.NFPROTO_IPV6), expressions{
 		&expr.Payload{DestRegister: register, Base: expr.PayloadBaseNetworkHeader, Offset: 24, Len: 1},
@@ -204,7 +209,7 @@ func toMulticast() expressions {
 	})
 }
 
-// fromDHCPClient: udp sport 546 udp dport 547.
+// fromDHCPClient returns the expressions for `udp sport 546 udp dport 547`.
 func fromDHCPClient() expressions {
 	return join(protocol(unix.IPPROTO_UDP), expressions{
 		&expr.Payload{DestRegister: register, Base: expr.PayloadBaseTransportHeader, Offset: 0, Len: 4},
@@ -212,13 +217,13 @@ func fromDHCPClient() expressions {
 	})
 }
 
-// inputInterfaceIn: iif @SET.
+// inputInterfaceIn returns the expressions for `iif @SET`.
 func inputInterfaceIn(s set) expressions {
 	return expressions{&expr.Meta{Key: expr.MetaKeyIIF, Register: register}, &expr.Lookup{SourceRegister: register, SetName: s.name}}
 }
 
-// fromLoopback: iif "lo". The rule matches packets that this node sent to itself. In every
-// network namespace, the interface lo has index 1.
+// fromLoopback returns the expressions for `iif "lo"`. The rule matches packets that this
+// node sent to itself. In every network namespace, the interface lo has index 1.
 func fromLoopback() expressions {
 	return expressions{&expr.Meta{Key: expr.MetaKeyIIF, Register: register}, equal(native(loopbackIndex))}
 }
@@ -226,14 +231,14 @@ func fromLoopback() expressions {
 // loopbackIndex is LOOPBACK_IFINDEX of include/net/flow.h.
 const loopbackIndex = 1
 
-// hasInputInterface: iif != 0. The rule matches packets that arrived on an interface. In the
-// output hook, no packet matches.
+// hasInputInterface returns the expressions for `iif != 0`. The rule matches packets that
+// arrived on an interface. In the output hook, no packet matches.
 func hasInputInterface() expressions {
 	return expressions{&expr.Meta{Key: expr.MetaKeyIIF, Register: register}, notEqual(native(0))}
 }
 
-// inSet: ip saddr @SET. If the set is for destination addresses or for IPv6, the text contains
-// ip daddr, ip6 saddr or ip6 daddr instead of ip saddr.
+// inSet returns the expressions for `ip saddr @SET`. If the set is for destination addresses
+// or for IPv6, the text contains ip daddr, ip6 saddr or ip6 daddr instead of ip saddr.
 func inSet(s addressSet) expressions {
 	return join(family(s.family), expressions{
 		&expr.Payload{DestRegister: register, Base: expr.PayloadBaseNetworkHeader, Offset: s.offset, Len: s.length},
@@ -245,18 +250,18 @@ func accept() expr.Any { return &expr.Verdict{Kind: expr.VerdictAccept} }
 
 func drop() expr.Any { return &expr.Verdict{Kind: expr.VerdictDrop} }
 
-// jumpTo: jump CHAIN. When CHAIN returns, the kernel continues with the next rule after this
-// rule.
+// jumpTo returns the expression for `jump CHAIN`. When CHAIN returns, the kernel continues
+// with the next rule after this rule.
 func jumpTo(chain string) expr.Any { return &expr.Verdict{Kind: expr.VerdictJump, Chain: chain} }
 
-// returnToCaller: return.
+// returnToCaller returns the expression for `return`.
 func returnToCaller() expr.Any { return &expr.Verdict{Kind: expr.VerdictReturn} }
 
-// goTo: goto CHAIN. When CHAIN returns, the kernel does not continue with the rules after this
-// rule.
+// goTo returns the expression for `goto CHAIN`. When CHAIN returns, the kernel does not
+// continue with the rules after this rule.
 func goTo(chain string) expr.Any { return &expr.Verdict{Kind: expr.VerdictGoto, Chain: chain} }
 
-// rejectWithReset: reject with tcp reset.
+// rejectWithReset returns the expression for `reject with tcp reset`.
 func rejectWithReset() expr.Any {
 	return &expr.Reject{Type: unix.NFT_REJECT_TCP_RST}
 }
@@ -265,14 +270,15 @@ func rejectWithReset() expr.Any {
 // nft_reject_inet_code in include/uapi/linux/netfilter/nf_tables.h.
 const rejectAdminProhibited = 3
 
-// rejectProhibited: reject with icmpx admin-prohibited.
+// rejectProhibited returns the expression for `reject with icmpx admin-prohibited`.
 func rejectProhibited() expr.Any {
 	return &expr.Reject{Type: unix.NFT_REJECT_ICMPX_UNREACH, Code: rejectAdminProhibited}
 }
 
-// queueTo: queue to BASE-LAST, where LAST is BASE + COUNT - 1. The kernel selects the queue
-// by a hash of the addresses, so that packets between the same two addresses stay in
-// order. The queue expression and the NFQUEUE target compute the same hash.
+// queueTo returns the expressions for `queue to BASE-LAST`, where LAST is BASE + COUNT - 1.
+// The kernel selects the queue by a hash of the addresses, so that packets between the same
+// two addresses stay in order. The queue expression and the NFQUEUE target compute the same
+// hash.
 func queueTo(how Queueing, base, count uint16, bypass bool) expr.Any {
 	if how == QueueExpression {
 		e := &expr.Queue{Num: base, Total: count}

@@ -110,10 +110,10 @@ func (c Config) marksRule() expressions {
 	return c.clearRule()
 }
 
-// addressIn: ip saddr & MASK == PREFIX. The parameter number is the address family. The
-// parameter offset is the position of the address in the IP header, so that a rule can match
-// the source or the destination address. If the mask is shorter than the address, only the
-// first bytes of the address are compared.
+// addressIn returns the expressions for `ip saddr & MASK == PREFIX`. The parameter number is
+// the address family. The parameter offset is the position of the address in the IP header,
+// so that a rule can match the source or the destination address. If the mask is shorter
+// than the address, only the first bytes of the address are compared.
 func addressIn(number byte, offset uint32, prefix []byte, mask ...byte) expressions {
 	return join(family(number), expressions{
 		&expr.Payload{DestRegister: register, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: uint32(len(mask))},
@@ -130,8 +130,9 @@ func ones(n int) []byte {
 	return out
 }
 
-// destinationIsNotUnicast: meta nfproto ipv4 fib daddr type != unicast. The rule matches
-// IPv4 packets to broadcast and multicast addresses, and to addresses of this node.
+// destinationIsNotUnicast returns the expressions for `meta nfproto ipv4 fib daddr type
+// != unicast`. The rule matches IPv4 packets to broadcast and multicast addresses, and to
+// addresses of this node.
 func destinationIsNotUnicast() expressions {
 	return join(family(unix.NFPROTO_IPV4), expressions{
 		&expr.Fib{Register: register, FlagDADDR: true, ResultADDRTYPE: true},
@@ -139,7 +140,7 @@ func destinationIsNotUnicast() expressions {
 	})
 }
 
-// interfaceNotIn: iif != @SET, or oif != @SET.
+// interfaceNotIn returns the expressions for `iif != @SET` or `oif != @SET`.
 func interfaceNotIn(key expr.MetaKey, s set) expressions {
 	return expressions{
 		&expr.Meta{Key: key, Register: register},
@@ -147,8 +148,9 @@ func interfaceNotIn(key expr.MetaKey, s set) expressions {
 	}
 }
 
-// notInSet: ip saddr != @SET. If the set is for destination addresses or for IPv6, the text
-// contains ip daddr, ip6 saddr or ip6 daddr instead of ip saddr.
+// notInSet returns the expressions for `ip saddr != @SET`. If the set is for destination
+// addresses or for IPv6, the text contains ip daddr, ip6 saddr or ip6 daddr instead of ip
+// saddr.
 func notInSet(s addressSet) expressions {
 	return join(family(s.family), expressions{
 		&expr.Payload{DestRegister: register, Base: expr.PayloadBaseNetworkHeader, Offset: s.offset, Len: s.length},

@@ -213,7 +213,7 @@ func claim(owned map[attachment]bool, s *Sandbox) []netip.Addr {
 }
 
 // exists reports whether the node has an interface with this name. It also returns true if the
-// name is empty, or if an error other than a missing interface makes the lookup fail.
+// name is empty, or if the lookup fails for another reason than a missing interface.
 func (w *Watcher) exists(name string) bool {
 	if name == "" {
 		return true

@@ -1,15 +1,12 @@
 package policy_test
 
 import (
-	"net/netip"
-	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/test/cluster"
 	"github.com/sluicenet/sluice/test/stage"
@@ -80,7 +77,7 @@ func (s *fixture) want(lines string) {
 	s.t.Helper()
 	s.publish()
 	for _, e := range stage.Expectations(s.t, lines) {
-		for _, f := range s.flows(&e) {
+		for _, f := range stage.Flows(s.t, &s.objects, &e) {
 			egress, ingress := s.evaluate(f)
 			if got := egress.String(); got != e.Egress {
 				s.t.Errorf("%s\n%s: egress: got %s, want %s", e.Line, f, got, e.Egress)
@@ -94,52 +91,6 @@ func (s *fixture) want(lines string) {
 			s.checkReference(f, egress, ingress)
 		}
 	}
-}
-
-func (s *fixture) flows(e *stage.Expectation) []flow.Flow {
-	s.t.Helper()
-	f := flow.Flow{Protocol: e.Protocol}
-	if e.Protocol.HasPorts() {
-		f.SrcPort, f.DstPort = 40000, e.Port
-	}
-	var flows []flow.Flow
-	for _, src := range s.addresses(e.From) {
-		for _, dst := range s.addresses(e.To) {
-			if src.Is4() == dst.Is4() {
-				f.Src, f.Dst = src, dst
-				flows = append(flows, f)
-			}
-		}
-	}
-	if len(flows) == 0 {
-		s.t.Fatalf("%q: no address family in common", e.Line)
-	}
-	return flows
-}
-
-func (s *fixture) addresses(end string) []netip.Addr {
-	s.t.Helper()
-	var list []netip.Addr
-	if address, err := netip.ParseAddr(end); err == nil {
-		return append(list, address)
-	}
-	if name, ok := strings.CutPrefix(end, "node:"); ok {
-		for _, n := range s.objects.Nodes {
-			if n.Name != name {
-				continue
-			}
-			for _, a := range n.Status.Addresses {
-				if a.Type != corev1.NodeHostName {
-					list = append(list, netip.MustParseAddr(a.Address))
-				}
-			}
-		}
-		return list
-	}
-	for _, a := range s.pod(end).Status.PodIPs {
-		list = append(list, netip.MustParseAddr(a.IP))
-	}
-	return list
 }
 
 // row is a test of a row in docs/semantics.md. The objects do not change during the test.

@@ -30,6 +30,8 @@ type Random struct {
 	Objects
 	choose Choose
 	now    int
+	// tiers means that Step also changes ClusterNetworkPolicies and the labels of nodes.
+	tiers bool
 }
 
 // NewRandom generates a cluster of up to 4 namespaces, 3 nodes, 12 pods and
@@ -121,7 +123,7 @@ func (r *Random) namespace(name string) *corev1.Namespace {
 }
 
 func (r *Random) node(name string) *corev1.Node {
-	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: r.labels()}}
 	add := func(kind corev1.NodeAddressType, address string) {
 		node.Status.Addresses = append(node.Status.Addresses, corev1.NodeAddress{Type: kind, Address: address})
 	}
@@ -131,6 +133,10 @@ func (r *Random) node(name string) *corev1.Node {
 	}
 	if r.half() {
 		add(corev1.NodeExternalIP, pick(r.choose, hosts6))
+	}
+	if r.seldom() {
+		add(corev1.NodeInternalIP, pick(r.choose, hosts6))
+		add(corev1.NodeExternalIP, pick(r.choose, hosts4))
 	}
 	return node
 }

@@ -18,6 +18,9 @@ func (r *Random) Step() []Change {
 }
 
 func (r *Random) next() []Change {
+	if r.tiers && r.choose(4) == 3 {
+		return r.nextOfTiers()
+	}
 	switch r.choose(20) {
 	case 0, 1, 16, 17, 18:
 		return r.changePod(func(pod *corev1.Pod) { r.relabel(pod.Labels) })

@@ -31,19 +31,36 @@ type Side struct {
 	// Reason is the reason of the verdict: NotIsolated, Matched, NoRuleMatched, SameNode,
 	// SamePod or External.
 	Reason rule.Reason
-	// Rules contains all rules that match, in no particular order. If Reason is not Matched,
-	// Rules is empty.
+	// Tier is the tier that decided the verdict. It is valid only if Reason is Matched or
+	// NoRuleMatched.
+	Tier Tier
+	// Action is the action of the rule that decided the verdict: ActionAccept or ActionDeny. If
+	// Reason is not Matched, Action is 0.
+	Action rule.Action
+	// Rules contains the rule that decided the verdict. If Tier is NetworkPolicyTier, it
+	// contains all rules that match, in no particular order. If Reason is not Matched, Rules is
+	// empty.
 	Rules []RuleRef
 	// IsolatedBy contains the names of the policies that isolate the pod in this direction, in
-	// ascending order. If Reason is neither Matched nor NoRuleMatched, IsolatedBy is empty.
+	// ascending order. If Tier is not NetworkPolicyTier, IsolatedBy is empty.
 	IsolatedBy []string
+	// Passes contains the Pass rules that matched before the verdict was decided, in the order
+	// of their tiers. It contains at most one rule of each tier.
+	Passes []PassRef
 }
 
-// RuleRef refers to a rule. Policy is the policy of the rule, as "namespace/name". Index is the
-// index of the rule among the policy's rules for the same direction.
+// RuleRef refers to a rule. Policy is the name of a NetworkPolicy as "namespace/name", or the
+// name of a ClusterNetworkPolicy. Index is the index of the rule among the policy's rules for
+// the same direction.
 type RuleRef struct {
 	Policy string
 	Index  int
+}
+
+// PassRef refers to a Pass rule of a tier.
+type PassRef struct {
+	Tier Tier
+	RuleRef
 }
 
 // Evaluate returns the decision for a flow.
@@ -61,11 +78,9 @@ func evaluateEgress(objects cluster.Objects, f flow.Flow) Side {
 		return Side{Verdict: rule.Allow, Reason: rule.External}
 	}
 	destination := seenFrom(objects, source.Spec.NodeName, f.Dst)
-	if source == destination { // Flows from a pod to itself are always allowed (S41).
-		return Side{Verdict: rule.Allow, Reason: rule.SamePod}
-	}
 	// On the egress side, names of ports are resolved to ports of the destination pod (S33).
-	return evaluatePod(objects, f, rule.Egress, source, end{f.Dst, destination}, destination)
+	e := evaluation{objects: objects, flow: f, direction: rule.Egress, subject: source, peer: end{f.Dst, destination}, target: destination}
+	return e.side()
 }
 
 func evaluateIngress(objects cluster.Objects, f flow.Flow) Side {
@@ -73,14 +88,12 @@ func evaluateIngress(objects cluster.Objects, f flow.Flow) Side {
 	if destination == nil || isAddressOfNode(objects, f.Dst, destination.Spec.NodeName) {
 		return Side{Verdict: rule.Allow, Reason: rule.External}
 	}
-	if isAddressOfNode(objects, f.Src, destination.Spec.NodeName) { // Ingress from the pod's own node is always allowed (S40).
+	if isAddressOfNode(objects, f.Src, destination.Spec.NodeName) { // Ingress from the pod's own node is always allowed (S40, S79).
 		return Side{Verdict: rule.Allow, Reason: rule.SameNode}
 	}
 	source := seenFrom(objects, destination.Spec.NodeName, f.Src)
-	if source == destination { // Flows from a pod to itself are always allowed (S41).
-		return Side{Verdict: rule.Allow, Reason: rule.SamePod}
-	}
-	return evaluatePod(objects, f, rule.Ingress, destination, end{f.Src, source}, destination)
+	e := evaluation{objects: objects, flow: f, direction: rule.Ingress, subject: destination, peer: end{f.Src, source}, target: destination}
+	return e.side()
 }
 
 // seenFrom returns the pod to which an address belongs from the point of view of a node. If the
@@ -99,19 +112,60 @@ type end struct {
 	pod     *corev1.Pod
 }
 
-// evaluatePod evaluates a flow for one direction of a pod, the subject. The parameter target is
-// the pod at the destination of the flow, or nil if the destination is not a pod. Names of
-// ports in rules are resolved to ports of the target.
-func evaluatePod(objects cluster.Objects, f flow.Flow, direction rule.Direction, subject *corev1.Pod, peer end, target *corev1.Pod) Side {
-	var side Side
-	for _, policy := range objects.Policies {
-		if !isolates(policy, direction) || !selectsSubject(policy, subject) {
+// evaluation contains a flow, and one of the two pods for which it is evaluated.
+type evaluation struct {
+	objects   cluster.Objects
+	flow      flow.Flow
+	direction rule.Direction
+	// subject is the pod whose policies are evaluated, and peer is the other end of the flow.
+	subject *corev1.Pod
+	peer    end
+	// target is the pod at the destination of the flow, or nil if the destination is not a pod.
+	// Names of ports in rules are resolved to ports of the target.
+	target *corev1.Pod
+}
+
+// samePod reports whether the source and the destination are the same pod. Such a flow reaches a
+// node only through a Service. No NetworkPolicy applies to it, but the other tiers do (S41, S80).
+func (e evaluation) samePod() bool { return e.subject == e.peer.pod }
+
+// side evaluates the tiers in their order (S70).
+func (e evaluation) side() Side {
+	admin, passes := e.clusterTier(AdminTier)
+	if admin != nil {
+		return *admin
+	}
+	if !e.samePod() {
+		if side := e.networkPolicies(); side != nil {
+			side.Passes = passes
+			return *side
+		}
+	}
+	baseline, more := e.clusterTier(BaselineTier)
+	passes = append(passes, more...)
+	if baseline != nil {
+		baseline.Passes = passes
+		return *baseline
+	}
+	// No tier decided, so the flow is allowed (S01, S70, S73).
+	if e.samePod() {
+		return Side{Verdict: rule.Allow, Reason: rule.SamePod, Passes: passes}
+	}
+	return Side{Verdict: rule.Allow, Reason: rule.NotIsolated, Passes: passes}
+}
+
+// networkPolicies evaluates the NetworkPolicy tier. If no NetworkPolicy isolates the subject, it
+// returns nil, because then the tier does not decide (S72).
+func (e evaluation) networkPolicies() *Side {
+	side := &Side{Tier: NetworkPolicyTier}
+	for _, policy := range e.objects.Policies {
+		if !isolates(policy, e.direction) || !selectsSubject(policy, e.subject) {
 			continue
 		}
 		name := namespaceOf(policy) + "/" + policy.Name
 		side.IsolatedBy = append(side.IsolatedBy, name)
-		for index, r := range rulesOf(policy, direction) {
-			if !r.broken() && r.allowsPeer(objects, namespaceOf(policy), peer) && r.allowsPort(f, target) {
+		for index, r := range rulesOf(policy, e.direction) {
+			if !r.broken() && r.allowsPeer(e.objects, namespaceOf(policy), e.peer) && r.allowsPort(e.flow, e.target) {
 				side.Rules = append(side.Rules, RuleRef{Policy: name, Index: index})
 			}
 		}
@@ -119,9 +173,9 @@ func evaluatePod(objects cluster.Objects, f flow.Flow, direction rule.Direction,
 	slices.Sort(side.IsolatedBy)
 	switch {
 	case len(side.IsolatedBy) == 0: // No policy isolates the pod (S01).
-		side.Verdict, side.Reason = rule.Allow, rule.NotIsolated
+		return nil
 	case len(side.Rules) > 0: // At least one rule matches (S02).
-		side.Verdict, side.Reason = rule.Allow, rule.Matched
+		side.Verdict, side.Reason, side.Action = rule.Allow, rule.Matched, rule.ActionAccept
 	default:
 		side.Verdict, side.Reason = rule.Deny, rule.NoRuleMatched
 	}
@@ -159,12 +213,7 @@ func selectsSubject(policy *networkingv1.NetworkPolicy, subject *corev1.Pod) boo
 	if namespaceOf(subject) != namespaceOf(policy) {
 		return false
 	}
-	for _, q := range requirementsOf(&policy.Spec.PodSelector) {
-		if !q.broken() && !q.matches(subject.Labels) {
-			return false
-		}
-	}
-	return true
+	return understoodPartMatches(&policy.Spec.PodSelector, subject.Labels)
 }
 
 // namespaceOf returns the namespace of an object. If the namespace is empty, it returns

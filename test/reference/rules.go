@@ -99,12 +99,19 @@ func selectsPeer(objects cluster.Objects, entry networkingv1.NetworkPolicyPeer, 
 	if entry.NamespaceSelector == nil {
 		return namespaceOf(pod) == namespace
 	}
+	labels, ok := labelsOfNamespace(objects, namespaceOf(pod))
+	return ok && selectorMatches(entry.NamespaceSelector, labels)
+}
+
+// labelsOfNamespace returns the labels of a namespace. If the namespace has no Namespace object, ok
+// is false, and no namespace selector matches the namespace (S27).
+func labelsOfNamespace(objects cluster.Objects, name string) (labels map[string]string, ok bool) {
 	for _, object := range objects.Namespaces {
-		if object.Name == namespaceOf(pod) {
-			return selectorMatches(entry.NamespaceSelector, namespaceLabels(object))
+		if object.Name == name {
+			return namespaceLabels(object), true
 		}
 	}
-	return false // If the namespace of the pod has no Namespace object, no namespaceSelector matches the pod (S27).
+	return nil, false
 }
 
 // namespaceLabels returns the labels of a namespace. They include the label with the name of

@@ -75,6 +75,17 @@ func selectorMatches(selector *metav1.LabelSelector, labels map[string]string) b
 	return true
 }
 
+// understoodPartMatches reports whether all valid requirements of a selector match. It ignores
+// invalid requirements (S60).
+func understoodPartMatches(selector *metav1.LabelSelector, labels map[string]string) bool {
+	for _, q := range requirementsOf(selector) {
+		if !q.broken() && !q.matches(labels) {
+			return false
+		}
+	}
+	return true
+}
+
 func brokenSelector(selector *metav1.LabelSelector) bool {
 	return selector != nil && slices.ContainsFunc(requirementsOf(selector), requirement.broken)
 }

@@ -7,6 +7,11 @@
 //   - {node: one}
 //   - {pod: shop/web, node: one, labels: {app: web}, ports: [http:8080/TCP]}
 //   - {policy: shop/deny, spec: {podSelector: {}}}
+//   - {admin: guard, priority: 1, subject: {namespaces: {}}, egress: [{action: Deny, to: [{networks: [10.0.0.0/8]}]}]}
+//   - {baseline: floor, subject: {namespaces: {}}, ingress: [{action: Deny, from: [{namespaces: {}}]}]}
+//
+// The entries with admin and baseline are ClusterNetworkPolicies of the Admin tier and of the
+// Baseline tier.
 //
 // Expectations are lines of text. Each line contains a source, a destination, a protocol and a
 // port, and the expected result:

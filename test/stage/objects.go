@@ -9,23 +9,32 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/network-policy-api/apis/v1beta1"
 	"sigs.k8s.io/yaml"
 
 	"github.com/sluicenet/sluice/test/cluster"
 )
 
-// entry represents one object in YAML. Exactly one of the fields Namespace, Node, Pod and
-// Policy is set. It determines the kind of the object and contains its name. As an exception,
-// an entry for a pod can also set Node, which is then the node of the pod.
+// entry represents one object in YAML. Exactly one of the fields Namespace, Node, Pod, Policy,
+// Admin and Baseline is set. It determines the kind of the object and contains its name. As an
+// exception, an entry for a pod can also set Node, which is then the node of the pod.
 type entry struct {
 	Namespace string
 	Node      *string
 	Pod       string
 	Policy    string
-	Labels    map[string]string
+	// Admin and Baseline are names of ClusterNetworkPolicies. The field determines the tier.
+	Admin, Baseline string
+	Labels          map[string]string
 	// Ports contains container ports in the form NAME:NUMBER or NAME:NUMBER/PROTOCOL.
 	Ports []string
-	Spec  networkingv1.NetworkPolicySpec
+	// Spec is the spec of a NetworkPolicy.
+	Spec networkingv1.NetworkPolicySpec
+	// The other fields are fields of the spec of a ClusterNetworkPolicy.
+	Priority int32
+	Subject  v1beta1.ClusterNetworkPolicySubject
+	Ingress  []v1beta1.ClusterNetworkPolicyIngressRule
+	Egress   []v1beta1.ClusterNetworkPolicyEgressRule
 }
 
 // DefaultNode is the node of each pod whose entry sets no node.
@@ -50,10 +59,12 @@ func Objects(t testing.TB, text string) cluster.Objects {
 			out.Namespaces = append(out.Namespaces, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: e.Namespace, Labels: e.Labels}})
 		case e.Policy != "":
 			out.Policies = append(out.Policies, policyOf(e.Policy, e.Spec))
+		case e.Admin != "" || e.Baseline != "":
+			out.ClusterNetworkPolicies = append(out.ClusterNetworkPolicies, clusterPolicyOf(&e))
 		case e.Pod != "":
 			out.Pods = append(out.Pods, podOf(t, &e, len(out.Pods)+1))
 		case e.Node != nil:
-			out.Nodes = append(out.Nodes, nodeOf(*e.Node, len(out.Nodes)+1))
+			out.Nodes = append(out.Nodes, nodeOf(*e.Node, e.Labels, len(out.Nodes)+1))
 		default:
 			t.Fatalf("objects: entry %+v is not a namespace, node, pod or policy", e)
 		}
@@ -80,9 +91,22 @@ func policyOf(name string, spec networkingv1.NetworkPolicySpec) *networkingv1.Ne
 	return &networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}, Spec: spec}
 }
 
-func nodeOf(name string, number int) *corev1.Node {
+func clusterPolicyOf(e *entry) *v1beta1.ClusterNetworkPolicy {
+	policy := &v1beta1.ClusterNetworkPolicy{
+		ObjectMeta: metav1.ObjectMeta{Name: e.Admin},
+		Spec: v1beta1.ClusterNetworkPolicySpec{
+			Tier: v1beta1.AdminTier, Priority: e.Priority, Subject: e.Subject, Ingress: e.Ingress, Egress: e.Egress,
+		},
+	}
+	if e.Baseline != "" {
+		policy.Name, policy.Spec.Tier = e.Baseline, v1beta1.BaselineTier
+	}
+	return policy
+}
+
+func nodeOf(name string, labels map[string]string, number int) *corev1.Node {
 	return &corev1.Node{
-		ObjectMeta: metav1.ObjectMeta{Name: name},
+		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels},
 		Status: corev1.NodeStatus{Addresses: []corev1.NodeAddress{
 			{Type: corev1.NodeHostName, Address: name},
 			{Type: corev1.NodeInternalIP, Address: fmt.Sprintf("192.168.0.%d", number)},

@@ -1,0 +1,95 @@
+package reference
+
+import (
+	"cmp"
+	"slices"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/network-policy-api/apis/v1beta1"
+
+	"github.com/sluicenet/sluice/dataplane/rule"
+)
+
+// Tier is the name of a tier.
+type Tier string
+
+// The tiers in the order of their evaluation (S70).
+const (
+	AdminTier         Tier = "Admin"
+	NetworkPolicyTier Tier = "NetworkPolicy"
+	BaselineTier      Tier = "Baseline"
+)
+
+// clusterTier evaluates the ClusterNetworkPolicies of a tier: the first rule that matches decides
+// (S71). If it is a Pass rule, or if no rule matches, the tier does not decide and side is nil. If
+// it is a Pass rule, passes contains this rule.
+func (e evaluation) clusterTier(tier Tier) (side *Side, passes []PassRef) {
+	for _, policy := range inOrder(e.objects.ClusterNetworkPolicies, tier) {
+		if !e.isSubject(policy) {
+			continue
+		}
+		for index, r := range clusterRulesOf(policy, e.direction) {
+			ref := RuleRef{Policy: policy.Name, Index: index}
+			switch e.effect(policy, r) {
+			case v1beta1.ClusterNetworkPolicyRuleActionAccept:
+				return &Side{Verdict: rule.Allow, Reason: rule.Matched, Tier: tier, Action: rule.ActionAccept, Rules: []RuleRef{ref}}, nil
+			case v1beta1.ClusterNetworkPolicyRuleActionDeny:
+				return &Side{Verdict: rule.Deny, Reason: rule.Matched, Tier: tier, Action: rule.ActionDeny, Rules: []RuleRef{ref}}, nil
+			case v1beta1.ClusterNetworkPolicyRuleActionPass:
+				return nil, []PassRef{{Tier: tier, RuleRef: ref}}
+			}
+		}
+	}
+	return nil, nil
+}
+
+// inOrder returns the policies of a tier in the order of their evaluation: by priority, and by
+// name if the priorities are equal (S71, S78).
+func inOrder(policies []*v1beta1.ClusterNetworkPolicy, tier Tier) []*v1beta1.ClusterNetworkPolicy {
+	var list []*v1beta1.ClusterNetworkPolicy
+	for _, policy := range policies {
+		if string(policy.Spec.Tier) == string(tier) {
+			list = append(list, policy)
+		}
+	}
+	slices.SortFunc(list, func(a, b *v1beta1.ClusterNetworkPolicy) int {
+		return cmp.Or(cmp.Compare(a.Spec.Priority, b.Spec.Priority), cmp.Compare(a.Name, b.Name))
+	})
+	return list
+}
+
+// isSubject reports whether a policy selects the subject of the evaluation (S74). It ignores parts of
+// spec.subject that are not understood, because a Deny rule must not lose a subject (S77).
+func (e evaluation) isSubject(policy *v1beta1.ClusterNetworkPolicy) bool {
+	subject := policy.Spec.Subject
+	if (subject.Namespaces == nil) == (subject.Pods == nil) {
+		return true
+	}
+	if subject.Pods != nil {
+		return understoodPartMatches(&subject.Pods.PodSelector, e.subject.Labels) && e.isSubjectNamespace(&subject.Pods.NamespaceSelector)
+	}
+	return e.isSubjectNamespace(subject.Namespaces)
+}
+
+func (e evaluation) isSubjectNamespace(selector *metav1.LabelSelector) bool {
+	labels, ok := labelsOfNamespace(e.objects, namespaceOf(e.subject))
+	return ok && understoodPartMatches(selector, labels)
+}
+
+// effect returns the action that a rule of a policy has for the flow. It returns "" if the rule has
+// no effect on the flow. If the rule is not understood, it denies every flow, unless it is an Accept
+// rule. If the subject of the policy is not understood, only its Deny rules have an effect (S77).
+func (e evaluation) effect(policy *v1beta1.ClusterNetworkPolicy, r clusterRule) v1beta1.ClusterNetworkPolicyRuleAction {
+	action := r.action
+	understood := r.understood()
+	if !understood && action == v1beta1.ClusterNetworkPolicyRuleActionPass {
+		action = v1beta1.ClusterNetworkPolicyRuleActionDeny
+	}
+	if action != v1beta1.ClusterNetworkPolicyRuleActionDeny && (!understood || !subjectUnderstood(policy.Spec.Subject)) {
+		return ""
+	}
+	if understood && !e.matches(r) {
+		return ""
+	}
+	return action
+}

@@ -1,0 +1,80 @@
+package reference
+
+import (
+	"slices"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/network-policy-api/apis/v1beta1"
+)
+
+// understood reports whether all parts of the rule are understood (S77). A rule must have peers.
+// Only an Accept rule can have domainNames (S82).
+func (r clusterRule) understood() bool {
+	if len(r.peers) == 0 {
+		return false
+	}
+	for _, peer := range r.peers {
+		if !peerUnderstood(peer) || len(peer.DomainNames) > 0 && r.action != v1beta1.ClusterNetworkPolicyRuleActionAccept {
+			return false
+		}
+	}
+	return !slices.ContainsFunc(r.protocols, func(entry v1beta1.ClusterNetworkPolicyProtocol) bool { return !protocolUnderstood(entry) })
+}
+
+// peerUnderstood reports whether exactly one field of an entry is set, and whether this field is
+// valid. An entry has no field if its field was introduced in a later version of the API.
+func peerUnderstood(entry v1beta1.ClusterNetworkPolicyEgressPeer) bool {
+	if count(entry.Namespaces != nil, entry.Pods != nil, entry.Nodes != nil, len(entry.Networks) > 0, len(entry.DomainNames) > 0) != 1 {
+		return false
+	}
+	for _, text := range entry.Networks {
+		if _, ok := parseCIDR(string(text)); !ok {
+			return false
+		}
+	}
+	return selectorUnderstood(entry.Namespaces) && namespacedPodUnderstood(entry.Pods) && selectorUnderstood(entry.Nodes)
+}
+
+func selectorUnderstood(selector *metav1.LabelSelector) bool { return !brokenSelector(selector) }
+
+func namespacedPodUnderstood(pods *v1beta1.NamespacedPod) bool {
+	return pods == nil || selectorUnderstood(&pods.NamespaceSelector) && selectorUnderstood(&pods.PodSelector)
+}
+
+// subjectUnderstood reports whether exactly one field of a subject is set, and whether its selectors
+// are valid.
+func subjectUnderstood(subject v1beta1.ClusterNetworkPolicySubject) bool {
+	return count(subject.Namespaces != nil, subject.Pods != nil) == 1 &&
+		selectorUnderstood(subject.Namespaces) && namespacedPodUnderstood(subject.Pods)
+}
+
+// protocolUnderstood reports whether exactly one field of an entry is set, and whether its ports are
+// valid. An entry with a protocol must have ports.
+func protocolUnderstood(entry v1beta1.ClusterNetworkPolicyProtocol) bool {
+	if count(entry.TCP != nil, entry.UDP != nil, entry.SCTP != nil, entry.DestinationNamedPort != "") != 1 {
+		return false
+	}
+	if entry.DestinationNamedPort != "" {
+		return true
+	}
+	port := destinationPortOf(entry)
+	if port == nil || count(port.Number != 0, port.Range != nil) != 1 {
+		return false
+	}
+	if port.Range != nil {
+		return isPort(port.Range.Start) && isPort(port.Range.End) && port.Range.Start <= port.Range.End
+	}
+	return isPort(port.Number)
+}
+
+func isPort(number int32) bool { return 1 <= number && number <= 65535 }
+
+func count(conditions ...bool) int {
+	n := 0
+	for _, condition := range conditions {
+		if condition {
+			n++
+		}
+	}
+	return n
+}

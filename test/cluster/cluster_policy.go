@@ -30,16 +30,13 @@ func DecodeClusterPolicy(manifest string) (*v1beta1.ClusterNetworkPolicy, error)
 
 // EncodeClusterPolicy returns a policy as an API server returns it to a client that requests a
 // version.
-func EncodeClusterPolicy(policy *v1beta1.ClusterNetworkPolicy, version string) *unstructured.Unstructured {
+func EncodeClusterPolicy(policy *v1beta1.ClusterNetworkPolicy, version string) (*unstructured.Unstructured, error) {
 	versioned := policy.DeepCopy()
 	versioned.APIVersion, versioned.Kind = v1beta1.GroupName+"/"+version, "ClusterNetworkPolicy"
 	text, err := json.Marshal(versioned)
 	if err != nil {
-		panic(err) // Every ClusterNetworkPolicy can be encoded.
+		return nil, err
 	}
 	var object unstructured.Unstructured
-	if err := object.UnmarshalJSON(text); err != nil {
-		panic(err)
-	}
-	return &object
+	return &object, object.UnmarshalJSON(text)
 }

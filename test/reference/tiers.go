@@ -2,12 +2,16 @@ package reference
 
 import (
 	"cmp"
+	"fmt"
+	"net/netip"
 	"slices"
+	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/network-policy-api/apis/v1beta1"
 
 	"github.com/sluicenet/sluice/dataplane/rule"
+	"github.com/sluicenet/sluice/test/cluster"
 )
 
 // Tier is the name of a tier.
@@ -92,4 +96,47 @@ func (e evaluation) effect(policy *v1beta1.ClusterNetworkPolicy, r clusterRule) 
 		return ""
 	}
 	return action
+}
+
+// String returns the text of the side that the test cases of package test/tiers expect. If several
+// rules of NetworkPolicies match, the text contains the first of them.
+func (s Side) String() string {
+	var text strings.Builder
+	for _, pass := range s.Passes {
+		fmt.Fprintf(&text, "Pass %s %s, ", pass.Tier, pass.RuleRef)
+	}
+	switch {
+	case s.Reason == rule.NoRuleMatched:
+		text.WriteString("Denied by " + strings.Join(s.IsolatedBy, " "))
+	case s.Reason != rule.Matched:
+		text.WriteString(s.Reason.String())
+	case s.Tier == NetworkPolicyTier:
+		fmt.Fprintf(&text, "Rule %s", s.Rules[0])
+	case s.Action == rule.ActionAccept:
+		fmt.Fprintf(&text, "Accept %s %s", s.Tier, s.Rules[0])
+	default:
+		fmt.Fprintf(&text, "Deny %s %s", s.Tier, s.Rules[0])
+	}
+	return text.String()
+}
+
+// String returns the name of the policy and the index, such as "shop/db[0]".
+func (r RuleRef) String() string { return fmt.Sprintf("%s[%d]", r.Policy, r.Index) }
+
+// MayDeny reports whether some policy can deny a flow in a direction of the pod to which an address
+// belongs: a NetworkPolicy isolates the pod, or a ClusterNetworkPolicy has a Deny rule for it (S81).
+// If the address belongs to no pod, MayDeny returns false.
+func MayDeny(objects cluster.Objects, address netip.Addr, direction rule.Direction) bool {
+	e := evaluation{objects: objects, direction: direction, subject: owner(objects.Pods, address)}
+	if e.subject == nil {
+		return false
+	}
+	if e.networkPolicies() != nil {
+		return true
+	}
+	return slices.ContainsFunc(objects.ClusterNetworkPolicies, func(policy *v1beta1.ClusterNetworkPolicy) bool {
+		return e.isSubject(policy) && slices.ContainsFunc(clusterRulesOf(policy, direction), func(r clusterRule) bool {
+			return r.action == v1beta1.ClusterNetworkPolicyRuleActionDeny || e.effect(policy, r) == v1beta1.ClusterNetworkPolicyRuleActionDeny
+		})
+	})
 }

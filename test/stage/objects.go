@@ -26,6 +26,8 @@ type entry struct {
 	// Admin and Baseline are names of ClusterNetworkPolicies. The field determines the tier.
 	Admin, Baseline string
 	Labels          map[string]string
+	// Host means that the pod is in the host network.
+	Host bool
 	// Ports contains container ports in the form NAME:NUMBER or NAME:NUMBER/PROTOCOL.
 	Ports []string
 	// Spec is the spec of a NetworkPolicy.
@@ -42,7 +44,8 @@ const DefaultNode = "one"
 
 // Objects parses a list of objects. All pods are running. The n-th pod in the list has the
 // addresses 10.0.0.n and fd00::n. The n-th node has the addresses 192.168.0.n and fd01::n. The
-// first number is 1.
+// first number is 1. A pod in the host network has the addresses of its node, whose entry must
+// precede the entry of the pod.
 func Objects(t testing.TB, text string) cluster.Objects {
 	t.Helper()
 	var entries []entry
@@ -62,7 +65,7 @@ func Objects(t testing.TB, text string) cluster.Objects {
 		case e.Admin != "" || e.Baseline != "":
 			out.ClusterNetworkPolicies = append(out.ClusterNetworkPolicies, clusterPolicyOf(&e))
 		case e.Pod != "":
-			out.Pods = append(out.Pods, podOf(t, &e, len(out.Pods)+1))
+			out.Pods = append(out.Pods, podOf(t, &e, out.Nodes, len(out.Pods)+1))
 		case e.Node != nil:
 			out.Nodes = append(out.Nodes, nodeOf(*e.Node, e.Labels, len(out.Nodes)+1))
 		default:
@@ -115,7 +118,7 @@ func nodeOf(name string, labels map[string]string, number int) *corev1.Node {
 	}
 }
 
-func podOf(t testing.TB, e *entry, number int) *corev1.Pod {
+func podOf(t testing.TB, e *entry, nodes []*corev1.Node, number int) *corev1.Pod {
 	t.Helper()
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Labels: e.Labels}}
 	pod.Namespace, pod.Name, _ = strings.Cut(e.Pod, "/")
@@ -126,6 +129,14 @@ func podOf(t testing.TB, e *entry, number int) *corev1.Pod {
 	pod.Spec.Containers = []corev1.Container{{Ports: containerPorts(t, e)}}
 	pod.Status.Phase = corev1.PodRunning
 	SetAddresses(pod, fmt.Sprintf("10.0.0.%d", number), fmt.Sprintf("fd00::%d", number))
+	if e.Host {
+		pod.Spec.HostNetwork = true
+		for _, n := range nodes {
+			if n.Name == pod.Spec.NodeName {
+				SetAddresses(pod, n.Status.Addresses[1].Address, n.Status.Addresses[2].Address)
+			}
+		}
+	}
 	return pod
 }
 

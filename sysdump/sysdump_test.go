@@ -36,7 +36,8 @@ var server *kube.Server
 
 func TestMain(m *testing.M) { os.Exit(kube.Main(m, &server)) }
 
-// seed is a part of every value that must not be in an archive.
+// seed is a text that every secret value in this test contains. An archive must not contain
+// it.
 const seed = "hunter2"
 
 // logText is the log of each container. It contains a token, as an error message of a library

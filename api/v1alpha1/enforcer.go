@@ -336,7 +336,7 @@ type EndpointMode string
 
 // The modes of the endpoint.
 const (
-	// EndpointAuthenticated serves all content to clients that have the right to it.
+	// EndpointAuthenticated serves all content to clients that have the right to read it.
 	EndpointAuthenticated EndpointMode = "Authenticated"
 	// EndpointLocalhost serves only metrics, and only to clients on the node.
 	EndpointLocalhost EndpointMode = "Localhost"

@@ -24,8 +24,8 @@ func uninstallDataplane(cmd *cobra.Command, flags *dataplaneFlags, marks ruleset
 		return err
 	}
 	defer health.Close()
-	// If the operator started this process, it must not end a running dataplane, because the
-	// Enforcer may have selected the node again.
+	// If the operator started this process, the process must not end a running dataplane,
+	// because the Enforcer may have selected the node again.
 	lock, err := handover.Seize(cmd.Context(), flags.stateDir, health == nil, func() {
 		flags.Logger(cmd).Info("waiting: a dataplane is running on this node", "stateDir", flags.stateDir)
 	})

@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	// abandonedReason is the reason with which abandoned nodes are added to the list of
-	// nodes left.
+	// abandonedReason is the reason in the list record.Left for nodes that the user has
+	// abandoned.
 	abandonedReason = "abandoned with the annotation " + v1alpha1.AnnotationAbandon
 	// howToAbandon is advice for a user who wants to give up nodes from which Sluice
 	// cannot be uninstalled.
@@ -24,7 +24,7 @@ const (
 )
 
 // unknownNames returns the names in AnnotationAbandon that do not belong to a node. A name
-// belongs to a node if exists(name) is true or if the list of nodes left contains the name.
+// belongs to a node if exists(name) is true or if the list record.Left contains the name.
 func (r *Reconciler) unknownNames(ctx context.Context, enforcer *v1alpha1.Enforcer, exists func(string) bool) ([]string, error) {
 	unknown := slices.DeleteFunc(record.Abandoned(enforcer), exists)
 	if len(unknown) == 0 {
@@ -46,9 +46,9 @@ func unknownFaults(unknown []string) []string {
 	return []string{"the annotation " + v1alpha1.AnnotationAbandon + " names nodes that do not exist: " + message.Join(unknown, ", ")}
 }
 
-// recordLeft adds the keys of `reasons` to the list of nodes left, each with its reason, and
-// creates a Warning event that names them. It removes the nodes in `proved` from the list, because
-// these nodes have proved that nothing is left on them.
+// recordLeft adds the keys of `reasons` to the list record.Left, each with its reason, and creates
+// a Warning event that names them. It removes the nodes in `proved` from the list, because these
+// nodes have proved that nothing is left on them.
 func (r *Reconciler) recordLeft(ctx context.Context, enforcer *v1alpha1.Enforcer, reasons map[string]string, proved []string) error {
 	if err := r.left().Change(ctx, reasons, proved); err != nil {
 		return err

@@ -20,7 +20,7 @@ import (
 	"github.com/sluicenet/sluice/test/eventually"
 )
 
-// wantLeft checks that the list of nodes left contains exactly the given nodes, with the given
+// wantLeft checks that the list record.Left contains exactly the given nodes, with the given
 // reasons.
 func (f *fixture) wantLeft(reasons map[string]string) {
 	f.t.Helper()

@@ -52,9 +52,9 @@ const defaultFaultDelay = 30 * time.Second
 type history struct {
 	delay  time.Duration
 	faults *steady.Filter
-	// missing contains nodes that do not enforce policies, unready nodes whose dataplane is not
-	// ready, and blocking nodes with a pod that is not ready or is being deleted. The keys are
-	// the names of the nodes.
+	// missing contains the nodes that do not enforce policies. unready contains the nodes whose
+	// dataplane is not ready. blocking contains the nodes with a pod that is not ready or is
+	// being deleted. The keys are the names of the nodes.
 	missing, unready, blocking steady.Times
 	started                    bool
 	// blockedSince is the time since which a node has blocked the current rollout, or zero.

@@ -38,7 +38,8 @@ const defaultFreeAfter = time.Minute
 //  2. Another DaemonSet runs `sluice dataplane --uninstall`. A ready pod of this
 //     DaemonSet proves that nothing is left on the node of the pod. Each node with a
 //     NodeEnforcer needs such a proof.
-//  3. The NodeEnforcers are released. Nodes without a proof are added to the list of nodes left.
+//  3. The NodeEnforcers are released. Nodes without a proof are added to the list
+//     record.Left.
 //  4. The last DaemonSet is deleted, and its pods end.
 //  5. The other objects are deleted, then the finalizer is removed.
 //
@@ -202,7 +203,7 @@ func (u *uninstallation) waitForProofs(ctx context.Context) (*pending, error) {
 	return p.orNil(), nil
 }
 
-// releaseRecords adds the nodes without a proof to the list of nodes left, and then releases the
+// releaseRecords adds the nodes without a proof to the list record.Left, and then releases the
 // NodeEnforcers. It must be called after the agents have ended, because a running agent would
 // create its NodeEnforcer again.
 func (u *uninstallation) releaseRecords(ctx context.Context) (*pending, error) {

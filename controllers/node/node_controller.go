@@ -9,7 +9,8 @@ import (
 
 // +kubebuilder:rbac:groups="",resources=nodes,verbs=get;list;watch
 
-// nodes returns the resource that applies the addresses of the node's own Node to the state.
+// nodes returns the resource for the agent's own Node, which applies the addresses of the
+// Node to the state.
 func nodes() resource[*corev1.Node] {
 	return resource[*corev1.Node]{
 		kind:   kindNode,

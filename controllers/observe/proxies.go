@@ -23,8 +23,8 @@ import (
 
 // +kubebuilder:rbac:groups="",resources=configmaps,resourceNames=extension-apiserver-authentication,verbs=get
 
-// proxyConfig is the ConfigMap in which the API server publishes how it proves its identity
-// when it forwards a request.
+// proxyConfig is the ConfigMap in which the API server publishes how other servers can
+// recognize the requests that it forwards.
 var proxyConfig = client.ObjectKey{Namespace: "kube-system", Name: "extension-apiserver-authentication"}
 
 // proxyTTL is the time after which the ConfigMap is read again.

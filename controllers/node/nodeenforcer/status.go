@@ -132,8 +132,8 @@ func (s *Source) count() error {
 			continue
 		}
 		s.addressed++
-		// No pod has the address 0.0.0.0 or ::, so only the policies of this pod apply to the
-		// flows between the two addresses.
+		// No pod has the address 0.0.0.0 or ::, so only the policies of this pod apply to
+		// flows between the pod and this address.
 		here, other := pod.Addresses[0], netip.IPv4Unspecified()
 		if here.Is6() {
 			other = netip.IPv6Unspecified()

@@ -143,7 +143,7 @@ func TestRejectedTree(t *testing.T) {
 	}
 }
 
-// TestPause checks how long after the last write each kind of change is written.
+// TestPause checks the minimum time between two writes for each kind of change.
 func TestPause(t *testing.T) {
 	ready := v1alpha1.NewCondition(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonEnforcing, "")
 	before := v1alpha1.NodeEnforcerStatus{

@@ -92,7 +92,7 @@ func TestBusyNamespaceDoesNotDelayOthers(t *testing.T) {
 }
 
 // TestOnlyChangedNamespacesAreChecked checks that a change leads to one check of one namespace,
-// and that only policies with other findings are reported.
+// and that only policies whose findings changed are reported.
 func TestOnlyChangedNamespacesAreChecked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		source := newTenants()

@@ -186,10 +186,10 @@ func (g *group) names(peers []peer) []string {
 	}
 }
 
-// peerNames returns the names of peers. If the list contains both address families of an end,
-// the name of the end appears once. The parameter all contains all peers of the group. If the
-// group contains both address families of an end, but the parameter peers contains only one,
-// peerNames appends this family to the name.
+// peerNames returns the names of peers. The name of an end appears once, even if the list
+// contains the end with both address families. The parameter all contains all peers of the
+// group. If the end has both families in all but only one in peers, peerNames appends this
+// family to the name.
 func peerNames(peers, all []peer) []string {
 	var out []string
 	for i, o := range peers {

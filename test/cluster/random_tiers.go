@@ -1,6 +1,8 @@
 package cluster
 
 import (
+	"net/netip"
+
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/network-policy-api/apis/v1beta1"
@@ -157,7 +159,7 @@ func (r *Random) egressPeer() clusterPeer {
 func (r *Random) networks() []v1beta1.CIDR {
 	var networks []v1beta1.CIDR
 	for range 1 + r.choose(2) {
-		networks = append(networks, v1beta1.CIDR(pick(r.choose, cidrs)))
+		networks = append(networks, v1beta1.CIDR(netip.MustParsePrefix(pick(r.choose, cidrs)).Masked().String()))
 	}
 	return networks
 }

@@ -5,7 +5,7 @@ import (
 	"sigs.k8s.io/network-policy-api/apis/v1beta1"
 )
 
-var invalidNetworks = []v1beta1.CIDR{"10.0.0.1", "10.0.0.0/33", "::ffff:10.0.0.0/104", "not a network"}
+var invalidNetworks = []v1beta1.CIDR{"10.0.0.1", "10.0.0.1/29", "010.0.0.0/8", "10.0.0.0/33", "::ffff:10.0.0.0/104", "not a network"}
 
 func invalidClusterProtocols() []clusterProtocol {
 	tcp := func(port *v1beta1.Port) *v1beta1.ClusterNetworkPolicyProtocolTCP {
@@ -23,6 +23,8 @@ func invalidClusterProtocols() []clusterProtocol {
 		{TCP: tcp(&v1beta1.Port{Range: ports(0, 80)})},
 		{TCP: tcp(&v1beta1.Port{Range: ports(80, 65536)})},
 		{TCP: tcp(&v1beta1.Port{Number: 80}), DestinationNamedPort: "http"},
+		{DestinationNamedPort: "HTTP"},
+		{DestinationNamedPort: "80"},
 		{TCP: tcp(&v1beta1.Port{Number: 80}), UDP: &v1beta1.ClusterNetworkPolicyProtocolUDP{DestinationPort: &v1beta1.Port{Number: 80}}},
 	}
 }

@@ -1,6 +1,7 @@
 package reference
 
 import (
+	"net/netip"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -55,8 +56,7 @@ func (e evaluation) peerMatches(entry v1beta1.ClusterNetworkPolicyEgressPeer) bo
 	switch {
 	case entry.Networks != nil:
 		return slices.ContainsFunc(entry.Networks, func(text v1beta1.CIDR) bool {
-			cidr, _ := parseCIDR(string(text))
-			return cidr.Contains(e.peer.address)
+			return netip.MustParsePrefix(string(text)).Contains(e.peer.address)
 		})
 	case entry.Nodes != nil:
 		return slices.ContainsFunc(e.objects.Nodes, func(node *corev1.Node) bool {

@@ -41,8 +41,8 @@ type Side struct {
 	// contains all rules that match, in no particular order. If Reason is not Matched, Rules is
 	// empty.
 	Rules []RuleRef
-	// IsolatedBy contains the names of the policies that isolate the pod in this direction, in
-	// ascending order. If Tier is not NetworkPolicyTier, IsolatedBy is empty.
+	// IsolatedBy contains the names of the NetworkPolicies that isolate the pod in this direction,
+	// in ascending order. If Reason is not Matched or NoRuleMatched, IsolatedBy is empty.
 	IsolatedBy []string
 	// Passes contains the Pass rules that matched before the verdict was decided, in the order
 	// of their tiers. It contains at most one rule of each tier.
@@ -131,15 +131,17 @@ func (e evaluation) samePod() bool { return e.subject == e.peer.pod }
 
 // side evaluates the tiers in their order (S70).
 func (e evaluation) side() Side {
+	networkPolicies := e.networkPolicies()
 	admin, passes := e.clusterTier(AdminTier)
 	if admin != nil {
+		if networkPolicies != nil {
+			admin.IsolatedBy = networkPolicies.IsolatedBy
+		}
 		return *admin
 	}
-	if !e.samePod() {
-		if side := e.networkPolicies(); side != nil {
-			side.Passes = passes
-			return *side
-		}
+	if networkPolicies != nil && !e.samePod() {
+		networkPolicies.Passes = passes
+		return *networkPolicies
 	}
 	baseline, more := e.clusterTier(BaselineTier)
 	passes = append(passes, more...)

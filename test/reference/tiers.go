@@ -63,11 +63,12 @@ func inOrder(policies []*v1beta1.ClusterNetworkPolicy, tier Tier) []*v1beta1.Clu
 }
 
 // isSubject reports whether a policy selects the subject of the evaluation (S74). It ignores parts of
-// spec.subject that are not understood, because a Deny rule must not lose a subject (S77).
+// spec.subject that are not understood, because a Deny rule must not lose a subject (S77). If the
+// subject does not have exactly one field, it selects all pods.
 func (e evaluation) isSubject(policy *v1beta1.ClusterNetworkPolicy) bool {
 	subject := policy.Spec.Subject
 	if (subject.Namespaces == nil) == (subject.Pods == nil) {
-		return true
+		return e.isSubjectNamespace(&metav1.LabelSelector{})
 	}
 	if subject.Pods != nil {
 		return understoodPartMatches(&subject.Pods.PodSelector, e.subject.Labels) && e.isSubjectNamespace(&subject.Pods.NamespaceSelector)
@@ -81,21 +82,21 @@ func (e evaluation) isSubjectNamespace(selector *metav1.LabelSelector) bool {
 }
 
 // effect returns the action that a rule of a policy has for the flow. It returns "" if the rule has
-// no effect on the flow. If the rule is not understood, it denies every flow, unless it is an Accept
-// rule. If the subject of the policy is not understood, only its Deny rules have an effect (S77).
+// no effect on the flow. If a rule is not understood, an Accept rule has no effect, and any other rule
+// denies every flow. If the subject of the policy is not understood, its Accept rules have no effect,
+// and its Pass rules deny the flows that they match (S77).
 func (e evaluation) effect(policy *v1beta1.ClusterNetworkPolicy, r clusterRule) v1beta1.ClusterNetworkPolicyRuleAction {
-	action := r.action
-	understood := r.understood()
-	if !understood && action == v1beta1.ClusterNetworkPolicyRuleActionPass {
-		action = v1beta1.ClusterNetworkPolicyRuleActionDeny
-	}
-	if action != v1beta1.ClusterNetworkPolicyRuleActionDeny && (!understood || !subjectUnderstood(policy.Spec.Subject)) {
+	ruleUnderstood := r.understood()
+	if ruleUnderstood && !e.matches(r) {
 		return ""
 	}
-	if understood && !e.matches(r) {
+	if ruleUnderstood && subjectUnderstood(policy.Spec.Subject) {
+		return r.action
+	}
+	if r.action == v1beta1.ClusterNetworkPolicyRuleActionAccept {
 		return ""
 	}
-	return action
+	return v1beta1.ClusterNetworkPolicyRuleActionDeny
 }
 
 // String returns the text of the side that the test cases of package test/tiers expect. If several
@@ -136,7 +137,8 @@ func MayDeny(objects cluster.Objects, address netip.Addr, direction rule.Directi
 	}
 	return slices.ContainsFunc(objects.ClusterNetworkPolicies, func(policy *v1beta1.ClusterNetworkPolicy) bool {
 		return e.isSubject(policy) && slices.ContainsFunc(clusterRulesOf(policy, direction), func(r clusterRule) bool {
-			return r.action == v1beta1.ClusterNetworkPolicyRuleActionDeny || e.effect(policy, r) == v1beta1.ClusterNetworkPolicyRuleActionDeny
+			closed := !r.understood() || !subjectUnderstood(policy.Spec.Subject)
+			return r.action == v1beta1.ClusterNetworkPolicyRuleActionDeny || closed && r.action == v1beta1.ClusterNetworkPolicyRuleActionPass
 		})
 	})
 }

@@ -1,6 +1,7 @@
 package reference
 
 import (
+	"net/netip"
 	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -27,12 +28,17 @@ func peerUnderstood(entry v1beta1.ClusterNetworkPolicyEgressPeer) bool {
 	if count(entry.Namespaces != nil, entry.Pods != nil, entry.Nodes != nil, len(entry.Networks) > 0, len(entry.DomainNames) > 0) != 1 {
 		return false
 	}
-	for _, text := range entry.Networks {
-		if _, ok := parseCIDR(string(text)); !ok {
-			return false
-		}
+	if slices.ContainsFunc(entry.Networks, func(text v1beta1.CIDR) bool { return !networkUnderstood(text) }) {
+		return false
 	}
 	return selectorUnderstood(entry.Namespaces) && namespacedPodUnderstood(entry.Pods) && selectorUnderstood(entry.Nodes)
+}
+
+// networkUnderstood reports whether a network can be parsed and has no host bits. IPv4-mapped IPv6
+// networks are not understood, because their family is ambiguous.
+func networkUnderstood(text v1beta1.CIDR) bool {
+	network, err := netip.ParsePrefix(string(text))
+	return err == nil && !network.Addr().Is4In6() && network == network.Masked()
 }
 
 func selectorUnderstood(selector *metav1.LabelSelector) bool { return !brokenSelector(selector) }
@@ -55,7 +61,7 @@ func protocolUnderstood(entry v1beta1.ClusterNetworkPolicyProtocol) bool {
 		return false
 	}
 	if entry.DestinationNamedPort != "" {
-		return true
+		return validPortName(entry.DestinationNamedPort)
 	}
 	port := destinationPortOf(entry)
 	if port == nil || count(port.Number != 0, port.Range != nil) != 1 {

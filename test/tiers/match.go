@@ -117,14 +117,16 @@ shop/web -> shop/db TCP 80 | NotIsolated | NotIsolated
 shop/web -> node:two TCP 80 | NotIsolated | External
 lab/tool -> shop/db TCP 80 | Deny Admin b[0] | NotIsolated
 `},
-		{"S77 if a subject is not understood, its Deny rules apply to more pods", shop + `
+		{"S77 if a subject is not understood, its rules apply to more pods and allow nothing", shop + `
 - {admin: a, subject: {namespaces: {matchLabels: {team: red}, matchExpressions: [{key: tier, operator: Is, values: [a]}]}}, egress: [
-    {action: Accept, to: [{namespaces: {}}]}, {action: Pass, to: [{namespaces: {}}]}, {action: Deny, to: [{networks: [8.8.8.8/32]}]}]}
+    {action: Accept, to: [{namespaces: {}}]}, {action: Pass, to: [{nodes: {}}]}, {action: Deny, to: [{networks: [8.8.8.8/32]}]}]}
 - {admin: b, priority: 1, subject: {}, egress: [{action: Accept, to: [{namespaces: {}}]}, {action: Deny, to: [{networks: [8.8.4.4/32]}]}]}
 `, `
 shop/web -> shop/db TCP 80 | NotIsolated | NotIsolated
 shop/web -> 8.8.8.8 TCP 80 | Deny Admin a[2] | External
+shop/web -> node:two TCP 80 | Deny Admin a[1] | External
 lab/tool -> 8.8.8.8 TCP 80 | NotIsolated | External
+lab/tool -> node:one TCP 80 | NotIsolated | External
 lab/tool -> 8.8.4.4 TCP 80 | Deny Admin b[1] | External
 `},
 		{"S82 no address matches domainNames, other peers of the rule match", shop + `

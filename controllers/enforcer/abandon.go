@@ -14,8 +14,7 @@ import (
 )
 
 const (
-	// abandonedReason is the reason in the list record.Left for nodes that the user has
-	// abandoned.
+	// abandonedReason is the reason in the list record.Left for nodes that the user has abandoned.
 	abandonedReason = "abandoned with the annotation " + v1alpha1.AnnotationAbandon
 	// howToAbandon is advice for a user who wants to give up nodes from which Sluice
 	// cannot be uninstalled.

@@ -35,11 +35,9 @@ const defaultFreeAfter = time.Minute
 // stores all state, so an operator that restarts continues with the same step.
 //
 //  1. The DaemonSets are deleted, and the enforcing pods end.
-//  2. Another DaemonSet runs `sluice dataplane --uninstall`. A ready pod of this
-//     DaemonSet proves that nothing is left on the node of the pod. Each node with a
-//     NodeEnforcer needs such a proof.
-//  3. The NodeEnforcers are released. Nodes without a proof are added to the list
-//     record.Left.
+//  2. Another DaemonSet runs `sluice dataplane --uninstall`. A ready pod of this DaemonSet proves
+//     that nothing is left on the node of the pod. Each node with a NodeEnforcer needs this proof.
+//  3. The NodeEnforcers are released. Nodes without a proof are added to the list record.Left.
 //  4. The last DaemonSet is deleted, and its pods end.
 //  5. The other objects are deleted, then the finalizer is removed.
 //

@@ -94,11 +94,11 @@ func elsewhere(blocks []*policy.Block, taken map[netip.Addr]bool) *End {
 	return end
 }
 
-// pick returns an address in the prefix `within` that a host can use, that the map taken does
-// not contain, and for which the function fits returns true. For addresses outside the prefix,
-// fits must return false. pick prefers addresses from the variable documentation. If it cannot
-// use one of these, it tries addresses at the beginning of the prefix, of its second half, of
-// its second quarter, and so on.
+// pick returns an address in the prefix `within` that a host can use. The address is not in
+// the map taken, and fits(address) is true. For addresses outside the prefix, fits must return
+// false. pick prefers addresses from the variable documentation. If it cannot use one of
+// these, it tries addresses at the beginning of the prefix, of its second half, of its second
+// quarter, and so on.
 func pick(within netip.Prefix, fits func(netip.Addr) bool, taken map[netip.Addr]bool) (netip.Addr, bool) {
 	candidates := slices.Concat(documentation, following(within.Addr()))
 	for bit := within.Bits(); bit < within.Addr().BitLen(); bit++ {

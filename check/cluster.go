@@ -24,7 +24,7 @@ const maxNames = 10
 // Checks returns the results of all checks. Checks of an installation are left out if Sluice is
 // not installed.
 func Checks(f *Facts) []report.Check {
-	out := []report.Check{checkVersion(f), checkGroups(f)}
+	out := []report.Check{checkVersion(f), checkGroups(f), checkForwarding(f)}
 	if f.Installed == nil {
 		out = append(out, checkInstallRights(f))
 	}
@@ -109,6 +109,21 @@ func checkGroups(f *Facts) report.Check {
 		return failed(name, "the API server does not serve "+strings.Join(lacking, ", "), "enable these groups in the API server")
 	}
 	return ok(name, "the API server serves every group that Sluice needs")
+}
+
+// checkForwarding checks whether the API server can forward requests for flow events and for the
+// statuses of nodes to the operator.
+func checkForwarding(f *Facts) report.Check {
+	const name = "aggregation layer"
+	config := f.Forwarding.Value
+	switch {
+	case f.Forwarding.Err != nil:
+		return unread(name, f.Forwarding.Err)
+	case config == nil || config.Data["requestheader-client-ca-file"] == "":
+		return warning(name, "the API server is not configured to forward requests: policies are enforced, but kubectl sluice flows and the statuses of other nodes do not work",
+			"start the API server with --requestheader-client-ca-file, --proxy-client-cert-file and --proxy-client-key-file; see docs/requirements.md")
+	}
+	return ok(name, "the API server is configured to forward requests")
 }
 
 func checkInstallRights(f *Facts) report.Check {

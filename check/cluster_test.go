@@ -27,6 +27,7 @@ func good() *check.Facts {
 		"networking.k8s.io", "rbac.authorization.k8s.io",
 	}
 	f.Admission.Value = []string{"validatingadmissionpolicies"}
+	f.Forwarding.Value = &corev1.ConfigMap{Data: map[string]string{"requestheader-client-ca-file": "-----BEGIN CERTIFICATE-----"}}
 	f.Nodes.Value = []corev1.Node{node("a", "6.12.0", nil)}
 	f.DaemonSets.Value = []appsv1.DaemonSet{daemonSet("kube-flannel-ds", "flannel/flannel:v0.27")}
 	f.Proxy.Value = &corev1.ConfigMap{Data: map[string]string{"config.conf": "ipvs:\n  strictARP: false\nmode: \"nftables\"\n"}}
@@ -54,6 +55,7 @@ func TestChecksBeforeAnInstallation(t *testing.T) {
 	}{
 		"old version":      {func(f *check.Facts) { f.Version = "v1.29.9-eks" }, "Kubernetes version", report.CheckFailed, "1.30 or newer"},
 		"no admission":     {func(f *check.Facts) { f.Admission.Value = nil }, "API groups", report.CheckFailed, "validatingadmissionpolicies"},
+		"no forwarding":    {func(f *check.Facts) { f.Forwarding.Value.Data = nil }, "aggregation layer", report.CheckWarning, "kubectl sluice flows and the statuses of other nodes do not work start the API server with --requestheader-client-ca-file, --proxy-client-cert-file"},
 		"no rights":        {func(f *check.Facts) { f.Missing.Value = []string{"create namespaces"} }, "rights to install", report.CheckWarning, "you may not create namespaces"},
 		"nodes unreadable": {func(f *check.Facts) { f.Nodes.Err = os.ErrPermission }, "nodes", report.CheckSkipped, "permission denied"},
 		"no node":          {func(f *check.Facts) { f.Nodes.Value = nil }, "nodes", report.CheckFailed, "no Linux node"},

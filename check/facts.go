@@ -29,8 +29,11 @@ type Facts struct {
 	// Groups contains the names of all API groups. Admission contains the resources of the group
 	// admissionregistration.k8s.io/v1.
 	Groups, Admission Result[[]string]
-	Nodes             Result[[]corev1.Node]
-	DaemonSets        Result[[]appsv1.DaemonSet]
+	// Forwarding is the ConfigMap kube-system/extension-apiserver-authentication, in which the API
+	// server publishes how it forwards requests. It is nil if the ConfigMap does not exist.
+	Forwarding Result[*corev1.ConfigMap]
+	Nodes      Result[[]corev1.Node]
+	DaemonSets Result[[]appsv1.DaemonSet]
 	// Proxy and Cilium are the ConfigMaps of kube-proxy and Cilium in kube-system. They are nil if
 	// they do not exist.
 	Proxy, Cilium Result[*corev1.ConfigMap]
@@ -65,6 +68,7 @@ func Read(ctx context.Context, c *live.Connection, release, namespace string) (*
 	f := &Facts{Release: release, Namespace: namespace, Version: info.GitVersion}
 	f.Groups.Value, f.Groups.Err = c.Groups(ctx)
 	f.Admission.Value, f.Admission.Err = c.Resources(ctx, "admissionregistration.k8s.io/v1")
+	f.Forwarding = get(ctx, c, "kube-system", "extension-apiserver-authentication", &corev1.ConfigMap{})
 	f.Nodes = list(ctx, c, &corev1.NodeList{}, func(l *corev1.NodeList) []corev1.Node { return l.Items })
 	f.DaemonSets = list(ctx, c, &appsv1.DaemonSetList{}, func(l *appsv1.DaemonSetList) []appsv1.DaemonSet { return l.Items })
 	f.Proxy = get(ctx, c, "kube-system", "kube-proxy", &corev1.ConfigMap{})

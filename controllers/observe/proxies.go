@@ -27,8 +27,13 @@ import (
 // recognize the requests that it forwards.
 var proxyConfig = client.ObjectKey{Namespace: "kube-system", Name: "extension-apiserver-authentication"}
 
-// proxyTTL is the time after which the ConfigMap is read again.
-const proxyTTL = time.Minute
+const (
+	// proxyTTL is the time after which the ConfigMap is read again.
+	proxyTTL = time.Minute
+	// proxyRetry is the same time if the ConfigMap could not be used. It limits how often
+	// requests without a user cause a request to the API server.
+	proxyRetry = 5 * time.Second
+)
 
 // proxies recognizes requests that the API server forwards, and reads their users.
 type proxies struct {
@@ -36,8 +41,10 @@ type proxies struct {
 
 	mu   sync.Mutex
 	read time.Time
-	// current is nil until the ConfigMap has been read.
+	// current is nil until the ConfigMap has been read. failure is then the error of the last
+	// attempt.
 	current *proxyTrust
+	failure error
 }
 
 // proxyTrust is the content of the ConfigMap.
@@ -54,7 +61,7 @@ type proxyTrust struct {
 // certificate protects the headers.
 func (p *proxies) user(r *http.Request) (*access.User, error) {
 	if r.TLS == nil || len(r.TLS.PeerCertificates) == 0 {
-		return nil, nil
+		return nil, p.explain(r)
 	}
 	trust, err := p.trust(r.Context())
 	if err != nil {
@@ -72,6 +79,19 @@ func (p *proxies) user(r *http.Request) (*access.User, error) {
 	}
 	out.Extra = extraOf(r.Header, trust.extraHeaderPrefixes)
 	return out, nil
+}
+
+// explain returns errNoProxy for a request that an API server without the aggregation layer has
+// probably forwarded. Such an API server sends neither a client certificate nor the token of the
+// user.
+func (p *proxies) explain(r *http.Request) error {
+	if r.Header.Get("Authorization") != "" {
+		return nil
+	}
+	if _, err := p.trust(r.Context()); errors.Is(err, errNoProxy) {
+		return apierrors.NewServiceUnavailable(errNoProxy.Error())
+	}
+	return nil
 }
 
 func (t *proxyTrust) verifies(chain []*x509.Certificate) bool {
@@ -121,8 +141,11 @@ func extraOf(header http.Header, prefixes []string) map[string]authenticationv1.
 func (p *proxies) trust(ctx context.Context) (*proxyTrust, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.current != nil && time.Since(p.read) < proxyTTL {
+	switch age := time.Since(p.read); {
+	case p.current != nil && age < proxyTTL:
 		return p.current, nil
+	case p.failure != nil && age < proxyRetry:
+		return nil, p.failure
 	}
 	var config corev1.ConfigMap
 	err := p.client.Get(ctx, proxyConfig, &config)
@@ -132,16 +155,21 @@ func (p *proxies) trust(ctx context.Context) (*proxyTrust, error) {
 	}
 	switch {
 	case err == nil:
-		p.current, p.read = next, time.Now()
+		p.current, p.read, p.failure = next, time.Now(), nil
 	case p.current == nil:
-		return nil, fmt.Errorf("reading how the API server forwards requests: %w", err)
+		err = fmt.Errorf("reading how the API server forwards requests: %w", err)
+		if ctx.Err() == nil {
+			p.read, p.failure = time.Now(), err
+		}
+		return nil, err
 	}
 	return p.current, nil
 }
 
 // errNoProxy is returned if the API server has no certificate with which it could prove its
 // identity.
-var errNoProxy = errors.New("the API server is not configured to forward requests (--requestheader-client-ca-file)")
+var errNoProxy = errors.New("the API server is not configured to forward requests: flow events and the statuses of nodes " +
+	"need the aggregation layer, which the flags --requestheader-client-ca-file and --proxy-client-cert-file of the API server enable")
 
 func parseTrust(data map[string]string) (*proxyTrust, error) {
 	out := &proxyTrust{roots: x509.NewCertPool()}

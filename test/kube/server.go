@@ -71,9 +71,22 @@ func run(m *testing.M, server **Server) (code int, err error) {
 	return m.Run(), nil
 }
 
+// Option configures a server.
+type Option func(*settings)
+
+type settings struct{ withoutAggregation bool }
+
+// WithoutAggregation starts a server that is not configured to forward requests for aggregated
+// APIs: it has none of the flags that begin with --requestheader or --proxy-client.
+func WithoutAggregation(s *settings) { s.withoutAggregation = true }
+
 // Start starts a server. The caller must stop the server. If this process ends without stopping
 // the server, the server ends as well, and its files are removed soon afterwards.
-func Start() (*Server, error) {
+func Start(options ...Option) (*Server, error) {
+	var chosen settings
+	for _, option := range options {
+		option(&chosen)
+	}
 	root, err := ProjectRoot()
 	if err != nil {
 		return nil, err
@@ -102,8 +115,10 @@ func Start() (*Server, error) {
 	server.CertDir = keeper.folder("kube-apiserver")
 	server.Configure().Set("disable-admission-plugins", "ServiceAccount")
 	s := &Server{environment: environment, keeper: keeper}
-	if err := enableAggregation(server, server.CertDir); err != nil {
-		return nil, errors.Join(fmt.Errorf("preparing the API server: %w", err), s.Stop())
+	if !chosen.withoutAggregation {
+		if err := enableAggregation(server, server.CertDir); err != nil {
+			return nil, errors.Join(fmt.Errorf("preparing the API server: %w", err), s.Stop())
+		}
 	}
 	if _, err := environment.Start(); err != nil {
 		return nil, errors.Join(fmt.Errorf("starting the API server: %w", err), s.Stop())

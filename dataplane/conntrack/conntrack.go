@@ -75,7 +75,8 @@ type Result struct {
 	Accepted int
 	Denied   int
 	Cleared  int
-	// Former is the number of connections in whose marks the walk cleared bits of former marks.
+	// Former is the number of connections whose marks had bits of former marks, which the walk
+	// cleared.
 	Former int
 	// Took is the duration of the walk.
 	Took time.Duration

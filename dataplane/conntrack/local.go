@@ -54,7 +54,7 @@ func (l *localAddresses) read() error {
 		if err := l.socket.Send(localRoutesRequest(family)); err != nil {
 			return fmt.Errorf("listing local addresses: %w", err)
 		}
-		// The kernel returns ENOENT if the table does not exist because it has never
+		// Ignore ENOENT, which means that the table does not exist because it has never
 		// contained a route.
 		if err := l.socket.Dump(l.buffer, l.addRoute); err != nil && !errors.Is(err, unix.ENOENT) {
 			return fmt.Errorf("listing local addresses: %w", err)

@@ -84,11 +84,12 @@ func bridgesOf(found []link.Bridge, sandboxes []report.Sandbox) ruleset.Bridges 
 // forwards between its own ports traverse the nftables rules.
 var bridgeSettings = []string{"net.bridge.bridge-nf-call-iptables", "net.bridge.bridge-nf-call-ip6tables"}
 
-// disabledBridgeSettings returns the names of the settings that are not 1.
+// disabledBridgeSettings returns the names of the settings that are 0 or do not exist.
 func disabledBridgeSettings() []string {
 	var out []string
 	for _, name := range bridgeSettings {
-		// If br_netfilter is not loaded, the setting does not exist.
+		// A missing setting counts as disabled, because it means that br_netfilter is not
+		// loaded.
 		value, err := os.ReadFile("/proc/sys/" + strings.ReplaceAll(name, ".", "/"))
 		if err != nil || strings.TrimSpace(string(value)) == "0" {
 			out = append(out, name)

@@ -120,7 +120,8 @@ func (e *Engine) SetSandboxes(s report.Sandboxes) error {
 		return nil
 	}
 	e.sandboxes = &s
-	// The rules for pods on bridges depend on the interfaces of the sandboxes.
+	// Find the links again, because the rules for pods on bridges depend on the
+	// interfaces of the sandboxes.
 	e.linksDue.Set()
 	if e.holder == nil {
 		return nil

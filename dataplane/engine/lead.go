@@ -28,7 +28,7 @@ const (
 	abandonTime = 2 * time.Second
 )
 
-// term is the period during which this dataplane holds the lock on the table.
+// term describes a period during which this dataplane holds the lock on the table.
 type term struct {
 	lock *handover.Lock
 	// predecessor is the dataplane that yielded the table to this one, or nil. vacated is true

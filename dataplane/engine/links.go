@@ -32,7 +32,7 @@ func (e *Engine) followLinks() {
 		}
 		begin := time.Now()
 		if err := e.findLinks(); err != nil {
-			// EINTR means that routes changed while they were listed.
+			// Do not log EINTR, which means that routes changed while they were listed.
 			if !errors.Is(err, unix.EINTR) && !errors.Is(err, os.ErrClosed) {
 				e.config.Log.Error(err, "finding the links of pods failed, will retry")
 			}

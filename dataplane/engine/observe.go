@@ -27,7 +27,8 @@ func (e *Engine) followTraffic(ctx context.Context) {
 	defer again.Stop()
 	for {
 		if err := e.sampleTraffic(); err != nil && !errors.Is(err, os.ErrClosed) {
-			// If another program has removed the table, the repair installs the table again.
+			// Log this only for debugging: usually, another program has removed the table,
+			// and the repair installs it again.
 			e.config.Log.V(1).Info("cannot compare the packets of pods", "reason", err.Error())
 		}
 		select {

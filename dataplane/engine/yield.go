@@ -63,7 +63,7 @@ func (d *Dataplane) serveOut(ctx context.Context, e *Engine, successor *handover
 		}
 	}
 	d.step("drained the queues")
-	_ = successor.Drained() // An error means that the successor has ended.
+	_ = successor.Drained() // Ignore the error: it means that the successor has ended.
 	select {
 	case <-successor.Gone():
 	case <-ctx.Done():

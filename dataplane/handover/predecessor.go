@@ -83,7 +83,8 @@ func (p *Predecessor) Close() error { return p.conn.Close() }
 
 // request sends a message and waits for the reply.
 func (p *Predecessor) request(ctx context.Context, m message) error {
-	// A deadline in the past interrupts reads and writes of the connection.
+	// When the context ends, a deadline in the past interrupts reads and writes of the
+	// connection.
 	stop := context.AfterFunc(ctx, func() { _ = p.conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 	if err := json.NewEncoder(p.conn).Encode(m); err != nil {

@@ -261,7 +261,7 @@ func (t *table) considerAddress(a netip.Addr, index uint32, arrived, now time.Ti
 	case learned:
 		return answer{why: notPod}
 	case !exists, !t.read:
-		// Wait until the interface and the CNI results have been read.
+		// The interface or the CNI results have not been read yet, so wait.
 		return waitUntil(arrived.Add(grace), now)
 	case !t.available && t.inRange(a) && (!l.ToPod || l.Shared):
 		return t.waitForPod(arrived, now)

@@ -99,7 +99,7 @@ func Open(config Config) (*Holder, error) {
 	h.table.setRoom()
 	h.timer = time.AfterFunc(time.Hour, h.expire)
 	h.timer.Stop()
-	// Ignore that a socket buffer was full, because go-nfqueue would stop otherwise. The
+	// With the option NoENOBUFS, a full socket buffer does not make go-nfqueue stop. The
 	// kernel counts the lost packets.
 	err = errors.Join(nf.SetOption(netlink.NoENOBUFS, true), nf.Con.SetReadBuffer(receiveBuffer))
 	if err == nil {
@@ -361,8 +361,8 @@ func (h *Holder) fail(ctx context.Context, err error) int {
 	if ctx.Err() != nil {
 		return 1
 	}
-	// The kernel returns this error if it no longer holds the packet of a verdict, for example
-	// because the interface of the packet is gone.
+	// Continue after ENOENT, which means that the kernel no longer holds the packet of a
+	// verdict, for example because the interface of the packet is gone.
 	if errors.Is(err, unix.ENOENT) {
 		h.mu.Lock()
 		h.table.counts.VerdictErrors++

@@ -123,7 +123,7 @@ type register struct {
 // bitsSet returns the bits of the packet mark and of the connection mark that a rule can change.
 func bitsSet(rule []expr.Any) uint32 {
 	var bits uint32
-	registers := map[uint32]register{} // It contains only registers with a mark.
+	registers := map[uint32]register{} // The map contains only the registers that contain a mark.
 	var last uint32                    // The register that the rule changed last.
 	read := func(number uint32, isMark, isConnectionMark bool) {
 		delete(registers, number)

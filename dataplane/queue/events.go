@@ -40,8 +40,8 @@ type Events struct {
 	released map[flow.Flow]released
 }
 
-// interest states which events a subscriber wants. A subscriber with a larger value also wants
-// all events that belong to the smaller values.
+// interest is the level of events that a subscriber wants. It includes the events of all lower
+// levels.
 type interest = uint32
 
 const (

@@ -12,7 +12,8 @@ import (
 
 const (
 	masksName = "mark-masks.json"
-	// partialMasks is a file in the state directory, in which only the dataplane can write.
+	// partialMasks is the temporary name of the file while it is written. The file is in
+	// the state directory, in which only the dataplane can create files.
 	partialMasks = ".partial.mark-masks.json"
 	masksSize    = 64 << 10
 	// bootIDPath is a file of the kernel. It contains a random ID that changes at each boot.

@@ -74,7 +74,8 @@ func parsePodRanges(content []byte) (report.PodRanges, error) {
 			return report.PodRanges{}, fmt.Errorf("%d ranges, want at most %d", len(list), maxPodRanges)
 		}
 		for _, p := range list {
-			// A range of all addresses would also contain every address outside the cluster.
+			// Reject a range of all addresses, because it would also contain every address
+			// outside the cluster.
 			if !p.IsValid() || p.Bits() == 0 || p != p.Masked() {
 				return report.PodRanges{}, fmt.Errorf("%s is not a valid range", p)
 			}

@@ -40,9 +40,13 @@ const (
 	partialTree    = ".partial.tree"
 	partialCurrent = ".partial.current"
 	podRangesName  = "pod-ranges.json"
-	// partialPodRanges is a file in the directory of the trees, in which the agent can write.
+	// partialPodRanges is the temporary name of the file with the pod ranges while it is
+	// written. The file is in the directory of the trees, in which the agent can create
+	// files.
 	partialPodRanges = ".partial.pod-ranges.json"
-	// partialSandboxes is a file in the state directory, in which only the dataplane can write.
+	// partialSandboxes is the temporary name of the file with the sandboxes while it is
+	// written. The file is in the state directory, in which only the dataplane can create
+	// files.
 	partialSandboxes = ".partial.sandboxes.json"
 )
 

@@ -88,7 +88,7 @@ func (e *Endpoints) serveMetrics(listener net.Listener, yielded <-chan struct{})
 	server := http.Server{Handler: mux, ReadHeaderTimeout: serverTimeout, WriteTimeout: serverTimeout}
 	e.metrics.Go(func() { _ = server.Serve(listener) }) // Serve returns http.ErrServerClosed after Close.
 	<-yielded
-	_ = server.Close() // Even if Close returns an error, the process no longer listens.
+	_ = server.Close() // Ignore the error: in any case, the process no longer listens.
 }
 
 // Settled starts to serve the status on the socket. It replaces the socket of the previous

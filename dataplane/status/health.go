@@ -61,7 +61,7 @@ func (h *Health) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		return
 	}
-	_, _ = io.WriteString(w, "ok\n") // An error means that the client is gone.
+	_, _ = io.WriteString(w, "ok\n") // Ignore the error: it means that the client is gone.
 }
 
 var errStarting = errors.New("the dataplane is starting")

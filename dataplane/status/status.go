@@ -106,7 +106,7 @@ func (s *Source) status(w http.ResponseWriter, _ *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(now) // An error means that the client is gone.
+	_ = json.NewEncoder(w).Encode(now) // Ignore the error: it means that the client is gone.
 }
 
 // flows writes events until the client disconnects or the server is closed. If the client

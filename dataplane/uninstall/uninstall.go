@@ -72,7 +72,7 @@ func (r *Result) removeMarks() error {
 		return nil
 	}
 	var err error
-	// No packet may still be running through the removed rules.
+	// Wait until no packet is running through the removed rules.
 	ruleset.Barrier()
 	if r.Cleared, err = clearMarks(r.Masks); err != nil {
 		return err

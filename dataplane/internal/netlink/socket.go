@@ -54,7 +54,7 @@ func bind(fd int) (port uint32, err error) {
 	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
 		return 0, fmt.Errorf("binding netlink socket: %w", err)
 	}
-	// If the socket is not connected, other processes can send messages to it.
+	// Connect the socket, so that other processes cannot send messages to it.
 	if err := unix.Connect(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
 		return 0, fmt.Errorf("connecting netlink socket: %w", err)
 	}

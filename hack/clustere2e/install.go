@@ -165,8 +165,8 @@ func (c *cluster) uninstall(ctx context.Context) error {
 func (c *cluster) cleanUp() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
-	// The command fails if the kind Enforcer does not exist. In this case, there are no
-	// Enforcers to delete.
+	// Ignore the error: the command fails if the kind Enforcer does not exist, and then
+	// there are no Enforcers to delete.
 	_, _ = c.kubectl(ctx, "", "delete", "enforcers", "--all", "--timeout=90s")
 	_, err := c.kubectl(ctx, "", "delete", "namespace", namespace, "--ignore-not-found", "--timeout=90s")
 	return errors.Join(err, c.unmark(ctx), c.withOverlay(ctx, "delete", "--ignore-not-found", "--timeout=90s"))

@@ -55,7 +55,7 @@ func serveProbes(cluster *labcluster.Cluster) (*http.Server, error) {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
-		_ = json.NewEncoder(w).Encode(out) // This fails if the client has closed the connection.
+		_ = json.NewEncoder(w).Encode(out) // Ignore the error: it means that the client has closed the connection.
 	})
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: headerTime}
 	go func() { _ = server.Serve(listener) }() // Serve returns when the server is closed.

@@ -114,7 +114,8 @@ func newAgent(b *testing.B, program string, server *kube.Server) *agentProcess {
 	defer cancel()
 	err := eventually.Poll(ctx, func(context.Context) error {
 		_, ready := kube.Fetch("http://" + health + "/readyz")
-		// The agent serves metrics as soon as it has taken the lock for publishing.
+		// Also wait for the metrics, which the agent serves as soon as it has taken the
+		// lock for publishing.
 		_, served := kube.Fetch("http://" + a.metrics + "/metrics")
 		return errors.Join(ready, served)
 	})

@@ -50,7 +50,8 @@ func TestS36ErrorsOfAllowedFlows(t *testing.T) {
 				_, err := conn.Write(make([]byte, 1400))
 				return errors.Is(err, unix.EMSGSIZE)
 			})
-			// The write can still fail because of an ICMP error that quotes an earlier packet.
+			// Retry the write: it can still fail because of an ICMP error that quotes an
+			// earlier packet.
 			eventually.True(t, "a packet that fits is sent", func() bool {
 				_, err := conn.Write(make([]byte, 1200))
 				return err == nil

@@ -59,8 +59,8 @@ func TestMidStreamPacketsOpenNothing(t *testing.T) {
 			s.want(`shop/web -> lab/probe TCP 40000 denied`)
 			server := s.serverAt(s.host("lab/probe"), 6, dst)
 
-			// If lab/probe had opened the connection, shop/web would send this packet as a
-			// reply.
+			// Send a packet that could be a reply: shop/web would send it if lab/probe had
+			// opened the connection.
 			s.sends(src, dst, lab.ACK, 1, 0)
 			for range 2 {
 				s.sends(src, dst, lab.SYN, 0, 1)

@@ -72,7 +72,7 @@ func (s *fixture) delivers(from *lab.Host, src netip.Addr, dst netip.AddrPort, s
 	again, deadline := time.NewTicker(denialTime/20), time.After(denialTime)
 	defer again.Stop()
 	for {
-		_, _ = conn.Write([]byte("?")) // The write may fail because of an ICMP error that quotes the previous packet.
+		_, _ = conn.Write([]byte("?")) // Ignore the error: it may be an ICMP error that quotes the previous packet.
 		select {
 		case <-again.C:
 			if server.Served() != before {

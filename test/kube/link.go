@@ -134,7 +134,7 @@ func (l *Link) carry(listener net.Listener, ends ...net.Conn) {
 			for _, end := range ends {
 				if _, open := l.open[end]; open {
 					delete(l.open, end)
-					_ = end.Close() // This also ends forwarding in the other direction.
+					_ = end.Close() // Closing both ends also stops the forwarding in the other direction.
 				}
 			}
 		})
@@ -143,6 +143,6 @@ func (l *Link) carry(listener net.Listener, ends ...net.Conn) {
 
 func closeAll(connections []net.Conn) {
 	for _, connection := range connections {
-		_ = connection.Close() // No data has been forwarded, so the error does not matter.
+		_ = connection.Close() // Ignore the error, because no data has been forwarded.
 	}
 }

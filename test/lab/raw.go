@@ -17,7 +17,8 @@ type rawConn struct{ *net.IPConn }
 // Read reads one packet and returns its content without the IP header. The buffer must be large
 // enough for the content and the header.
 func (c rawConn) Read(b []byte) (int, error) {
-	// ReadFromIP removes the IP header, but the method Read of net.IPConn does not.
+	// Use ReadFromIP, because it removes the IP header. The method Read of net.IPConn
+	// does not.
 	n, _, err := c.ReadFromIP(b)
 	return n, err
 }

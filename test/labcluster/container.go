@@ -64,7 +64,7 @@ func (n *Node) containerOf(pod *corev1.PodTemplateSpec, c *corev1.Container) (*l
 	for _, v := range c.Env {
 		variables[v.Name] = v.Value
 		if v.ValueFrom != nil {
-			// If an environment variable refers to a field of the pod, this field is
+			// The only field of the pod to which environment variables refer is
 			// spec.nodeName.
 			variables[v.Name] = n.Name()
 		}
@@ -110,7 +110,7 @@ func (n *Node) emptyDir(volume string) (string, error) {
 		return "", err
 	}
 	n.health[volume] = folder
-	// A kubelet also lets every user write to the directory of an emptyDir volume.
+	// Like a kubelet, let every user write to the directory of an emptyDir volume.
 	return folder, os.Chmod(folder, 0o777)
 }
 

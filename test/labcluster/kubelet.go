@@ -44,7 +44,8 @@ func (k *kubelet) Reconcile(ctx context.Context, r reconcile.Request) (reconcile
 	if err := client.IgnoreNotFound(k.client.Get(ctx, r.NamespacedName, &pod)); err != nil {
 		return reconcile.Result{}, err
 	}
-	// If the Pod object does not exist, pod.UID is empty.
+	// If the Pod object does not exist, pod.UID is empty, so it differs from the UID of
+	// every running pod.
 	for _, running := range k.cluster.pods.named(r.NamespacedName) {
 		switch {
 		case running.uid() == pod.UID && finished(&pod):
@@ -96,7 +97,7 @@ func (k *kubelet) bind(ctx context.Context, pod *corev1.Pod) error {
 func (k *kubelet) run(pod *corev1.Pod) (reconcile.Result, error) {
 	node := k.cluster.node(pod.Spec.NodeName)
 	if node == nil {
-		return reconcile.Result{}, nil // The node does not belong to the lab.
+		return reconcile.Result{}, nil // Ignore the pod, because its node does not belong to the lab.
 	}
 	addresses, err := wantedAddresses(pod)
 	if err != nil {

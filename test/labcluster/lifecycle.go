@@ -78,7 +78,7 @@ func (k *kubelet) live(ctx context.Context, r *runningPod) {
 	}
 	k.stop(r, started, &containers)
 	if ctx.Err() != nil {
-		return // The lab is being closed, which removes the pod.
+		return // Keep the pod, because closing the lab removes it.
 	}
 	if err := k.remove(r); err != nil {
 		k.cluster.failed(r, err)

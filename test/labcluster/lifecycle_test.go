@@ -117,7 +117,7 @@ func TestPodLifecycle(t *testing.T) {
 	must(c.WaitRunning(ctx, "default"))
 	steps := []string{"init", "sidecar", "main", "postStart"}
 	r.mu.Lock()
-	slices.SortFunc(r.steps[1:min(3, len(r.steps))], strings.Compare) // They start at the same time.
+	slices.SortFunc(r.steps[1:min(3, len(r.steps))], strings.Compare) // These steps happen at the same time, in any order.
 	slices.Reverse(r.steps[1:min(3, len(r.steps))])
 	r.mu.Unlock()
 	must(r.has(steps...))

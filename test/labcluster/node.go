@@ -57,7 +57,7 @@ func (c *Cluster) addNode(ctx context.Context) (*Node, error) {
 	if n.stateDir, err = c.server.Folder(name + "-state"); err != nil {
 		return nil, err
 	}
-	// A kubelet uses the same mode for the directory of a hostPath volume.
+	// Use the mode that a kubelet uses for the directory of a hostPath volume.
 	if err := os.Chmod(n.stateDir, 0o755); err != nil {
 		return nil, err
 	}
@@ -95,8 +95,8 @@ func (c *Cluster) registerNode(ctx context.Context, n *Node) error {
 	if err := c.client.Status().Update(ctx, object); err != nil {
 		return err
 	}
-	// The API server adds a taint to new nodes, because they are not ready. In the lab, no
-	// controller removes this taint.
+	// The API server adds a taint to new nodes, because they are not ready. Remove this
+	// taint, because the lab has no controller that does so.
 	object.Spec.Taints = nil
 	return c.client.Update(ctx, object)
 }

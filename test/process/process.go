@@ -132,7 +132,7 @@ func (p *Process) Wait() error {
 
 // Kill ends the process with SIGKILL and waits until it has ended.
 func (p *Process) Kill() {
-	_ = p.cmd.Process.Kill() // Kill returns an error only if the process has ended.
+	_ = p.cmd.Process.Kill() // Ignore the error: Kill fails only if the process has ended.
 	<-p.ended
 }
 
@@ -147,7 +147,7 @@ func (p *Process) StopWithin(limit time.Duration) error {
 	if p.HasEnded() {
 		return fmt.Errorf("%s ended before it was stopped (%s):\n%s", p.name, p.cmd.ProcessState, p.Log())
 	}
-	_ = p.cmd.Process.Signal(syscall.SIGTERM) // Signal returns an error only if the process has ended.
+	_ = p.cmd.Process.Signal(syscall.SIGTERM) // Ignore the error: Signal fails only if the process has ended.
 	select {
 	case <-p.ended:
 		return p.Wait()
@@ -187,8 +187,8 @@ func (p *Process) allThreadsStopped() error {
 	}
 	for _, path := range paths {
 		stat, err := os.ReadFile(path)
-		// In this file, the state follows the name of the program, which is in parentheses. The
-		// state "T" means stopped.
+		// In the file stat, the state follows the name of the program, which is in
+		// parentheses. The state "T" means that the thread is stopped.
 		_, state, _ := strings.Cut(string(stat), ") ")
 		if err == nil && !strings.HasPrefix(state, "T") {
 			return fmt.Errorf("a thread of %s is not stopped: %s", p.name, stat)

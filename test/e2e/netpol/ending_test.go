@@ -66,7 +66,8 @@ func TestIsolatedUntilTheSandboxEnds(t *testing.T) {
 			p.Labels["role"] = "sealed"
 			p.Spec.TerminationGracePeriodSeconds = &grace
 			p.Spec.Containers[0].Command = []string{"last"}
-			// The servers of the container run until the preStop hook has ended.
+			// With this hook, the servers of the container keep running, because they run
+			// until the preStop hook has ended.
 			p.Spec.Containers[0].Lifecycle = &corev1.Lifecycle{PreStop: &corev1.LifecycleHandler{Exec: &corev1.ExecAction{Command: []string{"last"}}}}
 		})
 		s.must(s.cluster.WaitRunning(t.Context(), s.key(tt.path).Namespace))

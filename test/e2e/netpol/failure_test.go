@@ -303,7 +303,7 @@ func TestAddressReused(t *testing.T) {
 			t.Fatalf("round %d: the heir has %s, want %s", round, got, old.Status.PodIP)
 		}
 		s.holds("x/heir -> x/a "+outcome, "x/c -> x/a denied")
-		// In the next round, a new pod x/b gets the address of x/heir.
+		// Create a new pod x/b with the address of x/heir for the next round.
 		heir := s.pod("x/heir")
 		s.must(s.cluster.Client().Delete(t.Context(), heir))
 		s.createPod("x/b", func(p *corev1.Pod) {

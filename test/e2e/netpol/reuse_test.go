@@ -33,7 +33,7 @@ func (s *fixture) dialUDP(from string, port uint16, to netip.Addr) *net.UDPConn 
 		conn, err = net.DialUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(src, port)), net.UDPAddrFromAddrPort(netip.AddrPortFrom(to, 80)))
 		return err
 	}))
-	s.Cleanup(func() { _ = conn.Close() }) // Closing can fail if the pod was deleted.
+	s.Cleanup(func() { _ = conn.Close() }) // Ignore the error: closing can fail if the pod was deleted.
 	return conn
 }
 
@@ -47,7 +47,7 @@ func replied(conn *net.UDPConn) bool {
 	buf := make([]byte, 16)
 	_, errRead := conn.Read(buf)
 	if errWrite != nil || errRead != nil {
-		wait(requestInterval) // If the request is rejected, Read returns before the deadline.
+		wait(requestInterval) // Wait, because Read returns before the deadline if the request is rejected.
 		return false
 	}
 	return true

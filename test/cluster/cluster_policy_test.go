@@ -26,7 +26,7 @@ spec:
     protocols: [{tcp: {destinationPort: {range: {start: 80, end: 90}}}}, {destinationNamedPort: http}]
 `
 
-// S83: both served versions mean the same.
+// This test checks row S83: both served versions of a policy have the same meaning.
 func TestBothVersionsOfAClusterPolicy(t *testing.T) {
 	var specs []string
 	for _, version := range cluster.ClusterPolicyVersions() {

@@ -147,7 +147,8 @@ func (e *Engine) SetAgentGone(gone bool) {
 // setPods updates the address sets in the rules. The caller must hold mu.
 func (e *Engine) setPods(g *generation.Generation) error {
 	if err := e.table.SetAddresses(e.podsOf(g)); err != nil {
-		// Another program has modified the table. Reinstall the table to repair it.
+		// The update fails if another program has modified the table, so reinstall the
+		// table.
 		e.config.Log.Error(err, "changing the addresses of pods failed, repairing the rules", "generation", g.Number)
 		if err := e.table.Install(e.podsOf(g)); err != nil {
 			return err

@@ -74,8 +74,8 @@ func (r *Record) End(ours ruleset.Marks) error {
 	return statedir.WriteMasks(r.stateDir, []uint32{ours.Mask})
 }
 
-// Check returns an error if the installed rules use a mask that differs from the mask of ours but
-// shares a bit with it. A dataplane must not start with such a mask, because the bit can mean
+// Check returns an error if the installed rules use another mask than the parameter ours, and the
+// two masks share a bit. A dataplane must not start with such a mask, because the bit can mean
 // allow in one mask and deny in the other mask. If the installed rules cannot be read, Check
 // returns nil, and Begin returns the error later.
 func Check(ours ruleset.Marks) error {

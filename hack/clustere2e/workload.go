@@ -236,9 +236,9 @@ func (c *cluster) probesSucceed(ctx context.Context) error {
 }
 
 // rejected returns an error unless a denied client receives a TCP reset. The client connects to
-// the address of a pod and not to a Service: on a bridge with br_netfilter, the reset for a
-// connection to a Service has the source address of the pod, so the client would ignore the
-// reset.
+// the address of a pod and not to a Service. The reason is that on a bridge with br_netfilter,
+// the reset for a connection to a Service has the source address of the pod, and the client
+// ignores such a reset.
 func (c *cluster) rejected(ctx context.Context) error {
 	_, _, _, pod, err := c.targets(ctx)
 	if err != nil {

@@ -110,8 +110,7 @@ func (h *Host) SendUnreachable(from netip.Addr, src, dst netip.AddrPort) error {
 	}
 	message = append(message, Datagram(src, dst, nil)...)
 	if from.Is4() {
-		// The kernel computes the checksum of ICMPv6 messages, but not the checksum of ICMP
-		// messages.
+		// Compute the checksum, because the kernel does so only for ICMPv6 messages.
 		binary.BigEndian.PutUint16(message[2:], checksum(message))
 	}
 	conn, err := h.dialRaw(protocol, from, src.Addr())

@@ -64,8 +64,8 @@ func (n *Node) containerOf(pod *corev1.PodTemplateSpec, c *corev1.Container) (*l
 	for _, v := range c.Env {
 		variables[v.Name] = v.Value
 		if v.ValueFrom != nil {
-			// The only field of the pod to which environment variables refer is
-			// spec.nodeName.
+			// Use the name of the node, because spec.nodeName is the only field of the
+			// pod to which environment variables refer.
 			variables[v.Name] = n.Name()
 		}
 	}

@@ -34,9 +34,9 @@ const (
 type End struct {
 	Name string
 	Host *lab.Host
-	// Addresses contains the addresses of this source or destination. Each connection that
-	// begins here has one of them as its source address. The kernel does not choose this
-	// address.
+	// Addresses contains the addresses of this source or destination. Each connection from
+	// this source is bound to one of these addresses, so the kernel does not choose the
+	// source address.
 	Addresses []netip.Addr
 }
 

@@ -49,7 +49,7 @@ type instants struct {
 type instant struct {
 	to     string
 	result lab.Result
-	at     time.Duration // time since the first instruction of the pod
+	at     time.Duration // the time from the first instruction of the pod until the attempt
 	took   time.Duration
 }
 

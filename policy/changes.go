@@ -13,13 +13,15 @@ import (
 type Changes struct {
 	// Pods lists the pods of the node that were added, changed or deleted.
 	Pods []*TrackedPod
-	// Namespaces lists the namespaces in which policies changed.
+	// Namespaces lists the namespaces whose pods may be selected by other policies than before.
 	Namespaces []*TrackedNamespace
 	// Cohorts lists the cohorts that appeared or disappeared. It also lists all cohorts of
 	// a namespace if the labels of the namespace changed.
 	Cohorts []*Cohort
 	// Addresses lists the addresses whose owners may have changed.
 	Addresses []netip.Addr
+	// Nodes is true if the labels or the addresses of a Node object changed.
+	Nodes bool
 
 	snapshot *Snapshot
 	node     string
@@ -48,7 +50,7 @@ func (s *Snapshot) Track(nodeName string) *Changes {
 
 // Clear removes all entries from the lists.
 func (c *Changes) Clear() {
-	c.Pods, c.Namespaces, c.Cohorts, c.Addresses = nil, nil, nil, nil
+	c.Pods, c.Namespaces, c.Cohorts, c.Addresses, c.Nodes = nil, nil, nil, nil, false
 }
 
 // Close stops recording changes.
@@ -89,5 +91,11 @@ func (s *Snapshot) nodeAddressChanged(n *node, a netip.Addr) {
 		if c.node == n.name {
 			c.Addresses = append(c.Addresses, a)
 		}
+	}
+}
+
+func (s *Snapshot) nodesChanged() {
+	for _, c := range s.tracking {
+		c.Nodes = true
 	}
 }

@@ -11,7 +11,8 @@ import (
 // exists. A selector or a port name matches either all pods of a cohort or none of them, so
 // it is sufficient to match selectors against cohorts instead of pods.
 type Cohort struct {
-	ns *TrackedNamespace
+	snapshot *Snapshot
+	ns       *TrackedNamespace
 	// number is higher than the number of every older cohort.
 	number uint64
 	key    cohortKey
@@ -56,7 +57,7 @@ func (s *Snapshot) join(p *TrackedPod) {
 	c := p.ns.cohorts[cohortKey{p.Labels, string(ports), gone}]
 	if c == nil {
 		s.cohorts++
-		c = &Cohort{ns: p.ns, number: s.cohorts, key: cohortKey{p.Labels, string(ports), gone}, ports: p.Ports, index: len(p.ns.ordered)}
+		c = &Cohort{snapshot: s, ns: p.ns, number: s.cohorts, key: cohortKey{p.Labels, string(ports), gone}, ports: p.Ports, index: len(p.ns.ordered)}
 		p.ns.cohorts[c.key] = c
 		p.ns.ordered = append(p.ns.ordered, c)
 		s.cohortsChanged(c)

@@ -1,6 +1,12 @@
 package policy
 
-import "net/netip"
+import (
+	"iter"
+	"net/netip"
+	"slices"
+
+	"github.com/sluicenet/sluice/policy/label"
+)
 
 // node contains the addresses of one node and the pods that are bound to this node.
 type node struct {
@@ -41,6 +47,9 @@ func (s *Snapshot) IsNodeAddress(nodeName string, a netip.Addr) bool {
 func (s *Snapshot) setNodeObject(n *node, object *Node) {
 	old := n.object
 	n.object = object
+	if old == nil || object == nil || old.Labels != object.Labels || !slices.Equal(old.Addresses, object.Addresses) {
+		s.nodesChanged()
+	}
 	if object != nil {
 		for _, a := range object.Addresses {
 			s.addNodeAddress(n, a)
@@ -96,4 +105,31 @@ func (s *Snapshot) dropNodeIfEmpty(n *node) {
 	if n.object == nil && len(n.pods) == 0 {
 		delete(s.nodes, n.name)
 	}
+}
+
+// NodeAddresses returns an iterator over the addresses of all nodes whose labels match a selector.
+// The addresses are those in the Node objects. An address can occur more than once.
+func (s *Snapshot) NodeAddresses(selector label.Selector) iter.Seq[netip.Addr] {
+	return func(yield func(netip.Addr) bool) {
+		for _, n := range s.nodes {
+			if n.object == nil || !selector.Matches(n.object.Labels) {
+				continue
+			}
+			for _, a := range n.object.Addresses {
+				if !yield(a) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// nodeWith returns the Node object that lists an address, or nil.
+func (s *Snapshot) nodeWith(a netip.Addr) *Node {
+	for _, n := range s.nodes {
+		if n.object != nil && slices.Contains(n.object.Addresses, a) {
+			return n.object
+		}
+	}
+	return nil
 }

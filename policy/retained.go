@@ -20,7 +20,7 @@ func (s *Snapshot) retain(ns *TrackedNamespace, p *Policy) {
 // namespaceChanged records a change of the Namespace object.
 func (s *Snapshot) namespaceChanged(ns *TrackedNamespace) {
 	s.cohortsChanged(ns.ordered...)
-	if len(ns.retained) > 0 {
+	if len(ns.retained) > 0 || len(s.cluster.all) > 0 {
 		s.policiesChanged(ns)
 	}
 }
@@ -39,12 +39,17 @@ func (s *Snapshot) hasSandboxes(ns *TrackedNamespace) bool {
 func (ns *TrackedNamespace) active() bool { return ns.object != nil && !ns.object.Terminating }
 
 // Policies returns the policies that can apply to the pods of the cohort, in the order of
-// evaluation. These are the policies of the namespace, and the policies that were deleted
-// together with the namespace. If a namespace with the same name was created later, the
-// deleted policies apply only to pods whose Pod objects are gone.
+// evaluation. These are the cluster-scoped policies, the policies of the namespace, and the policies
+// that were deleted together with the namespace. If a namespace with the same name was created
+// later, the deleted policies apply only to pods whose Pod objects are gone.
 func (c *Cohort) Policies() []*Policy {
-	if len(c.ns.retained) == 0 || c.ns.active() && !c.key.gone {
-		return c.ns.Policies()
+	own := c.ns.Policies()
+	if len(c.ns.retained) > 0 && (!c.ns.active() || c.key.gone) {
+		own = slices.SortedStableFunc(slices.Values(slices.Concat(own, c.ns.retained)), inOrder)
 	}
-	return slices.SortedStableFunc(slices.Values(slices.Concat(c.ns.Policies(), c.ns.retained)), inOrder)
+	cluster := &c.snapshot.cluster
+	if len(cluster.all) == 0 {
+		return own
+	}
+	return slices.Concat(cluster.admin, own, cluster.baseline)
 }

@@ -184,9 +184,9 @@ func (w *clusterUnderTest) checkPods() {
 			for _, a := range pod.Addresses {
 				out := reference.Evaluate(w.objects, flow.Flow{Src: a, Dst: outside[a.Is4()]}).Egress
 				in := reference.Evaluate(w.objects, flow.Flow{Src: outside[a.Is4()], Dst: a}).Ingress
-				if pod.EgressIsolated != (len(out.IsolatedBy) > 0) || pod.IngressIsolated != (len(in.IsolatedBy) > 0) {
+				if pod.DeniesEgress != (len(out.IsolatedBy) > 0) || pod.DeniesIngress != (len(in.IsolatedBy) > 0) {
 					w.Fatalf("node %q: pod %s at %s: isolated for egress %v, ingress %v; in the reference by %v and %v",
-						n.name, pod.Name, a, pod.EgressIsolated, pod.IngressIsolated, out.IsolatedBy, in.IsolatedBy)
+						n.name, pod.Name, a, pod.DeniesEgress, pod.DeniesIngress, out.IsolatedBy, in.IsolatedBy)
 				}
 			}
 		}

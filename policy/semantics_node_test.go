@@ -112,10 +112,10 @@ func (n *nodeUnderTest) evaluate(f flow.Flow) (egress, ingress side) {
 
 func (n *nodeUnderTest) side(s rule.Side) side {
 	out := side{Verdict: s.Verdict, Reason: s.Reason, IsolatedBy: n.tree.IsolatedBy(s)}
-	if name, index, ok := n.tree.Rule(s); ok != (s.Reason == rule.Matched) {
+	if source, ok := n.tree.Rule(s); ok != (s.Reason == rule.Matched) {
 		out.Reason = rule.NoReason // No expected side has this reason, so the test fails.
 	} else if ok {
-		out.Rule = reference.RuleRef{Policy: name, Index: index}
+		out.Rule = reference.RuleRef{Policy: source.Policy, Index: source.Index}
 	}
 	return out
 }

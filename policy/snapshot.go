@@ -19,8 +19,10 @@ type Snapshot struct {
 	// order lists the namespaces in the order in which they were added. A compiler processes
 	// them in this order, so that adding the same objects in the same order results in the
 	// same IDs in the tree.
-	order   []*TrackedNamespace
-	nodes   map[string]*node
+	order []*TrackedNamespace
+	nodes map[string]*node
+	// cluster contains the cluster-scoped policies.
+	cluster clusterPolicies
 	owners  claims.Claims[netip.Addr, *TrackedPod]
 	cohorts uint64
 	// sandboxes contains the sandboxes of one node.
@@ -77,6 +79,7 @@ func NewSnapshot() *Snapshot {
 		nodes:      map[string]*node{},
 		sandboxes:  sandboxes{pods: map[*TrackedPod]*sandboxed{}},
 		announced:  map[*TrackedPod]*Pod{},
+		cluster:    clusterPolicies{all: map[string]*Policy{}},
 	}
 	s.owners = claims.New(s.precedence)
 	return s
@@ -233,6 +236,10 @@ func (s *Snapshot) DeleteNamespace(name string) {
 // as the old version, the snapshot keeps the old version, with the UID and the generation of
 // the new one. UpsertPolicy takes ownership of the policy.
 func (s *Snapshot) UpsertPolicy(in *Policy) {
+	if in.Scope == "" {
+		s.upsertClusterPolicy(in)
+		return
+	}
 	ns := s.namespace(in.Scope)
 	if old := ns.policies[in.Name]; old != nil && old.equal(in) {
 		if old.UID != in.UID || old.Generation != in.Generation {
@@ -245,10 +252,14 @@ func (s *Snapshot) UpsertPolicy(in *Policy) {
 	s.policiesChanged(ns)
 }
 
-// DeletePolicy removes a policy. If the namespace of the policy is being deleted, the policy
-// still applies to pods that have a sandbox.
+// DeletePolicy removes a policy. The namespace of a cluster-scoped policy is empty. If the namespace
+// of the policy is being deleted, the policy still applies to pods that have a sandbox.
 func (s *Snapshot) DeletePolicy(namespace, name string) {
-	ns := s.namespaces[orDefault(namespace)]
+	if namespace == "" {
+		s.deleteClusterPolicy(name)
+		return
+	}
+	ns := s.namespaces[namespace]
 	if ns == nil || ns.policies[name] == nil {
 		return
 	}
@@ -296,6 +307,9 @@ func (s *Snapshot) Owner(a netip.Addr) (Pod, bool) {
 // End describes the end of a connection with the given address.
 func (s *Snapshot) End(a netip.Addr) End {
 	end := End{Address: a}
+	if len(s.cluster.all) > 0 { // Only rules of cluster-scoped policies refer to nodes.
+		end.Node = s.nodeWith(a)
+	}
 	if p := s.owners.Owner(a); p != nil {
 		end.Pod, end.Namespace = p.Pod, p.ns.object
 	}
@@ -342,16 +356,12 @@ func (s *Snapshot) Nodes() []Node {
 
 // Policies returns every policy, sorted by tier, priority, namespace and name.
 func (s *Snapshot) Policies() []*Policy {
-	var out []*Policy
+	out := slices.Collect(maps.Values(s.cluster.all))
 	for _, ns := range s.order {
 		out = slices.AppendSeq(out, maps.Values(ns.policies))
 	}
 	slices.SortFunc(out, inOrder)
 	return out
-}
-
-func inOrder(p, q *Policy) int {
-	return cmp.Or(cmp.Compare(p.Tier, q.Tier), cmp.Compare(p.Priority, q.Priority), cmp.Compare(p.Scope, q.Scope), cmp.Compare(p.Name, q.Name))
 }
 
 // TrackedNamespace returns the contents of a namespace. It returns nil if the namespace is

@@ -142,8 +142,8 @@ func TestNearMisses(t *testing.T) {
 		want      []rule.NearMiss
 	}{
 		"another port before another peer": {tcp("10.0.1.1", "10.0.2.1", 80), rule.Ingress, []rule.NearMiss{
-			{Policy: "default/db", Index: 1, Differs: rule.PortPart, Ports: []rule.Ports{{Protocol: 6, First: 5432, Last: 5432}}},
-			{Policy: "default/db", Index: 0, Differs: rule.PeerPart},
+			{Source: rule.Source{Tier: rule.NetworkPolicyTier, Policy: "default/db", Index: 1, Action: rule.ActionAccept}, Differs: rule.PortPart, Ports: []rule.Ports{{Protocol: 6, First: 5432, Last: 5432}}},
+			{Source: rule.Source{Tier: rule.NetworkPolicyTier, Policy: "default/db", Index: 0, Action: rule.ActionAccept}, Differs: rule.PeerPart},
 		}},
 		"no near miss":    {tcp("10.0.2.1", "10.0.1.1", 80), rule.Egress, nil},
 		"an allowed flow": {tcp("10.0.1.1", "10.0.2.1", 5432), rule.Ingress, nil},

@@ -75,7 +75,7 @@ func (p *Publication) read() error {
 	p.Bytes = t.Size()
 	for pod := range t.Pods() {
 		p.Pods++
-		if pod.IngressIsolated || pod.EgressIsolated {
+		if pod.DeniesIngress || pod.DeniesEgress {
 			p.IsolatedPods++
 		}
 	}

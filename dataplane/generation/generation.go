@@ -59,16 +59,16 @@ func Of(t *tree.Tree) Generation {
 		for _, a := range pod.Addresses {
 			g.Names[a] = pod.Name
 		}
-		if pod.EgressIsolated || pod.IngressIsolated {
+		if pod.DeniesEgress || pod.DeniesIngress {
 			g.IsolatedPods++
 		}
-		if pod.EgressIsolated {
+		if pod.DeniesEgress {
 			g.Isolated.Egress = append(g.Isolated.Egress, pod.Addresses...)
 		}
-		if !pod.EgressIsolated || mayUseLink(t, pod.Addresses) {
+		if !pod.DeniesEgress || mayUseLink(t, pod.Addresses) {
 			g.LinkLocal = append(g.LinkLocal, pod.Addresses...)
 		}
-		if pod.IngressIsolated {
+		if pod.DeniesIngress {
 			g.Isolated.Ingress = append(g.Isolated.Ingress, pod.Addresses...)
 		}
 	}

@@ -255,9 +255,11 @@ func (n *named) Pod(a netip.Addr) (string, bool) {
 	return "pod/" + a.String(), true
 }
 
-func (n *named) Rule(s rule.Side) (string, int, bool) {
-	return "default/db", 2, s.Reason == rule.Matched
+func (n *named) Rule(s rule.Side) (rule.Source, bool) {
+	return rule.Source{Tier: rule.NetworkPolicyTier, Policy: "default/db", Index: 2, Action: rule.ActionAccept}, s.Reason == rule.Matched
 }
+
+func (n *named) Passed(rule.Side) []rule.Source { return nil }
 
 func (n *named) IsolatedBy(rule.Side) []string { return []string{"default/db"} }
 

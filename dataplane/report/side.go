@@ -6,15 +6,21 @@ import "github.com/sluicenet/sluice/dataplane/rule"
 type Side struct {
 	Verdict string `json:"verdict"`
 	Reason  string `json:"reason"`
+	// Tier is the tier that determined the verdict: "Admin" or "Baseline". It is empty if this was
+	// the NetworkPolicy tier, or no tier.
+	Tier string `json:"tier,omitempty"`
 	// Policy and Rule identify the rule that determined the verdict. Policy is the policy's
-	// name in the form "namespace/name". Rule is the index of the rule in the policy's ingress
-	// or egress list, starting at 0. Both are nil if the verdict does not result from a rule.
+	// name: "namespace/name" for a NetworkPolicy, and the name alone for a ClusterNetworkPolicy.
+	// Rule is the index of the rule in the policy's ingress or egress list, starting at 0. Both
+	// are nil if the verdict does not result from a rule.
 	Policy *string `json:"policy"`
 	Rule   *int    `json:"rule"`
 	// Text is a short description of this rule. It is empty if the program that writes the
 	// report does not have the policy.
 	Text string `json:"text,omitempty"`
-	// IsolatedBy lists the names of the policies that isolate the pod in this direction.
+	// Passed lists the rules with action Pass that passed the flow to the next tier.
+	Passed []Passed `json:"passed,omitempty"`
+	// IsolatedBy lists the names of the NetworkPolicies that isolate the pod in this direction.
 	IsolatedBy []string `json:"isolatedBy,omitempty"`
 	// NearMisses lists the rules that almost matched. It is empty unless near misses were
 	// requested.
@@ -29,16 +35,38 @@ func SideOf(names rule.Namer, s rule.Side) Side {
 	if names == nil {
 		return out
 	}
-	if policy, index, ok := names.Rule(s); ok {
-		out.Policy, out.Rule = &policy, &index
+	if source, ok := names.Rule(s); ok {
+		out.Tier, out.Policy, out.Rule = tierOf(source), &source.Policy, &source.Index
+	}
+	for _, source := range names.Passed(s) {
+		out.Passed = append(out.Passed, Passed{Tier: tierOf(source), Policy: source.Policy, Rule: source.Index})
 	}
 	out.IsolatedBy = names.IsolatedBy(s)
 	return out
 }
 
+// tierOf returns the JSON form of the tier of a rule.
+func tierOf(s rule.Source) string {
+	if s.Tier == rule.NetworkPolicyTier {
+		return ""
+	}
+	return s.Tier.String()
+}
+
+// Passed is the JSON form of a rule that passed a flow to the next tier.
+type Passed struct {
+	Tier   string `json:"tier"`
+	Policy string `json:"policy"`
+	Rule   int    `json:"rule"`
+	// Text is a short description of the rule. It is empty if the program that writes the report
+	// does not have the policy.
+	Text string `json:"text,omitempty"`
+}
+
 // NearMiss is the JSON form of a rule that almost matched.
 type NearMiss struct {
-	// Policy and Rule identify the rule, as in Side.
+	// Tier, Policy and Rule identify the rule, as in Side.
+	Tier   string `json:"tier,omitempty"`
 	Policy string `json:"policy"`
 	Rule   int    `json:"rule"`
 	// Text is a short description of the rule. It is empty if the program that writes the
@@ -55,7 +83,7 @@ type NearMiss struct {
 func NearMissesOf(misses []rule.NearMiss) []NearMiss {
 	var out []NearMiss
 	for _, m := range misses {
-		n := NearMiss{Policy: m.Policy, Rule: m.Index, Differs: m.Differs.String()}
+		n := NearMiss{Tier: tierOf(m.Source), Policy: m.Policy, Rule: m.Index, Differs: m.Differs.String()}
 		for _, p := range m.Ports {
 			n.Ports = append(n.Ports, p.String())
 		}

@@ -14,8 +14,18 @@ type namer struct{}
 
 func (namer) Pod(netip.Addr) (string, bool) { return "", false }
 
-func (namer) Rule(s rule.Side) (policy string, index int, ok bool) {
-	return "shop/web", 2, s.Reason == rule.Matched
+func (namer) Rule(s rule.Side) (rule.Source, bool) {
+	if s.Ref.Rule == 7 {
+		return rule.Source{Tier: rule.BaselineTier, Policy: "last", Index: 1, Action: rule.ActionDeny}, true
+	}
+	return rule.Source{Tier: rule.NetworkPolicyTier, Policy: "shop/web", Index: 2, Action: rule.ActionAccept}, s.Reason == rule.Matched
+}
+
+func (namer) Passed(s rule.Side) []rule.Source {
+	if s.Ref.Rule == 7 {
+		return []rule.Source{{Tier: rule.AdminTier, Policy: "first", Index: 3, Action: rule.ActionPass}}
+	}
+	return nil
 }
 
 func (namer) IsolatedBy(s rule.Side) []string {
@@ -28,10 +38,10 @@ func (namer) IsolatedBy(s rule.Side) []string {
 func TestSideHasOneJSONForm(t *testing.T) {
 	notMatched := report.SideOf(namer{}, rule.Side{Verdict: rule.Deny, Reason: rule.NoRuleMatched})
 	notMatched.NearMisses = report.NearMissesOf([]rule.NearMiss{
-		{Policy: "shop/web", Index: 1, Differs: rule.PortPart, Ports: []rule.Ports{
+		{Source: rule.Source{Tier: rule.NetworkPolicyTier, Policy: "shop/web", Index: 1}, Differs: rule.PortPart, Ports: []rule.Ports{
 			{Protocol: 6, First: 80, Last: 80}, {Protocol: 6, First: 8000, Last: 8080}, {Protocol: 17, First: 0, Last: 65535},
 		}},
-		{Policy: "shop/web", Differs: rule.PeerPart},
+		{Source: rule.Source{Tier: rule.NetworkPolicyTier, Policy: "shop/web"}, Differs: rule.PeerPart},
 	})
 	for name, test := range map[string]struct {
 		side report.Side

@@ -60,10 +60,13 @@ func (s Side) Evaluated() bool {
 	}
 }
 
-// Ref is an opaque reference to a program of an evaluator and to a rule of this program. The
+// Ref is an opaque reference to a program of an evaluator and to rules of this program. The
 // zero value refers to no program.
 type Ref struct {
 	Program, Rule uint32
+	// Passed refers to the rules that passed the flow to the next tier: first the rule of the Admin
+	// tier, then the rule of the Baseline tier. An element is 0 if no rule of the tier did so.
+	Passed [2]uint32
 }
 
 // Evaluator evaluates flows. *tree.Tree implements Evaluator.
@@ -81,22 +84,31 @@ type Namer interface {
 	// Pod returns the name of the local pod with address a, in the form "namespace/name". If no
 	// local pod has this address, ok is false.
 	Pod(a netip.Addr) (name string, ok bool)
-	// Rule returns the rule that decided a side. policy is the policy's name in the form
-	// "namespace/name". index is the index of the rule in the policy's ingress or egress list,
-	// starting at 0. If the side's reason is not Matched, ok is false.
-	Rule(s Side) (policy string, index int, ok bool)
-	// IsolatedBy returns the names of the policies that isolate the pod of a side, in ascending
-	// order. If the side's reason is neither Matched nor NoRuleMatched, it returns no names.
+	// Rule returns the rule that decided a side. If the side's reason is not Matched, ok is false.
+	Rule(s Side) (source Source, ok bool)
+	// Passed returns the rules with ActionPass that passed the flow to the next tier, in the order
+	// of the tiers.
+	Passed(s Side) []Source
+	// IsolatedBy returns the names of the NetworkPolicies that isolate the pod of a side, in
+	// ascending order. If no policy was evaluated for the side, it returns no names.
 	IsolatedBy(s Side) []string
+}
+
+// Source identifies a rule in a policy object.
+type Source struct {
+	Tier Tier
+	// Policy is the name of the policy, as in Rule. Index is the index of the rule in the policy's
+	// ingress or egress list, starting at 0.
+	Policy string
+	Index  int
+	Action Action
 }
 
 // NearMiss is a rule that almost matches a denied flow: it matches either the port but not the
 // peer, or the peer but not the port.
 type NearMiss struct {
-	// Policy is the policy's name in the form "namespace/name". Index is the index of the
-	// rule in the policy's ingress or egress list, starting at 0.
-	Policy string
-	Index  int
+	// Source identifies the rule. Its action is ActionAccept.
+	Source
 	// Differs is the part of the rule that does not match the flow.
 	Differs Part
 	// Ports lists the ports at which the rule allows the peer of the flow, in ascending

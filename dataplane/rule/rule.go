@@ -13,6 +13,7 @@ package rule
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/sluicenet/sluice/dataplane/flow"
 )
@@ -90,16 +91,18 @@ type Reason uint8
 const (
 	// NoReason means that the side was not evaluated. Its verdict is Deny.
 	NoReason Reason = iota
-	// NotIsolated means that no policy isolates the pod in this direction.
+	// NotIsolated means that no NetworkPolicy isolates the pod in this direction, and that no
+	// rule of another tier decided.
 	NotIsolated
 	// Matched means that a rule matched. The action of the rule determines the verdict.
 	Matched
-	// NoRuleMatched means that the pod is isolated, and that no rule of the isolating
-	// policies matched.
+	// NoRuleMatched means that NetworkPolicies isolate the pod, and that none of their rules
+	// matched.
 	NoRuleMatched
 	// SameNode means that the flow comes from the node on which the pod runs.
 	SameNode
-	// SamePod means that the source and the destination of the flow are the same pod.
+	// SamePod means that the source and the destination of the flow are the same pod, and that no
+	// rule of the Admin or the Baseline tier decided. NetworkPolicies do not apply to such a flow.
 	SamePod
 	// External means that no pod has the address of this side, which is the source for egress
 	// and the destination for ingress. So no policy applies.
@@ -132,8 +135,8 @@ func (r Reason) String() string {
 }
 
 // Action is the effect of a matching rule. The rules of a NetworkPolicy always have
-// ActionAccept. Only rules in the ordered tiers of a ClusterNetworkPolicy have the other
-// actions. The zero value is not a valid action.
+// ActionAccept. Only rules of a ClusterNetworkPolicy have the other actions. The zero value is not
+// a valid action.
 type Action uint8
 
 // The actions. The numbers are part of the tree format.
@@ -142,10 +145,24 @@ const (
 	ActionAccept Action = iota + 1
 	// ActionDeny denies the flow. Later rules are ignored.
 	ActionDeny
-	// ActionPass continues the evaluation with the next tier. A tree has no tiers, so a
-	// builder rejects ActionPass.
+	// ActionPass continues the evaluation with the next tier. Later rules of this tier are
+	// ignored.
 	ActionPass
 )
+
+// String returns the name of the action, as in the spec of a ClusterNetworkPolicy.
+func (a Action) String() string {
+	switch a {
+	case ActionAccept:
+		return "Accept"
+	case ActionDeny:
+		return "Deny"
+	case ActionPass:
+		return "Pass"
+	default:
+		return "invalid"
+	}
+}
 
 // Class is the number of a set of addresses that all rules of this node treat in the same way.
 // All pods of a class match the same peer selectors. For each port name that the rules use, all
@@ -205,7 +222,8 @@ type Match struct {
 // flow.
 type Rule struct {
 	Action Action
-	// Policy is the name of the policy in the form "namespace/name".
+	// Policy is the name of the policy: "namespace/name" for a NetworkPolicy, and the name alone
+	// for a ClusterNetworkPolicy.
 	Policy string
 	// Index is the index of the rule in the policy's ingress or egress list, starting at
 	// 0.
@@ -213,18 +231,41 @@ type Rule struct {
 	Matches []Match
 }
 
-// ProgramID identifies a program within one node. ID 0 means "no program": the pod is not
-// isolated.
+// ProgramID identifies a program within one node. ID 0 means "no program": no policy applies to
+// the pod.
 type ProgramID uint32
 
 // Program contains all rules for a pod in one direction. A Program is immutable: a delta can
 // only replace the whole program.
+//
+// The rules of a tier are in order, and the first rule that matches a flow decides. If the action of
+// this rule is ActionPass, or if no rule of the tier matches, the next tier decides. The
+// NetworkPolicy tier always decides if it is present.
 type Program struct {
-	// IsolatedBy lists the names of the policies that isolate the pod in this direction,
-	// in ascending order. It is never empty.
+	// IsolatedBy lists the names of the NetworkPolicies that isolate the pod in this direction, in
+	// ascending order. If it is empty, there is no NetworkPolicy tier, and Rules is empty too.
 	IsolatedBy []string
-	// Rules lists the rules in order. The first rule that matches a flow decides its verdict.
-	Rules []Rule
+	// Admin, Rules and Baseline contain the rules of the three tiers. The action of a rule in Rules
+	// is never ActionPass.
+	Admin, Rules, Baseline []Rule
+}
+
+// Tier returns the rules of a tier.
+func (p *Program) Tier(t Tier) []Rule {
+	switch t {
+	case AdminTier:
+		return p.Admin
+	case BaselineTier:
+		return p.Baseline
+	default:
+		return p.Rules
+	}
+}
+
+// Denies reports whether the program can deny a flow.
+func (p *Program) Denies() bool {
+	denies := func(r Rule) bool { return r.Action == ActionDeny }
+	return len(p.IsolatedBy) > 0 || slices.ContainsFunc(p.Admin, denies) || slices.ContainsFunc(p.Baseline, denies)
 }
 
 // PodID identifies a local pod within one node. IDs start at 1.

@@ -37,7 +37,7 @@ func TestApplyRejectsInvalidDeltas(t *testing.T) {
 		delta rule.Delta
 		want  string
 	}{
-		"action Pass":                            {oneRule(rule.Rule{Action: rule.ActionPass}), "program 9: rule ns/p[0]: action Pass"},
+		"action Pass":                            {oneRule(rule.Rule{Action: rule.ActionPass}), "program 9: rule ns/p[0]: a rule of a NetworkPolicy cannot have action Pass"},
 		"no action":                              {oneRule(rule.Rule{}), "program 9: rule ns/p[0]: unknown action 0"},
 		"negative index":                         {oneRule(rule.Rule{Action: rule.ActionAccept, Index: -1}), "index"},
 		"class 0":                                {oneMatch(rule.Match{Classes: []rule.Class{0}}), "class 0"},
@@ -50,7 +50,7 @@ func TestApplyRejectsInvalidDeltas(t *testing.T) {
 		"unmasked except":                        {block("10.0.0.0/24", "10.0.0.1/25"), "except 10.0.0.1/25"},
 		"except outside":                         {block("10.0.0.0/24", "10.0.1.0/25"), "except 10.0.1.0/25"},
 		"except of the other family":             {block("::/0", "10.0.1.0/25"), "except 10.0.1.0/25"},
-		"no isolating policy":                    {rule.Delta{Programs: []rule.ProgramChange{{ID: 9, Program: &rule.Program{}}}}, "program 9"},
+		"no isolating policy":                    {rule.Delta{Programs: []rule.ProgramChange{{ID: 9, Program: &rule.Program{Rules: []rule.Rule{{Action: rule.ActionAccept}}}}}}, "program 9: no isolating policy"},
 		"program 0":                              {rule.Delta{Programs: []rule.ProgramChange{{}}}, "program 0"},
 		"program twice":                          {twice(oneMatch(rule.Match{Any: true})), "program 9: changed twice"},
 		"program removed while in use":           {rule.Delta{Programs: []rule.ProgramChange{{ID: 1}}}, "program 1: removed"},

@@ -33,7 +33,7 @@ func smallDelta() rule.Delta {
 		},
 		Pods: []rule.PodChange{
 			{ID: 1, Pod: &rule.Pod{Name: "shop/web", Ingress: 1, Egress: 2}},
-			{ID: 2, Pod: &rule.Pod{Name: "shop/db"}},
+			{ID: 2, Pod: &rule.Pod{Name: "shop/db", Egress: 3}},
 		},
 		Programs: []rule.ProgramChange{
 			{ID: 1, Program: &rule.Program{IsolatedBy: []string{"shop/allow", "shop/deny"}, Rules: []rule.Rule{
@@ -50,6 +50,13 @@ func smallDelta() rule.Delta {
 				{Action: rule.ActionAccept, Policy: "shop/deny", Index: 0, Matches: []rule.Match{{Any: true, Ports: []rule.Ports{{Protocol: uint8(flow.SCTP), First: 0, Last: 65535}}}}},
 				{Action: rule.ActionAccept, Policy: "shop/deny", Index: 1, Matches: []rule.Match{{Ports: []rule.Ports{{Protocol: uint8(flow.SCTP), First: 53, Last: 443}}, Classes: []rule.Class{2}}}},
 			}}},
+			{ID: 3, Program: &rule.Program{
+				Admin: []rule.Rule{
+					{Action: rule.ActionPass, Policy: "first", Index: 0, Matches: []rule.Match{{Classes: []rule.Class{1}}}},
+					{Action: rule.ActionDeny, Policy: "first", Index: 1, Matches: []rule.Match{{Blocks: []rule.Block{{Prefix: prefix("172.16.0.0/12")}}}}},
+				},
+				Baseline: []rule.Rule{{Action: rule.ActionDeny, Policy: "last", Index: 0, Matches: []rule.Match{{Any: true, Ports: []rule.Ports{{Protocol: uint8(flow.TCP), First: 80, Last: 80}}}}}},
+			}},
 		},
 	}
 }
@@ -102,6 +109,7 @@ func use(t *tree.Tree, flows []flow.Flow) {
 		d := t.Evaluate(f)
 		for direction, side := range map[rule.Direction]rule.Side{rule.Egress: d.Egress, rule.Ingress: d.Ingress} {
 			t.Rule(side)
+			t.Passed(side)
 			t.IsolatedBy(side)
 			t.NearMisses(f, direction, side)
 		}
@@ -110,6 +118,7 @@ func use(t *tree.Tree, flows []flow.Flow) {
 	for range t.Pods() {
 		continue
 	}
+	t.Policies()
 	t.Node()
 }
 

@@ -3,6 +3,7 @@ package tree
 import (
 	"iter"
 	"net/netip"
+	"slices"
 
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/dataplane/tree/internal/format"
@@ -19,22 +20,37 @@ func (t *Tree) name(number uint32) string {
 }
 
 // Rule implements rule.Namer.
-func (t *Tree) Rule(s rule.Side) (policy string, index int, ok bool) {
+func (t *Tree) Rule(s rule.Side) (source rule.Source, ok bool) {
 	if s.Reason != rule.Matched {
-		return "", 0, false
+		return rule.Source{}, false
 	}
-	policy, index = t.ruleOf(s.Ref.Program, s.Ref.Rule)
-	return policy, index, true
+	return t.source(s.Ref.Program, s.Ref.Rule), true
 }
 
-// ruleOf returns the policy of a rule, and the index of the rule in the policy. The parameter
-// program is the offset of the program that contains the rule. The parameter number is the
-// number of the rule in this program.
-func (t *Tree) ruleOf(program, number uint32) (policy string, index int) {
+// Passed implements rule.Namer.
+func (t *Tree) Passed(s rule.Side) []rule.Source {
+	var out []rule.Source
+	for _, entry := range s.Ref.Passed {
+		if entry != 0 {
+			out = append(out, t.source(s.Ref.Program, entry>>format.ActionBits))
+		}
+	}
+	return out
+}
+
+// source describes a rule. The parameter program is the offset of the program that contains the
+// rule. The parameter number is the number of the rule in this program.
+func (t *Tree) source(program, number uint32) rule.Source {
 	p := t.programs[program:]
 	r := p[format.ProgramBody+p[format.ProgramIsolated]+number*format.RuleWords:]
-	return t.name(r[format.RuleName]), int(r[format.RuleIndex])
+	return rule.Source{
+		Tier: rule.Tier(r[format.RuleAction] >> format.ActionBits), Policy: t.name(r[format.RuleName]),
+		Index: int(r[format.RuleIndex]), Action: actionOf(r),
+	}
 }
+
+// actionOf returns the action of a rule.
+func actionOf(r []uint32) rule.Action { return rule.Action(r[format.RuleAction] & format.ActionMask) }
 
 // IsolatedBy implements rule.Namer.
 func (t *Tree) IsolatedBy(s rule.Side) []string {
@@ -56,9 +72,9 @@ type Pod struct {
 	// Addresses lists the addresses of the pod in no particular order. It is empty if the
 	// pod does not have an address yet.
 	Addresses []netip.Addr
-	// EgressIsolated and IngressIsolated report for each direction whether a policy isolates
-	// the pod.
-	EgressIsolated, IngressIsolated bool
+	// DeniesEgress and DeniesIngress report for each direction whether a policy can deny flows of
+	// the pod. A pod to which only accepting rules apply needs no evaluation.
+	DeniesEgress, DeniesIngress bool
 }
 
 // Pods returns the pods of the node in no particular order.
@@ -77,15 +93,42 @@ func (t *Tree) Pods() iter.Seq[Pod] {
 				continue
 			}
 			if !yield(Pod{
-				Name:            t.name(pod[format.PodName]),
-				Addresses:       addresses[i],
-				EgressIsolated:  pod[format.PodPrograms+rule.Egress] != 0,
-				IngressIsolated: pod[format.PodPrograms+rule.Ingress] != 0,
+				Name:          t.name(pod[format.PodName]),
+				Addresses:     addresses[i],
+				DeniesEgress:  t.denies(pod[format.PodPrograms+rule.Egress]),
+				DeniesIngress: t.denies(pod[format.PodPrograms+rule.Ingress]),
 			}) {
 				return
 			}
 		}
 	}
+}
+
+// denies reports whether the program at an offset can deny a flow. Offset 0 means that there is no
+// program.
+func (t *Tree) denies(program uint32) bool {
+	return program != 0 && t.programs[program+format.ProgramDenies] != 0
+}
+
+// Policies returns the names of all policies in the tree, in ascending order.
+func (t *Tree) Policies() []string {
+	numbers := map[uint32]struct{}{}
+	for rest := t.programs[format.Alignment:]; len(rest) > 0; rest = rest[rest[format.ProgramLength]:] {
+		isolated, rules := rest[format.ProgramIsolated], rest[format.ProgramRules]
+		names := rest[format.ProgramBody : format.ProgramBody+isolated]
+		for _, number := range names {
+			numbers[number] = struct{}{}
+		}
+		for i := range rules {
+			numbers[rest[format.ProgramBody+isolated+i*format.RuleWords+format.RuleName]] = struct{}{}
+		}
+	}
+	out := make([]string, 0, len(numbers))
+	for number := range numbers {
+		out = append(out, t.name(number))
+	}
+	slices.Sort(out)
+	return out
 }
 
 // Pod implements rule.Namer.

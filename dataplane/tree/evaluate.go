@@ -33,8 +33,10 @@ func (t *Tree) Evaluate(f flow.Flow) rule.Decision {
 	table, port := tableAndPort(f)
 	if src.endpoint != nil {
 		if dst.endpoint != nil && src.endpoint[format.EndpointPod] == dst.endpoint[format.EndpointPod] {
-			self := rule.Side{Verdict: rule.Allow, Reason: rule.SamePod}
-			return rule.Decision{Egress: self, Ingress: self}
+			return rule.Decision{
+				Egress:  t.evaluateSelf(src.endpoint[format.EndpointPrograms+rule.Egress], table, port, &dst),
+				Ingress: t.evaluateSelf(dst.endpoint[format.EndpointPrograms+rule.Ingress], table, port, &src),
+			}
 		}
 		d.Egress = t.evaluate(src.endpoint[format.EndpointPrograms+rule.Egress], table, port, &dst)
 	}
@@ -46,6 +48,26 @@ func (t *Tree) Evaluate(f flow.Flow) rule.Decision {
 		}
 	}
 	return d
+}
+
+// evaluateSelf evaluates one side of a flow from a pod to itself. Such a flow leaves the pod only
+// if it goes through a Service. NetworkPolicies do not apply to it.
+func (t *Tree) evaluateSelf(program uint32, table int, port uint32, peer *end) rule.Side {
+	side := rule.Side{Verdict: rule.Allow, Reason: rule.NotIsolated}
+	if program != 0 {
+		side.Ref.Program = program
+		p := t.programs[program:]
+		if !decideTier(p, rule.AdminTier, table, port, peer, &side) {
+			decideTier(p, rule.BaselineTier, table, port, peer, &side)
+		}
+	}
+	if side.Reason == rule.NotIsolated {
+		side.Reason = rule.SamePod
+		if side.Ref.Passed == [2]uint32{} {
+			side.Ref.Program = 0 // No policy affected the side.
+		}
+	}
+	return side
 }
 
 // tableAndPort returns the index of the port table for a flow, and the port to look up in this
@@ -79,23 +101,63 @@ func (t *Tree) find(a netip.Addr) end {
 }
 
 // evaluate evaluates one side of a flow with a program. The parameter program is the offset of
-// this program. Offset 0 means that the pod is not isolated. The parameter table is the index
+// this program. Offset 0 means that no policy applies to the pod. The parameter table is the index
 // of the port table, and peer is the other end of the flow.
 func (t *Tree) evaluate(program uint32, table int, port uint32, peer *end) rule.Side {
+	side := rule.Side{Verdict: rule.Allow, Reason: rule.NotIsolated}
 	if program == 0 {
-		return rule.Side{Verdict: rule.Allow, Reason: rule.NotIsolated}
+		return side
 	}
+	side.Ref.Program = program
 	p := t.programs[program:]
-	entry := decide(p, leafAt(p, p[format.ProgramPorts+table], port), peer)
-	if entry == 0 {
-		return rule.Side{Reason: rule.NoRuleMatched, Ref: rule.Ref{Program: program}}
+	if decideTier(p, rule.AdminTier, table, port, peer, &side) {
+		return side
 	}
-	side := rule.Side{Reason: rule.Matched, Ref: rule.Ref{Program: program, Rule: entry >> format.ActionBits}}
+	if tables := p[tierPorts(rule.NetworkPolicyTier)+table]; tables != 0 {
+		side.Verdict, side.Reason = rule.Deny, rule.NoRuleMatched
+		if entry := decide(p, leafAt(p, tables, port), peer); entry != 0 {
+			matched(&side, entry)
+		}
+		return side
+	}
+	decideTier(p, rule.BaselineTier, table, port, peer, &side)
+	return side
+}
+
+// decideTier evaluates the Admin or the Baseline tier of program p. If a rule of the tier decides,
+// decideTier changes the side and returns true. If a rule passes the flow to the next tier,
+// decideTier records this rule in the side.
+func decideTier(p []uint32, tier rule.Tier, table int, port uint32, peer *end, side *rule.Side) bool {
+	offset := p[tierPorts(tier)+table]
+	if offset == 0 {
+		return false
+	}
+	entry := decide(p, leafAt(p, offset, port), peer)
+	switch {
+	case entry == 0:
+		return false
+	case rule.Action(entry&format.ActionMask) == rule.ActionPass:
+		if tier == rule.AdminTier {
+			side.Ref.Passed[0] = entry
+		} else {
+			side.Ref.Passed[1] = entry
+		}
+		return false
+	}
+	matched(side, entry)
+	return true
+}
+
+// matched records in a side that a rule decided. The parameter entry is the entry of this rule.
+func matched(side *rule.Side, entry uint32) {
+	side.Verdict, side.Reason, side.Ref.Rule = rule.Deny, rule.Matched, entry>>format.ActionBits
 	if rule.Action(entry&format.ActionMask) == rule.ActionAccept {
 		side.Verdict = rule.Allow
 	}
-	return side
 }
+
+// tierPorts returns the position of the offsets of a tier's port tables in a program.
+func tierPorts(tier rule.Tier) int { return format.ProgramPorts + int(tier)*format.PortTables }
 
 // leafAt returns the offset of the leaf for a port. p is the program, and offset is the
 // offset of the port table in p.

@@ -58,13 +58,14 @@ func (n *naive) everything() rule.Delta {
 	return d
 }
 
-// explained is one side of a decision. Policy and Index identify the rule that determines the
-// verdict. IsolatedBy contains the names of the policies that isolate the pod.
+// explained is one side of a decision. Rule identifies the rule that determines the verdict. Passed
+// contains the rules that passed the flow to the next tier. IsolatedBy contains the names of the
+// policies that isolate the pod.
 type explained struct {
 	Verdict    rule.Verdict
 	Reason     rule.Reason
-	Policy     string
-	Index      int
+	Rule       rule.Source
+	Passed     []rule.Source
 	IsolatedBy []string
 }
 
@@ -73,14 +74,14 @@ func (n *naive) evaluate(f flow.Flow) (egress, ingress explained) {
 	egress, ingress = elsewhere, elsewhere
 	src, dst := n.addresses[f.Src], n.addresses[f.Dst]
 	if src.Kind == rule.LocalPod && dst.Kind == rule.LocalPod && src.Pod == dst.Pod {
-		self := explained{Verdict: rule.Allow, Reason: rule.SamePod}
-		return self, self
+		pod := n.pods[src.Pod]
+		return n.side(pod.Egress, f, f.Dst, dst, rule.SamePod), n.side(pod.Ingress, f, f.Src, src, rule.SamePod)
 	}
 	if src.Kind == rule.LocalPod {
-		egress = n.side(n.pods[src.Pod].Egress, f, f.Dst, dst)
+		egress = n.side(n.pods[src.Pod].Egress, f, f.Dst, dst, rule.NotIsolated)
 	}
 	if dst.Kind == rule.LocalPod {
-		ingress = n.side(n.pods[dst.Pod].Ingress, f, f.Src, src)
+		ingress = n.side(n.pods[dst.Pod].Ingress, f, f.Src, src, rule.NotIsolated)
 		if src.Kind == rule.ThisNode {
 			ingress = explained{Verdict: rule.Allow, Reason: rule.SameNode}
 		}
@@ -88,21 +89,52 @@ func (n *naive) evaluate(f flow.Flow) (egress, ingress explained) {
 	return egress, ingress
 }
 
-func (n *naive) side(id rule.ProgramID, f flow.Flow, peer netip.Addr, owner rule.Owner) explained {
+// side evaluates one side of a flow. If no tier decides, the side has the given reason. If this
+// reason is SamePod, NetworkPolicies do not apply.
+func (n *naive) side(id rule.ProgramID, f flow.Flow, peer netip.Addr, owner rule.Owner, undecided rule.Reason) explained {
+	out := explained{Verdict: rule.Allow, Reason: undecided}
 	if id == 0 {
-		return explained{Verdict: rule.Allow, Reason: rule.NotIsolated}
+		return out
 	}
 	program := n.programs[id]
-	for _, r := range program.Rules {
-		if slices.ContainsFunc(r.Matches, func(m rule.Match) bool { return hasPort(m, f) && hasPeer(m, peer, owner) }) {
-			a := explained{Reason: rule.Matched, Policy: r.Policy, Index: r.Index, IsolatedBy: program.IsolatedBy}
-			if r.Action == rule.ActionAccept {
-				a.Verdict = rule.Allow
-			}
-			return a
+	out.IsolatedBy = program.IsolatedBy
+	for _, tier := range []rule.Tier{rule.AdminTier, rule.NetworkPolicyTier, rule.BaselineTier} {
+		if tier == rule.NetworkPolicyTier && (undecided == rule.SamePod || len(program.IsolatedBy) == 0) {
+			continue
 		}
+		r := firstMatch(program.Tier(tier), f, peer, owner)
+		switch {
+		case r == nil && tier == rule.NetworkPolicyTier:
+			out.Verdict, out.Reason = rule.Deny, rule.NoRuleMatched
+			return out
+		case r == nil:
+			continue
+		}
+		source := rule.Source{Tier: tier, Policy: r.Policy, Index: r.Index, Action: r.Action}
+		if r.Action == rule.ActionPass {
+			out.Passed = append(out.Passed, source)
+			continue
+		}
+		out.Reason, out.Rule = rule.Matched, source
+		if r.Action == rule.ActionDeny {
+			out.Verdict = rule.Deny
+		}
+		return out
 	}
-	return explained{Reason: rule.NoRuleMatched, IsolatedBy: program.IsolatedBy}
+	if undecided == rule.SamePod && len(out.Passed) == 0 {
+		out.IsolatedBy = nil
+	}
+	return out
+}
+
+func firstMatch(rules []rule.Rule, f flow.Flow, peer netip.Addr, owner rule.Owner) *rule.Rule {
+	i := slices.IndexFunc(rules, func(r rule.Rule) bool {
+		return slices.ContainsFunc(r.Matches, func(m rule.Match) bool { return hasPort(m, f) && hasPeer(m, peer, owner) })
+	})
+	if i < 0 {
+		return nil
+	}
+	return &rules[i]
 }
 
 func hasPort(m rule.Match, f flow.Flow) bool {
@@ -117,34 +149,46 @@ func hasPeer(m rule.Match, peer netip.Addr, owner rule.Owner) bool {
 	})
 }
 
-// nearMisses returns the near misses in a program as two lists. byPort contains the rules that
-// allow the peer, with the ports at which they allow it. byPeer contains the rules that allow
-// other peers at the port of the flow.
-func (n *naive) nearMisses(id rule.ProgramID, f flow.Flow, peer netip.Addr, owner rule.Owner) (byPort, byPeer []rule.NearMiss) {
-	for _, r := range n.programs[id].Rules {
-		if r.Action != rule.ActionAccept {
-			continue
-		}
-		miss := rule.NearMiss{Policy: r.Policy, Index: r.Index}
-		if slices.ContainsFunc(r.Matches, func(m rule.Match) bool { return hasPort(m, f) && (m.Any || len(m.Classes)+len(m.Blocks) > 0) }) {
-			byPeer = append(byPeer, miss)
-		}
-		for _, m := range r.Matches {
-			if hasPeer(m, peer, owner) {
-				miss.Ports = append(miss.Ports, m.Ports...)
+// nearMisses returns the near misses in the tiers of a program up to the last one, as two lists.
+// byPort contains the rules that allow the peer, with the ports at which they allow it. byPeer
+// contains the rules that allow other peers at the port of the flow.
+func (n *naive) nearMisses(id rule.ProgramID, last rule.Tier, f flow.Flow, peer netip.Addr, owner rule.Owner) (byPort, byPeer []rule.NearMiss) {
+	for tier := rule.AdminTier; tier <= last; tier++ {
+		for _, r := range n.programs[id].Tier(tier) {
+			if r.Action != rule.ActionAccept {
+				continue
 			}
-		}
-		if len(miss.Ports) > 0 {
-			byPort = append(byPort, miss)
+			miss := rule.NearMiss{Source: rule.Source{Tier: tier, Policy: r.Policy, Index: r.Index, Action: r.Action}}
+			if slices.ContainsFunc(r.Matches, func(m rule.Match) bool { return hasPort(m, f) && (m.Any || len(m.Classes)+len(m.Blocks) > 0) }) {
+				byPeer = append(byPeer, miss)
+			}
+			for _, m := range r.Matches {
+				if hasPeer(m, peer, owner) && len(m.Ports) == 0 {
+					miss.Ports = append(miss.Ports, everyPort...)
+				} else if hasPeer(m, peer, owner) {
+					miss.Ports = append(miss.Ports, m.Ports...)
+				}
+			}
+			if len(miss.Ports) > 0 {
+				byPort = append(byPort, miss)
+			}
 		}
 	}
 	return byPort, byPeer
 }
 
+// everyPort contains the ports of a match without ports.
+var everyPort = []rule.Ports{{Protocol: 6, Last: 65535}, {Protocol: 17, Last: 65535}, {Protocol: 132, Last: 65535}}
+
+// denies reports whether a program exists and contains a rule or an isolation that can deny a flow.
+func (n *naive) denies(id rule.ProgramID) bool {
+	return id != 0 && n.programs[id].Denies()
+}
+
 func (n *naive) localPods() []tree.Pod {
 	var pods []tree.Pod
 	for _, id := range slices.Sorted(maps.Keys(n.pods)) {
-		p := tree.Pod{Name: n.pods[id].Name, EgressIsolated: n.pods[id].Egress != 0, IngressIsolated: n.pods[id].Ingress != 0}
+		p := tree.Pod{Name: n.pods[id].Name, DeniesEgress: n.denies(n.pods[id].Egress), DeniesIngress: n.denies(n.pods[id].Ingress)}
 		for a, owner := range n.addresses {
 			if owner.Kind == rule.LocalPod && owner.Pod == id {
 				p.Addresses = append(p.Addresses, a)

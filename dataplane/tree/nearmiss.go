@@ -11,27 +11,39 @@ import (
 // NearMisses returns the near misses of a denied side: first the rules that allow the same
 // peer at other ports or protocols, then the rules that allow other peers at the same port.
 // Each of these two groups is in the order of the rules in the program. If several rules
-// allow the same traffic, NearMisses returns only the first of them.
+// allow the same traffic, NearMisses returns only the first of them. It considers the rules of the
+// tier that denied the flow, and of the tiers before it.
 //
 // The parameter s must be a side of the decision that this tree returned for the flow: the side
-// for the given direction. If the reason of s is not NoRuleMatched, the result is empty.
+// for the given direction. If no policy denied the side, the result is empty.
 func (t *Tree) NearMisses(f flow.Flow, direction rule.Direction, s rule.Side) []rule.NearMiss {
-	if s.Reason != rule.NoRuleMatched {
+	if s.Verdict != rule.Deny || s.Ref.Program == 0 {
 		return nil
+	}
+	last := rule.NetworkPolicyTier
+	if source, ok := t.Rule(s); ok {
+		last = source.Tier
 	}
 	peer := t.find(f.Dst)
 	if direction == rule.Ingress {
 		peer = t.find(f.Src)
 	}
-	return append(t.nearPorts(s.Ref.Program, &peer), t.nearPeers(s.Ref.Program, f)...)
+	ports, peers := map[uint32][]rule.Ports{}, map[uint32][]rule.Ports{}
+	for tier := rule.AdminTier; tier <= last; tier++ {
+		if t.programs[s.Ref.Program:][tierPorts(tier)] != 0 {
+			t.nearPorts(ports, s.Ref.Program, tier, &peer)
+			t.nearPeers(peers, s.Ref.Program, tier, f)
+		}
+	}
+	return append(t.misses(s.Ref.Program, rule.PortPart, ports), t.misses(s.Ref.Program, rule.PeerPart, peers)...)
 }
 
-// nearPorts returns the rules that allow the peer at other ports or protocols.
-func (t *Tree) nearPorts(program uint32, peer *end) []rule.NearMiss {
+// nearPorts adds the rules of a tier that allow the peer at other ports or protocols. The key is the
+// number of the rule, and the value contains the ports.
+func (t *Tree) nearPorts(to map[uint32][]rule.Ports, program uint32, tier rule.Tier, peer *end) {
 	p := t.programs[program:]
-	ports := map[uint32][]rule.Ports{}
 	for slot, protocol := range [...]flow.Protocol{format.PortsTCP: flow.TCP, format.PortsUDP: flow.UDP, format.PortsSCTP: flow.SCTP} {
-		table := p[p[format.ProgramPorts+slot]:]
+		table := p[p[tierPorts(tier)+slot]:]
 		n := table[0]
 		for i := range n {
 			entry := decide(p, table[1+n+i], peer)
@@ -42,10 +54,9 @@ func (t *Tree) nearPorts(program uint32, peer *end) []rule.NearMiss {
 			if i+1 < n {
 				here.Last = uint16(table[2+i] - 1)
 			}
-			ports[entry>>format.ActionBits] = appendPorts(ports[entry>>format.ActionBits], here)
+			to[entry>>format.ActionBits] = appendPorts(to[entry>>format.ActionBits], here)
 		}
 	}
-	return t.misses(program, rule.PortPart, ports)
 }
 
 // appendPorts appends a range to a list. If the range directly follows the last range of
@@ -58,19 +69,19 @@ func appendPorts(list []rule.Ports, p rule.Ports) []rule.Ports {
 	return append(list, p)
 }
 
-// nearPeers returns the rules that allow other peers at the port of the flow.
-func (t *Tree) nearPeers(program uint32, f flow.Flow) []rule.NearMiss {
+// nearPeers adds the rules of a tier that allow other peers at the port of the flow. The key is the
+// number of the rule.
+func (t *Tree) nearPeers(to map[uint32][]rule.Ports, program uint32, tier rule.Tier, f flow.Flow) {
 	p := t.programs[program:]
 	table, port := tableAndPort(f)
-	found := map[uint32][]rule.Ports{}
 	collect := func(entries []uint32) {
 		for _, entry := range entries {
 			if rule.Action(entry&format.ActionMask) == rule.ActionAccept {
-				found[entry>>format.ActionBits] = nil
+				to[entry>>format.ActionBits] = nil
 			}
 		}
 	}
-	for next := leafAt(p, p[format.ProgramPorts+table], port); next != 0; {
+	for next := leafAt(p, p[tierPorts(tier)+table], port); next != 0; {
 		leaf := p[next : next+format.LeafWords]
 		collect(leaf[format.LeafEvery : format.LeafEvery+1])
 		for i := range leaf[format.LeafDirectory+1] {
@@ -86,7 +97,6 @@ func (t *Tree) nearPeers(program uint32, f flow.Flow) []rule.NearMiss {
 		}
 		next = leaf[format.LeafNext]
 	}
-	return t.misses(program, rule.PeerPart, found)
 }
 
 // misses returns one near miss for each key of the map `ports`, in ascending order. A key is
@@ -100,8 +110,7 @@ func (t *Tree) misses(program uint32, differs rule.Part, ports map[uint32][]rule
 	slices.Sort(rules)
 	misses := make([]rule.NearMiss, 0, len(rules))
 	for _, number := range rules {
-		policy, index := t.ruleOf(program, number)
-		misses = append(misses, rule.NearMiss{Policy: policy, Index: index, Differs: differs, Ports: ports[number]})
+		misses = append(misses, rule.NearMiss{Source: t.source(program, number), Differs: differs, Ports: ports[number]})
 	}
 	return misses
 }

@@ -42,22 +42,40 @@ func some[T any](t *rapid.T, from []T, most int, label string) []T {
 	return rapid.SliceOfN(rapid.SampledFrom(from), 0, most).Draw(t, label)
 }
 
+// drawProgram draws a program with at least one tier.
 func drawProgram(t *rapid.T, id rule.ProgramID) *rule.Program {
 	p := &rule.Program{}
-	for i := range rapid.IntRange(1, 3).Draw(t, "policies") {
+	policies := rapid.IntRange(0, 3).Draw(t, "policies")
+	if rapid.IntRange(0, 2).Draw(t, "with tiers") == 0 {
+		p.Admin = drawRules(t, fmt.Sprintf("admin-%d", id), rule.ActionPass)
+		p.Baseline = drawRules(t, fmt.Sprintf("baseline-%d", id), rule.ActionPass)
+	}
+	if len(p.Admin)+len(p.Baseline) == 0 {
+		policies = max(policies, 1)
+	}
+	for i := range policies {
 		p.IsolatedBy = append(p.IsolatedBy, fmt.Sprintf("ns/policy-%d-%d", id, i))
 	}
+	if policies > 0 {
+		p.Rules = drawRules(t, p.IsolatedBy[policies-1], rule.ActionDeny)
+	}
+	return p
+}
+
+// drawRules draws rules of a policy with actions up to the last one.
+func drawRules(t *rapid.T, policy string, last rule.Action) []rule.Rule {
+	var out []rule.Rule
 	for i := range rapid.IntRange(0, 5).Draw(t, "rules") {
-		r := rule.Rule{Action: rule.ActionAccept, Policy: p.IsolatedBy[i%len(p.IsolatedBy)], Index: i}
+		r := rule.Rule{Action: rule.ActionAccept, Policy: policy, Index: i}
 		if rapid.IntRange(0, 4).Draw(t, "action") == 0 {
-			r.Action = rule.ActionDeny
+			r.Action = rule.Action(rapid.IntRange(int(rule.ActionDeny), int(last)).Draw(t, "other action"))
 		}
 		for range rapid.IntRange(0, 3).Draw(t, "matches") {
 			r.Matches = append(r.Matches, drawMatch(t))
 		}
-		p.Rules = append(p.Rules, r)
+		out = append(out, r)
 	}
-	return p
+	return out
 }
 
 func drawMatch(t *rapid.T) rule.Match {
@@ -152,8 +170,8 @@ func drawFlow(t *rapid.T) flow.Flow {
 func explain(tr *tree.Tree, f flow.Flow) (egress, ingress explained) {
 	d := tr.Evaluate(f)
 	named := func(s rule.Side) explained {
-		a := explained{Verdict: s.Verdict, Reason: s.Reason, IsolatedBy: tr.IsolatedBy(s)}
-		a.Policy, a.Index, _ = tr.Rule(s)
+		a := explained{Verdict: s.Verdict, Reason: s.Reason, Passed: tr.Passed(s), IsolatedBy: tr.IsolatedBy(s)}
+		a.Rule, _ = tr.Rule(s)
 		return a
 	}
 	return named(d.Egress), named(d.Ingress)
@@ -190,7 +208,7 @@ func checkFlow(t *rapid.T, rules *naive, one, other *tree.Tree, f flow.Flow) {
 	wantEgress, wantIngress := rules.evaluate(f)
 	for name, tr := range map[string]*tree.Tree{"incremental": one, "from scratch": other} {
 		egress, ingress := explain(tr, f)
-		if diff := cmp.Diff([]explained{wantEgress, wantIngress}, []explained{egress, ingress}); diff != "" {
+		if diff := cmp.Diff([]explained{wantEgress, wantIngress}, []explained{egress, ingress}, cmpopts.EquateEmpty()); diff != "" {
 			t.Fatalf("%s: %s (-want +got):\n%s", name, f, diff)
 		}
 		if got, want := tr.Evaluate(f).Verdict() == rule.Allow, wantEgress.Verdict == rule.Allow && wantIngress.Verdict == rule.Allow; got != want {
@@ -205,6 +223,20 @@ func checkPods(t *rapid.T, rules *naive, tr *tree.Tree) {
 	byAddress := cmpopts.SortSlices(func(a, b netip.Addr) bool { return a.Less(b) })
 	if diff := cmp.Diff(want, got, byName, byAddress, cmpopts.EquateEmpty(), cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); diff != "" {
 		t.Fatalf("pods (-want +got):\n%s", diff)
+	}
+	names := map[string]bool{}
+	for _, p := range rules.programs {
+		for _, name := range p.IsolatedBy {
+			names[name] = true
+		}
+		for tier := range rule.Tier(rule.Tiers) {
+			for _, r := range p.Tier(tier) {
+				names[r.Policy] = true
+			}
+		}
+	}
+	if diff := cmp.Diff(slices.Sorted(maps.Keys(names)), tr.Policies(), cmpopts.EquateEmpty()); diff != "" {
+		t.Fatalf("policies (-want +got):\n%s", diff)
 	}
 	for _, a := range addresses {
 		name, ok := tr.Pod(a)

@@ -34,7 +34,7 @@ type Compiler struct {
 }
 
 // localPod is a live pod of the compiler's node. For each rule.Direction, it has a program if
-// at least one policy isolates the pod in this direction, and nil otherwise.
+// at least one policy affects the pod in this direction, and nil otherwise.
 type localPod struct {
 	id       rule.PodID
 	programs [2]*program
@@ -72,6 +72,9 @@ func (c *Compiler) Delta() rule.Delta {
 	c.classify()
 	c.assignOwners(&d)
 	c.retireClasses()
+	if c.changes.Nodes {
+		c.markNodePrograms()
+	}
 	c.writePrograms(&d)
 	c.changes.Clear()
 	return d

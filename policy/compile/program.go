@@ -2,6 +2,7 @@ package compile
 
 import (
 	"encoding/binary"
+	"net/netip"
 	"slices"
 
 	"github.com/sluicenet/sluice/dataplane/flow"
@@ -12,7 +13,7 @@ import (
 var directions = [...]rule.Direction{rule.Egress, rule.Ingress}
 
 // program decides the flows of local pods in one direction. It depends on the policies that
-// isolate the pods, and on the port numbers to which port names in ingress rules resolve.
+// affect the pods, and on the port numbers to which port names in ingress rules resolve.
 // Pods share a program if their policies and these port numbers are equal.
 type program struct {
 	id       rule.ProgramID
@@ -30,9 +31,13 @@ type program struct {
 // all local pods in namespaces whose policies changed.
 func (c *Compiler) assignPrograms(d *rule.Delta) {
 	pods := c.changes.Pods
-	for _, ns := range c.changes.Namespaces {
+	if len(c.changes.Namespaces) > 0 {
+		changed := map[string]bool{}
+		for _, ns := range c.changes.Namespaces {
+			changed[ns.Name()] = true
+		}
 		for p := range c.pods {
-			if p.Namespace == ns.Name() {
+			if changed[p.Namespace] {
 				pods = append(pods, p)
 			}
 		}
@@ -103,13 +108,13 @@ func (p *program) number() rule.ProgramID {
 }
 
 // programFor returns the program for a cohort's pods in one direction, or nil if no policy
-// isolates the pods. If no such program exists, programFor creates the program.
+// affects the pods. If no such program exists, programFor creates the program.
 func (c *Compiler) programFor(cohort *policy.Cohort, direction rule.Direction) *program {
 	var policies []*compiledPolicy
 	var buf [256]byte
 	key := append(buf[:0], byte(direction))
 	for _, p := range cohort.Policies() {
-		if p.Isolates[direction] && p.SelectsCohort(cohort) {
+		if p.Affects(direction) && p.SelectsCohort(cohort) {
 			compiled := c.policy(p, direction)
 			policies = append(policies, compiled)
 			key = binary.NativeEndian.AppendUint32(key, compiled.serial)
@@ -187,37 +192,64 @@ func (c *Compiler) writePrograms(d *rule.Delta) {
 	for _, p := range c.dirty {
 		if p.dirty {
 			p.dirty = false
-			d.Programs = append(d.Programs, rule.ProgramChange{ID: p.id, Program: p.write()})
+			d.Programs = append(d.Programs, rule.ProgramChange{ID: p.id, Program: c.write(p)})
 		}
 	}
 	c.dirty = c.dirty[:0]
 }
 
-func (p *program) write() *rule.Program {
+func (c *Compiler) write(p *program) *rule.Program {
 	out := &rule.Program{}
+	tiers := [rule.Tiers]*[]rule.Rule{rule.AdminTier: &out.Admin, rule.NetworkPolicyTier: &out.Rules, rule.BaselineTier: &out.Baseline}
 	for _, compiled := range p.policies {
-		out.IsolatedBy = append(out.IsolatedBy, compiled.name)
+		if compiled.tier == rule.NetworkPolicyTier {
+			out.IsolatedBy = append(out.IsolatedBy, compiled.name)
+		}
 		for i := range compiled.rules {
 			in := &compiled.rules[i]
 			r := rule.Rule{Action: in.action, Policy: compiled.name, Index: in.index}
-			if m, ok := in.matchNumbers(p.ports); ok {
+			if m, ok := in.matchNumbers(p.ports, c.nodeBlocks(in)); ok {
 				r.Matches = append(r.Matches, m)
 			}
 			for _, named := range in.named {
 				r.Matches = append(r.Matches, named.matchName()...)
 			}
 			if len(r.Matches) > 0 {
-				out.Rules = append(out.Rules, r)
+				*tiers[compiled.tier] = append(*tiers[compiled.tier], r)
 			}
 		}
 	}
 	return out
 }
 
+// nodeBlocks returns one block for each address of the nodes that are peers of a rule.
+func (c *Compiler) nodeBlocks(in *compiledRule) []rule.Block {
+	var out []rule.Block
+	for _, selector := range in.nodes {
+		for a := range c.snapshot.NodeAddresses(selector) {
+			out = append(out, rule.Block{Prefix: netip.PrefixFrom(a, a.BitLen())})
+		}
+	}
+	slices.SortFunc(out, func(a, b rule.Block) int { return a.Prefix.Addr().Compare(b.Prefix.Addr()) })
+	return slices.CompactFunc(out, func(a, b rule.Block) bool { return a.Prefix == b.Prefix })
+}
+
+// markNodePrograms marks the programs in which nodes are peers as dirty.
+func (c *Compiler) markNodePrograms() {
+	for _, p := range c.programs {
+		if slices.ContainsFunc(p.policies, func(compiled *compiledPolicy) bool {
+			return slices.ContainsFunc(compiled.rules, func(r compiledRule) bool { return len(r.nodes) > 0 })
+		}) {
+			c.markDirty(p)
+		}
+	}
+}
+
 // matchNumbers returns a match for those ports of the rule whose numbers do not depend on the
 // peer. These are the numbered ports, and the port names for which the parameter ports contains
-// a number. If no flow can match, the second result is false.
-func (in *compiledRule) matchNumbers(ports policy.ContainerPorts) (rule.Match, bool) {
+// a number. The parameter nodes contains the addresses of the nodes that are peers of the rule. If
+// no flow can match, the second result is false.
+func (in *compiledRule) matchNumbers(ports policy.ContainerPorts, nodes []rule.Block) (rule.Match, bool) {
 	m := rule.Match{Ports: slices.Clip(in.ports), Any: in.everyPeer}
 	for _, n := range in.names {
 		if number := ports.Number(n.protocol, n.name); number != 0 {
@@ -230,7 +262,7 @@ func (in *compiledRule) matchNumbers(ports policy.ContainerPorts) (rule.Match, b
 	if m.Any {
 		return m, true
 	}
-	m.Blocks = in.blocks
+	m.Blocks = slices.Concat(in.blocks, nodes)
 	for _, p := range in.peers {
 		for cl := range p.classes {
 			m.Classes = append(m.Classes, cl.id)

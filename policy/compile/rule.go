@@ -3,6 +3,7 @@ package compile
 import (
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/policy"
+	"github.com/sluicenet/sluice/policy/label"
 )
 
 // compiledPolicy contains the compiled rules of a policy for one direction. At least one
@@ -11,8 +12,9 @@ type compiledPolicy struct {
 	key policyKey
 	// serial identifies the compiled policy in program keys. A serial is never reused.
 	serial uint32
-	// name has the format "namespace/name".
+	// name is the name of the policy in the tree. See policy.Policy.String.
 	name string
+	tier rule.Tier
 	// rules contains the valid rules of the policy.
 	rules []compiledRule
 	// refs is the number of programs that use the policy.
@@ -41,6 +43,8 @@ type compiledRule struct {
 	everyPeer bool
 	peers     []*peer
 	blocks    []rule.Block
+	// nodes contains the selectors of those peers that are nodes.
+	nodes []label.Selector
 	// In an egress rule, names is empty and the field `named` is used instead, because each
 	// destination pod can resolve a port name to another number. It contains one peer for
 	// every combination of a port name with a peer or block of the rule.
@@ -56,7 +60,7 @@ func (c *Compiler) policy(p *policy.Policy, d rule.Direction) *compiledPolicy {
 		return out
 	}
 	c.serial++
-	out = &compiledPolicy{key: key, serial: c.serial, name: p.String()}
+	out = &compiledPolicy{key: key, serial: c.serial, name: p.String(), tier: p.Tier}
 	for i := range p.Rules(d) {
 		if r := &p.Rules(d)[i]; !r.Invalid {
 			out.rules = append(out.rules, c.rule(i, r))
@@ -85,22 +89,30 @@ func (c *Compiler) rule(index int, in *policy.Rule) compiledRule {
 		out.named, out.names = c.namedPeers(in, out.names), nil
 	}
 	for i := range in.Peers {
-		if p := &in.Peers[i]; p.Block != nil {
+		switch p := &in.Peers[i]; {
+		case p.Invalid: // The peer matches nothing.
+		case p.Block != nil:
 			out.blocks = append(out.blocks, block(p.Block))
-		} else {
+		case p.OfNodes:
+			out.nodes = append(out.nodes, p.Nodes)
+		default:
 			out.peers = append(out.peers, c.peers.get(peerKey{pods: p.PodSet}, nil))
 		}
 	}
 	return out
 }
 
-// namedPeers returns one peer for every combination of a port name with a peer of the rule.
+// namedPeers returns one peer for every combination of a port name with a peer of the rule. It skips
+// nodes, because they have no port names.
 // If the rule has no peers, namedPeers returns one peer for each name. This peer matches pods
 // in all namespaces.
 func (c *Compiler) namedPeers(in *policy.Rule, names []portName) (out []*peer) {
 	for _, n := range names {
 		for i := range in.Peers {
 			p := &in.Peers[i]
+			if p.OfNodes || p.Invalid {
+				continue
+			}
 			if p.Block == nil {
 				out = append(out, c.peers.get(peerKey{pods: p.PodSet, protocol: n.protocol, portName: n.name}, nil))
 			} else {

@@ -1,7 +1,6 @@
 package nodeenforcer
 
 import (
-	"net/netip"
 	"os"
 	"strings"
 	"time"
@@ -12,9 +11,7 @@ import (
 	"github.com/sluicenet/sluice/api/v1alpha1"
 	"github.com/sluicenet/sluice/controllers/node/newpods"
 	"github.com/sluicenet/sluice/controllers/node/observed"
-	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/dataplane/report"
-	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/dataplane/statedir"
 	"github.com/sluicenet/sluice/dataplane/tree"
 )
@@ -122,31 +119,16 @@ func (s *Source) count() error {
 		return err
 	}
 	s.counted, s.pods, s.addressed = t.Generation(), v1alpha1.PodCounts{}, 0
-	policies := map[string]struct{}{}
 	for pod := range t.Pods() {
 		s.pods.Local++
-		if pod.IngressIsolated || pod.EgressIsolated {
+		if pod.DeniesIngress || pod.DeniesEgress {
 			s.pods.Isolated++
 		}
-		if len(pod.Addresses) == 0 {
-			continue
-		}
-		s.addressed++
-		// No pod has the address 0.0.0.0 or ::, so only the policies of this pod apply to
-		// flows between the pod and this address.
-		here, other := pod.Addresses[0], netip.IPv4Unspecified()
-		if here.Is6() {
-			other = netip.IPv6Unspecified()
-		}
-		out := t.Evaluate(flow.Flow{Src: here, Dst: other, Protocol: flow.TCP})
-		in := t.Evaluate(flow.Flow{Src: other, Dst: here, Protocol: flow.TCP})
-		for _, side := range [...]rule.Side{out.Egress, in.Ingress} {
-			for _, name := range t.IsolatedBy(side) {
-				policies[name] = struct{}{}
-			}
+		if len(pod.Addresses) > 0 {
+			s.addressed++
 		}
 	}
-	s.policies = int32(len(policies))
+	s.policies = int32(len(t.Policies()))
 	return t.Close()
 }
 

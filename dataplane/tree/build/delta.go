@@ -116,26 +116,38 @@ func checkPrograms(changes []rule.ProgramChange) error {
 		if c.Program == nil {
 			continue
 		}
-		if len(c.Program.IsolatedBy) == 0 {
-			return fmt.Errorf("program %d: no isolating policy", c.ID)
+		if err := checkProgram(c.Program); err != nil {
+			return fmt.Errorf("program %d: %w", c.ID, err)
 		}
-		if len(c.Program.Rules) > format.MaxRules {
-			return fmt.Errorf("program %d: %d rules, the limit is %d", c.ID, len(c.Program.Rules), format.MaxRules)
-		}
-		for _, r := range c.Program.Rules {
-			if err := checkRule(&r); err != nil {
-				return fmt.Errorf("program %d: rule %s[%d]: %w", c.ID, r.Policy, r.Index, err)
+	}
+	return nil
+}
+
+func checkProgram(p *rule.Program) error {
+	rules, _ := tieredRules(p)
+	switch {
+	case len(p.IsolatedBy) == 0 && len(p.Rules) > 0:
+		return errors.New("no isolating policy, but rules of NetworkPolicies")
+	case len(rules) > format.MaxRules:
+		return fmt.Errorf("%d rules, the limit is %d", len(rules), format.MaxRules)
+	}
+	for tier := range rule.Tier(rule.Tiers) {
+		for _, r := range p.Tier(tier) {
+			if err := checkRule(&r, tier); err != nil {
+				return fmt.Errorf("rule %s[%d]: %w", r.Policy, r.Index, err)
 			}
 		}
 	}
 	return nil
 }
 
-func checkRule(r *rule.Rule) error {
+func checkRule(r *rule.Rule, tier rule.Tier) error {
 	switch r.Action {
 	case rule.ActionAccept, rule.ActionDeny:
 	case rule.ActionPass:
-		return errors.New("action Pass is not supported")
+		if tier == rule.NetworkPolicyTier {
+			return errors.New("a rule of a NetworkPolicy cannot have action Pass")
+		}
 	default:
 		return fmt.Errorf("unknown action %d", r.Action)
 	}

@@ -29,7 +29,7 @@ const (
 // Values of the header.
 const (
 	Magic         = "SLUICETR"
-	Version       = 2
+	Version       = 3
 	ByteOrderMark = 0x01020304
 	// OtherOrder is the value that is read as ByteOrderMark if the file was written on a
 	// machine with the other byte order.
@@ -80,7 +80,7 @@ const (
 const (
 	EndpointClass    = 0 // low OwnerBits bits: 0 for an unused record, 1 for IPv4, 2 for IPv6; bits above: class
 	EndpointPod      = 1 // number of the pod
-	EndpointPrograms = 2 // two words: offsets of the egress and ingress program, 0 if not isolated
+	EndpointPrograms = 2 // two words: offsets of the egress and ingress program, 0 if no policy applies
 	EndpointAddress  = 4 // four words, most significant first; an IPv4 address is in the last word
 	EndpointWords    = 8
 
@@ -100,17 +100,22 @@ const (
 // The words of a program. Offsets inside a program count from its first word.
 const (
 	ProgramLength   = 0 // including padding
-	ProgramIsolated = 1 // number of isolating policies; the numbers of their names start at ProgramBody
-	ProgramRules    = 2 // number of rules; the rules follow the names of the isolating policies
-	ProgramPorts    = 3 // PortTables words: offsets of the port tables
-	ProgramBody     = ProgramPorts + PortTables
+	ProgramIsolated = 1 // number of isolating NetworkPolicies; the numbers of their names start at ProgramBody
+	ProgramRules    = 2 // number of rules in all tiers; the rules follow the names of the isolating policies
+	ProgramDenies   = 3 // 1 if the program can deny a flow, otherwise 0
+	ProgramPorts    = 4 // PortTables words for each tier: offsets of the port tables, 0 if there is no such tier
+	ProgramBody     = ProgramPorts + Tiers*PortTables
 )
 
-// The words of a rule.
+// Tiers is the number of tiers of a program: Admin, NetworkPolicy and Baseline. Only the port tables
+// of the NetworkPolicy tier can exist without a rule.
+const Tiers = 3
+
+// The words of a rule. The rules of all tiers are stored in the order of the tiers.
 const (
 	RuleName   = 0
 	RuleIndex  = 1
-	RuleAction = 2
+	RuleAction = 2 // the low ActionBits bits contain the action, the higher bits the tier
 	RuleWords  = 3
 )
 

@@ -1,0 +1,55 @@
+package policy
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+
+	"github.com/sluicenet/sluice/dataplane/rule"
+)
+
+// clusterPolicies contains the cluster-scoped policies of a snapshot.
+type clusterPolicies struct {
+	// all contains the policies by name.
+	all map[string]*Policy
+	// admin and baseline contain the policies of these tiers in the order of their evaluation.
+	admin, baseline []*Policy
+}
+
+func (s *Snapshot) upsertClusterPolicy(in *Policy) {
+	old := s.cluster.all[in.Name]
+	if old != nil && old.equal(in) {
+		old.UID, old.Generation = in.UID, in.Generation
+		return
+	}
+	s.cluster.all[in.Name] = in
+	s.clusterPolicyChanged(old, in)
+}
+
+func (s *Snapshot) deleteClusterPolicy(name string) {
+	if old := s.cluster.all[name]; old != nil {
+		delete(s.cluster.all, name)
+		s.clusterPolicyChanged(old)
+	}
+}
+
+// clusterPolicyChanged records a change in all namespaces whose pods one of the versions can select.
+// A version can be nil.
+func (s *Snapshot) clusterPolicyChanged(versions ...*Policy) {
+	sorted := slices.SortedFunc(maps.Values(s.cluster.all), inOrder)
+	baseline := slices.IndexFunc(sorted, func(p *Policy) bool { return p.Tier == rule.BaselineTier })
+	if baseline < 0 {
+		baseline = len(sorted)
+	}
+	s.cluster.admin, s.cluster.baseline = sorted[:baseline], sorted[baseline:]
+	for _, ns := range s.order {
+		if slices.ContainsFunc(versions, func(p *Policy) bool { return p != nil && p.Subject.MatchesNamespace(ns.name, ns.object) }) {
+			s.policiesChanged(ns)
+		}
+	}
+}
+
+// inOrder orders policies as they are evaluated.
+func inOrder(p, q *Policy) int {
+	return cmp.Or(cmp.Compare(p.Tier, q.Tier), cmp.Compare(p.Priority, q.Priority), cmp.Compare(p.Scope, q.Scope), cmp.Compare(p.Name, q.Name))
+}

@@ -57,7 +57,7 @@ func TestClusterNetworkPolicy(t *testing.T) {
 		"ingress":[
 			{"name":"web","action":"Accept","from":[{"namespaces":{"matchLabels":{"team":"blue"}}},{"pods":{"podSelector":{"matchLabels":{"app":"web"}}}}],
 			 "protocols":[{"tcp":{"destinationPort":{"number":80}}},{"destinationNamedPort":"dns"}]},
-			{"action":"Deny","from":[{"namespaces":{}}],"protocols":[{"udp":{"destinationPort":{"range":{"start":1,"end":9}}}},{"sctp":{}}]}],
+			{"action":"Deny","from":[{"namespaces":{}}],"protocols":[{"udp":{"destinationPort":{"range":{"start":1,"end":9}}}},{"sctp":{"destinationPort":{"range":{"start":1,"end":65535}}}}]}],
 		"egress":[{"action":"Pass","to":[{"networks":["10.0.0.0/8","fd00::/8"]},{"nodes":{"matchLabels":{"role":"edge"}}}]}]}`))
 	if errors != nil {
 		t.Error(errors)
@@ -83,7 +83,7 @@ func TestClusterNetworkPolicy(t *testing.T) {
 			{
 				Tier: baseline, Direction: rule.Ingress, Action: rule.ActionDeny, Field: "spec.ingress[1]",
 				Peers: []policy.Peer{{PodSet: policy.PodSet{Namespaces: every}}},
-				Ports: []policy.Port{{Protocol: flow.UDP, First: 1, Last: 9}, {Entry: 1, Protocol: flow.SCTP, Last: 65535}},
+				Ports: []policy.Port{{Protocol: flow.UDP, First: 1, Last: 9}, {Entry: 1, Protocol: flow.SCTP, First: 1, Last: 65535}},
 			},
 		},
 		Egress: []policy.Rule{{
@@ -142,6 +142,7 @@ var unreadable = map[string]struct {
 	"two protocols":             {rule: `"LIST":[{"namespaces":{}}],"protocols":[{"tcp":{},"udp":{}}]`, field: "protocols[0]", message: "write one entry for each field"},
 	"port 65536":                {rule: `"LIST":[{"namespaces":{}}],"protocols":[{"tcp":{"destinationPort":{"number":65536}}}]`, field: "protocols[0].tcp.destinationPort", message: "want 1 to 65535"},
 	"port above 32 bits":        {rule: `"LIST":[{"namespaces":{}}],"protocols":[{"tcp":{"destinationPort":{"number":4294967376}}}]`, field: "protocols[0].tcp.destinationPort.number", message: "the value is a JSON number"},
+	"protocol without ports":    {rule: `"LIST":[{"namespaces":{}}],"protocols":[{"tcp":{}}]`, field: "protocols[0].tcp.destinationPort", message: "write {range: {start: 1, end: 65535}} for every port"},
 	"empty port":                {rule: `"LIST":[{"namespaces":{}}],"protocols":[{"udp":{"destinationPort":{}}}]`, field: "protocols[0].udp.destinationPort", message: "exactly one of number and range"},
 	"reversed range":            {rule: `"LIST":[{"namespaces":{}}],"protocols":[{"sctp":{"destinationPort":{"range":{"start":9,"end":1}}}}]`, field: "protocols[0].sctp.destinationPort.range.end", message: "want 9 (the start) to 65535"},
 	"port name":                 {rule: `"LIST":[{"namespaces":{}}],"protocols":[{"destinationNamedPort":"not_a_name"}]`, field: "protocols[0].destinationNamedPort", message: "not a port name"},

@@ -63,11 +63,13 @@ func (r *clusterPolicyReader) protocol(at field.Path, in any) (out []policy.Port
 	return []policy.Port{{Protocol: flow.TCP, Name: name}, {Protocol: flow.UDP, Name: name}, {Protocol: flow.SCTP, Name: name}}, true
 }
 
-// destinationPort converts the port number or the port range of an entry. If the entry has neither,
-// it matches every port of the protocol.
+// destinationPort converts the port number or the port range of an entry. An entry without ports
+// cannot be understood: the API server removes fields that the requested version of the API does not
+// have, so the entry may have had a field that is newer than this version.
 func (r *clusterPolicyReader) destinationPort(at field.Path, protocol flow.Protocol, in *v1beta1.Port) (out []policy.Port, understood bool) {
 	if in == nil {
-		return []policy.Port{{Protocol: protocol, First: 0, Last: 65535}}, true
+		r.errors.Add(at.String(), "the field is missing: write {range: {start: 1, end: 65535}} for every port")
+		return nil, false
 	}
 	first, last := in.Number, in.Number
 	if in.Range != nil {

@@ -79,12 +79,14 @@ func selectsPod(objects cluster.Objects, namespaces *metav1.LabelSelector, pods 
 	return ok && selectorMatches(namespaces, labels)
 }
 
-// nodeAddresses returns the addresses in the status of a node (S75). The list can also contain
-// names, which are no addresses.
+// nodeAddresses returns the IP addresses in the status of a node (S75). The entries of other types
+// are names.
 func nodeAddresses(node *corev1.Node) []string {
 	var addresses []string
 	for _, entry := range node.Status.Addresses {
-		addresses = append(addresses, entry.Address)
+		if entry.Type == corev1.NodeInternalIP || entry.Type == corev1.NodeExternalIP {
+			addresses = append(addresses, entry.Address)
+		}
 	}
 	return addresses
 }

@@ -53,13 +53,8 @@ func isAddressOfNode(objects cluster.Objects, address netip.Addr, node string) b
 		if object.Name != node {
 			continue
 		}
-		for _, entry := range object.Status.Addresses {
-			if entry.Type != corev1.NodeInternalIP && entry.Type != corev1.NodeExternalIP {
-				continue
-			}
-			if hasAddress([]string{entry.Address}, address) {
-				return true
-			}
+		if hasAddress(nodeAddresses(object), address) {
+			return true
 		}
 	}
 	for _, pod := range objects.Pods {

@@ -42,7 +42,7 @@ type Side struct {
 	// empty.
 	Rules []RuleRef
 	// IsolatedBy contains the names of the NetworkPolicies that isolate the pod in this direction,
-	// in ascending order. If Reason is not Matched or NoRuleMatched, IsolatedBy is empty.
+	// in ascending order. It is empty unless Reason is Matched or NoRuleMatched.
 	IsolatedBy []string
 	// Passes contains the Pass rules that matched before the verdict was decided, in the order
 	// of their tiers. It contains at most one rule of each tier.
@@ -132,11 +132,13 @@ func (e evaluation) samePod() bool { return e.subject == e.peer.pod }
 // side evaluates the tiers in their order (S70).
 func (e evaluation) side() Side {
 	networkPolicies := e.networkPolicies()
+	var isolatedBy []string
+	if networkPolicies != nil {
+		isolatedBy = networkPolicies.IsolatedBy
+	}
 	admin, passes := e.clusterTier(AdminTier)
 	if admin != nil {
-		if networkPolicies != nil {
-			admin.IsolatedBy = networkPolicies.IsolatedBy
-		}
+		admin.IsolatedBy = isolatedBy
 		return *admin
 	}
 	if networkPolicies != nil && !e.samePod() {
@@ -146,7 +148,7 @@ func (e evaluation) side() Side {
 	baseline, more := e.clusterTier(BaselineTier)
 	passes = append(passes, more...)
 	if baseline != nil {
-		baseline.Passes = passes
+		baseline.Passes, baseline.IsolatedBy = passes, isolatedBy
 		return *baseline
 	}
 	// No tier decided, so the flow is allowed (S01, S70, S73).

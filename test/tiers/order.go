@@ -91,13 +91,13 @@ shop/db -> 8.8.8.8 UDP 53 | NotIsolated | External
 - {admin: b, priority: 7, subject: {namespaces: {}}, egress: [{action: Accept, to: [{namespaces: {}}]}]}
 - {admin: b-2, priority: 7, subject: {namespaces: {}}, egress: [{action: Deny, to: [{namespaces: {}}, {networks: [8.8.8.8/32]}]}]}
 - {admin: a, priority: 7, subject: {namespaces: {}}, egress: [{action: Pass, to: [{namespaces: {matchLabels: {team: blue}}}]}]}
-- {baseline: a, priority: 7, subject: {namespaces: {}}, egress: [{action: Deny, to: [{networks: [0.0.0.0/0]}]}]}
+- {baseline: z, priority: 7, subject: {namespaces: {}}, egress: [{action: Deny, to: [{networks: [0.0.0.0/0]}]}]}
 `, `
 shop/web -> shop/db TCP 80 | Accept Admin b[0] | NotIsolated
-shop/web -> 10.0.0.3 TCP 80 | Pass Admin a[0], Deny Baseline a[0] | NotIsolated
+shop/web -> 10.0.0.3 TCP 80 | Pass Admin a[0], Deny Baseline z[0] | NotIsolated
 shop/web -> fd00::3 TCP 80 | Pass Admin a[0], NotIsolated | NotIsolated
 shop/web -> 8.8.8.8 TCP 80 | Deny Admin b-2[0] | External
-shop/web -> 8.8.4.4 TCP 80 | Deny Baseline a[0] | External
+shop/web -> 8.8.4.4 TCP 80 | Deny Baseline z[0] | External
 `},
 		{"S79 traffic from the pod's own node is not denied", shop + `
 - {admin: guard, subject: {namespaces: {}}, ingress: [{action: Deny, from: [{}]}]}

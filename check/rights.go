@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -53,26 +54,27 @@ func missingForInstall(ctx context.Context, c *live.Connection, namespace string
 // their service accounts lack. The API server evaluates each right, because a right can also come
 // from a role with another name.
 func missingForAccounts(ctx context.Context, c *live.Connection, namespace string) ([]string, error) {
+	operator, err := rbac.Operator(namespace)
+	if err != nil {
+		return nil, err
+	}
+	agent, err := rbac.Agent(namespace)
+	if err != nil {
+		return nil, err
+	}
+	rights, err := rightsIn(slices.Concat(operator, agent))
+	if err != nil {
+		return nil, err
+	}
 	var out []string
 	var failed error
-	for _, account := range []struct {
-		name    string
-		objects func(namespace string) ([]*unstructured.Unstructured, error)
-	}{{"sluice-operator", rbac.Operator}, {"sluice-agent", rbac.Agent}} {
-		objects, err := account.objects(namespace)
-		if err != nil {
-			return nil, err
-		}
-		rights, err := rightsIn(objects)
-		if err != nil {
-			return nil, err
-		}
-		lacking, err := missing(rights, func(right authorizationv1.ResourceAttributes) (bool, error) {
-			return c.AccountMay(ctx, namespace, account.name, right)
+	for _, account := range slices.Sorted(maps.Keys(rights)) {
+		lacking, err := missing(rights[account], func(right authorizationv1.ResourceAttributes) (bool, error) {
+			return c.AccountMay(ctx, namespace, account, right)
 		})
 		failed = errors.Join(failed, err)
 		for _, text := range lacking {
-			out = append(out, account.name+": "+text)
+			out = append(out, account+": "+text)
 		}
 	}
 	return out, failed
@@ -124,10 +126,11 @@ func textOf(r authorizationv1.ResourceAttributes) string {
 	return r.Verb + " " + resource
 }
 
-// rightsIn returns the rights in the ClusterRoles and Roles among the objects. If a rule names
-// several objects, it returns the rights on the first object.
-func rightsIn(objects []*unstructured.Unstructured) ([]authorizationv1.ResourceAttributes, error) {
-	var out []authorizationv1.ResourceAttributes
+// rightsIn returns the rights in the ClusterRoles and Roles among the objects, by service account.
+// Each role has the name of its service account. For a rule that names several objects, it returns
+// the rights on the first object.
+func rightsIn(objects []*unstructured.Unstructured) (map[string][]authorizationv1.ResourceAttributes, error) {
+	out := map[string][]authorizationv1.ResourceAttributes{}
 	for _, object := range objects {
 		if kind := object.GetKind(); kind != "ClusterRole" && kind != "Role" {
 			continue
@@ -137,7 +140,7 @@ func rightsIn(objects []*unstructured.Unstructured) ([]authorizationv1.ResourceA
 			return nil, fmt.Errorf("reading role %s: %w", object.GetName(), err)
 		}
 		for i := range role.Rules {
-			out = append(out, rightsOf(&role.Rules[i], object.GetNamespace())...)
+			out[role.Name] = append(out[role.Name], rightsOf(&role.Rules[i], object.GetNamespace())...)
 		}
 	}
 	return out, nil

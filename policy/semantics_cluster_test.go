@@ -1,13 +1,11 @@
 package policy_test
 
 import (
-	"fmt"
-	"net/netip"
 	"slices"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	"sigs.k8s.io/network-policy-api/apis/v1beta1"
 
 	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/dataplane/rule"
@@ -34,6 +32,8 @@ type clusterUnderTest struct {
 	// sandboxed is true if the snapshot contains sandboxes. In this case, decisions are not
 	// compared with the reference implementation, because it evaluates only API objects.
 	sandboxed bool
+	// encoded is the number of ClusterNetworkPolicies that were read.
+	encoded int
 }
 
 func newClusterUnderTest(t tester, dir *stateDirs, nodes []string, objects cluster.Objects) *clusterUnderTest {
@@ -87,7 +87,27 @@ func (w *clusterUnderTest) apply(c cluster.Change) {
 		}
 		p, _ := read.NetworkPolicy(object)
 		w.snapshot.UpsertPolicy(p)
+	case *v1beta1.ClusterNetworkPolicy:
+		if c.Deleted {
+			w.snapshot.DeletePolicy("", object.Name)
+			return
+		}
+		w.snapshot.UpsertPolicy(w.readClusterPolicy(object))
 	}
+}
+
+// readClusterPolicy reads a policy from the encoding of an API server. Both served versions must
+// have the same meaning (S83), so the version alternates.
+func (w *clusterUnderTest) readClusterPolicy(object *v1beta1.ClusterNetworkPolicy) *policy.Policy {
+	w.Helper()
+	versions := cluster.ClusterPolicyVersions()
+	w.encoded++
+	in, err := cluster.EncodeClusterPolicy(object, versions[w.encoded%len(versions)])
+	if err != nil {
+		w.Fatalf("ClusterNetworkPolicy %s: %v", object.Name, err)
+	}
+	p, _ := read.ClusterNetworkPolicy(in)
+	return p
 }
 
 func (w *clusterUnderTest) publish() {
@@ -104,23 +124,9 @@ func (w *clusterUnderTest) close() {
 	}
 }
 
-// side is one side of a decision.
-type side struct {
-	Verdict    rule.Verdict
-	Reason     rule.Reason
-	Rule       reference.RuleRef
-	IsolatedBy []string
-}
-
-func (s side) String() string {
-	switch s.Reason {
-	case rule.Matched:
-		return fmt.Sprintf("Rule %s[%d]", s.Rule.Policy, s.Rule.Index)
-	case rule.NoRuleMatched:
-		return "Denied by " + strings.Join(s.IsolatedBy, " ")
-	}
-	return s.Reason.String()
-}
+// side is one side of a decision. Its fields have the same meaning as those of reference.Side, but
+// Rules contains only the rule that the tree names.
+type side = reference.Side
 
 // evaluate evaluates a flow on every node. For each side, at most one node must return a
 // verdict. If no node returns a verdict, the source (for egress) or the destination (for
@@ -161,32 +167,50 @@ func (w *clusterUnderTest) checkReference(f flow.Flow, egress, ingress side) {
 	w.checkSide(f, rule.Ingress, ingress, want.Ingress)
 }
 
-func (w *clusterUnderTest) checkSide(f flow.Flow, direction rule.Direction, got side, want reference.Side) {
+func (w *clusterUnderTest) checkSide(f flow.Flow, direction rule.Direction, got, want side) {
 	w.Helper()
 	switch {
-	case got.Verdict != want.Verdict || got.Reason != want.Reason:
-		w.Fatalf("%s: %s: got %s %s, the reference has %s %s (isolated by %v, rules %v)", f, direction, got.Verdict, got, want.Verdict, want.Reason, want.IsolatedBy, want.Rules)
-	case got.Reason == rule.Matched && !slices.Contains(want.Rules, got.Rule):
+	case got.Verdict != want.Verdict || got.Reason != want.Reason || got.Action != want.Action || got.Tier != want.Tier:
+		w.Fatalf("%s: %s: got %s %s, the reference has %s %s (isolated by %v, rules %v)", f, direction, got.Verdict, got, want.Verdict, want, want.IsolatedBy, want.Rules)
+	case got.Reason == rule.Matched && !slices.Contains(want.Rules, got.Rules[0]):
 		w.Fatalf("%s: %s: got %s, in the reference the matching rules are %v", f, direction, got, want.Rules)
+	case !slices.Equal(got.Passes, want.Passes):
+		w.Fatalf("%s: %s: got %s, the reference has %s", f, direction, got, want)
 	case !slices.Equal(got.IsolatedBy, want.IsolatedBy):
 		w.Fatalf("%s: %s: isolated by %v, in the reference by %v", f, direction, got.IsolatedBy, want.IsolatedBy)
+	case got.Verdict == rule.Deny && !w.denies(f, direction):
+		w.Fatalf("%s: %s: denied, but the tree does not mark the pod", f, direction)
 	}
 }
 
-// checkPods checks that a tree marks a pod of its node as isolated if and only if the
-// reference implementation isolates the pod. The mark matters because the dataplane queues
-// only the packets of isolated pods.
+// denies reports whether a tree states that the policies of the pod can deny flows in a direction.
+func (w *clusterUnderTest) denies(f flow.Flow, direction rule.Direction) bool {
+	address := f.Src
+	if direction == rule.Ingress {
+		address = f.Dst
+	}
+	for _, n := range w.nodes {
+		for pod := range n.tree.Pods() {
+			if slices.Contains(pod.Addresses, address) && (direction == rule.Egress && pod.DeniesEgress || direction == rule.Ingress && pod.DeniesIngress) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// checkPods checks that a tree marks only those directions of a pod in which a policy can deny a flow
+// (S81). The mark matters because the dataplane queues the packets of these directions only. The
+// function checkSide checks that no mark is missing.
 func (w *clusterUnderTest) checkPods() {
 	w.Helper()
-	outside := map[bool]netip.Addr{true: netip.MustParseAddr("203.0.113.1"), false: netip.MustParseAddr("2001:db8:ffff::1")}
 	for _, n := range w.nodes {
 		for pod := range n.tree.Pods() {
 			for _, a := range pod.Addresses {
-				out := reference.Evaluate(w.objects, flow.Flow{Src: a, Dst: outside[a.Is4()]}).Egress
-				in := reference.Evaluate(w.objects, flow.Flow{Src: outside[a.Is4()], Dst: a}).Ingress
-				if pod.DeniesEgress != (len(out.IsolatedBy) > 0) || pod.DeniesIngress != (len(in.IsolatedBy) > 0) {
-					w.Fatalf("node %q: pod %s at %s: isolated for egress %v, ingress %v; in the reference by %v and %v",
-						n.name, pod.Name, a, pod.DeniesEgress, pod.DeniesIngress, out.IsolatedBy, in.IsolatedBy)
+				out, in := reference.MayDeny(w.objects, a, rule.Egress), reference.MayDeny(w.objects, a, rule.Ingress)
+				if pod.DeniesEgress && !out || pod.DeniesIngress && !in {
+					w.Fatalf("node %q: pod %s at %s: denies egress %t, ingress %t; in the reference %t and %t",
+						n.name, pod.Name, a, pod.DeniesEgress, pod.DeniesIngress, out, in)
 				}
 			}
 		}

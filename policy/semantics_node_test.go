@@ -112,10 +112,25 @@ func (n *nodeUnderTest) evaluate(f flow.Flow) (egress, ingress side) {
 
 func (n *nodeUnderTest) side(s rule.Side) side {
 	out := side{Verdict: s.Verdict, Reason: s.Reason, IsolatedBy: n.tree.IsolatedBy(s)}
-	if source, ok := n.tree.Rule(s); ok != (s.Reason == rule.Matched) {
+	source, ok := n.tree.Rule(s)
+	if ok != (s.Reason == rule.Matched) {
 		out.Reason = rule.NoReason // No expected side has this reason, so the test fails.
-	} else if ok {
-		out.Rule = reference.RuleRef{Policy: source.Policy, Index: source.Index}
+		return out
+	}
+	if ok {
+		out.Tier, out.Action, out.Rules = source.Tier, source.Action, []reference.RuleRef{refOf(source)}
+	} else if s.Reason == rule.NoRuleMatched {
+		out.Tier = rule.NetworkPolicyTier
+	}
+	for _, pass := range n.tree.Passed(s) {
+		if pass.Action != rule.ActionPass {
+			out.Reason = rule.NoReason
+		}
+		out.Passes = append(out.Passes, reference.PassRef{Tier: pass.Tier, RuleRef: refOf(pass)})
 	}
 	return out
+}
+
+func refOf(source rule.Source) reference.RuleRef {
+	return reference.RuleRef{Policy: source.Policy, Index: source.Index}
 }

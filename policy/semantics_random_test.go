@@ -1,6 +1,7 @@
 package policy_test
 
 import (
+	"flag"
 	"fmt"
 	"strconv"
 	"strings"
@@ -34,8 +35,11 @@ const (
 )
 
 func drawHistory(t *rapid.T) history {
-	choose := func(n int) int { return rapid.IntRange(0, n-1).Draw(t, "") }
-	random := cluster.NewRandom(choose)
+	return newHistory(func(n int) int { return rapid.IntRange(0, n-1).Draw(t, "") })
+}
+
+func newHistory(choose cluster.Choose) history {
+	random := cluster.NewTiered(choose)
 	h := history{start: random.Objects}
 	for i := range 1 + choose(maxChapters) {
 		var c chapter
@@ -78,23 +82,77 @@ func TestRandomClusters(t *testing.T) {
 		t.Run(strconv.Itoa(sequence), func(t *testing.T) {
 			rapid.Check(t, func(t *rapid.T) {
 				h := histories.Draw(t, "history")
-				updated := newClusterUnderTest(t, dirs, cluster.NodeNames(), h.start)
-				defer updated.close()
-				for i, c := range h.chapters {
-					for _, change := range c.changes {
-						updated.apply(change)
-					}
-					updated.publish()
-					compare(t, i, dirs, updated, c.flows)
-					flows += len(c.flows)
-				}
+				flows += h.play(t, dirs)
 			})
 			t.Logf("%d flows of each family agree", flows/2)
 		})
 	}
 }
 
-func compare(t *rapid.T, chapter int, dirs *stateDirs, updated *clusterUnderTest, flows []flow.Flow) {
+// TestSeededClusters makes the same comparison as TestRandomClusters for histories in which all choices
+// have the same probability. The clusters of rapid are simpler, because rapid prefers small numbers.
+// For a longer test, run go test ./policy -run TestSeededClusters -seeds=3000.
+func TestSeededClusters(t *testing.T) {
+	dirs := newStateDirs(t)
+	flows := 0
+	for seed := range uint64(*seeds) {
+		h := newHistory(cluster.Seeded(seed))
+		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
+			t.Cleanup(func() {
+				if t.Failed() {
+					t.Logf("history: %#v", h)
+				}
+			})
+			flows += h.play(t, dirs)
+		})
+	}
+	t.Logf("%d flows of each family agree", flows/2)
+}
+
+var seeds = flag.Int("seeds", 40, "number of clusters in TestSeededClusters")
+
+// FuzzClusters makes the same comparison for histories in which each byte of the input is a choice.
+func FuzzClusters(f *testing.F) {
+	for seed := range uint64(4) {
+		var input []byte
+		choose := cluster.Seeded(seed)
+		newHistory(func(n int) int {
+			choice := choose(n)
+			input = append(input, byte(choice))
+			return choice
+		})
+		f.Add(input)
+	}
+	f.Fuzz(func(t *testing.T, input []byte) {
+		h := newHistory(func(n int) int {
+			if len(input) == 0 {
+				return 0
+			}
+			choice := int(input[0]) % n
+			input = input[1:]
+			return choice
+		})
+		h.play(t, newStateDirs(t))
+	})
+}
+
+// play applies the changes of all chapters and compares the decisions for all flows. It returns the
+// number of flows.
+func (h history) play(t tester, dirs *stateDirs) (flows int) {
+	updated := newClusterUnderTest(t, dirs, cluster.NodeNames(), h.start)
+	defer updated.close()
+	for i, c := range h.chapters {
+		for _, change := range c.changes {
+			updated.apply(change)
+		}
+		updated.publish()
+		compare(t, i, dirs, updated, c.flows)
+		flows += len(c.flows)
+	}
+	return flows
+}
+
+func compare(t tester, chapter int, dirs *stateDirs, updated *clusterUnderTest, flows []flow.Flow) {
 	fresh := newClusterUnderTest(t, dirs, cluster.NodeNames(), updated.objects)
 	defer fresh.close()
 	fresh.publish()

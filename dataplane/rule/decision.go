@@ -90,7 +90,8 @@ type Namer interface {
 	// of the tiers.
 	Passed(s Side) []Source
 	// IsolatedBy returns the names of the NetworkPolicies that isolate the pod of a side, in
-	// ascending order. If no policy was evaluated for the side, it returns no names.
+	// ascending order. If no policy was evaluated for the side, or if the side's reason is SamePod,
+	// it returns no names.
 	IsolatedBy(s Side) []string
 }
 

@@ -54,7 +54,7 @@ func actionOf(r []uint32) rule.Action { return rule.Action(r[format.RuleAction] 
 
 // IsolatedBy implements rule.Namer.
 func (t *Tree) IsolatedBy(s rule.Side) []string {
-	if s.Ref.Program == 0 {
+	if s.Ref.Program == 0 || s.Reason == rule.SamePod {
 		return nil
 	}
 	p := t.programs[s.Ref.Program:]

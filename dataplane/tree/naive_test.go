@@ -121,7 +121,7 @@ func (n *naive) side(id rule.ProgramID, f flow.Flow, peer netip.Addr, owner rule
 		}
 		return out
 	}
-	if undecided == rule.SamePod && len(out.Passed) == 0 {
+	if undecided == rule.SamePod {
 		out.IsolatedBy = nil
 	}
 	return out

@@ -75,7 +75,7 @@ func TestTieredFlowsAreDecidedEverywhere(t *testing.T) {
 			for _, side := range []reference.Side{decision.Egress, decision.Ingress} {
 				seen[describe(side)]++
 				for _, pass := range side.Passes {
-					seen["after Pass "+string(pass.Tier)]++
+					seen["after Pass "+pass.Tier.String()]++
 				}
 			}
 		}
@@ -96,8 +96,8 @@ func describe(side reference.Side) string {
 	case side.Reason != rule.Matched:
 		return side.Reason.String()
 	case side.Action == rule.ActionAccept:
-		return "Accept " + string(side.Tier)
+		return "Accept " + side.Tier.String()
 	default:
-		return "Deny " + string(side.Tier)
+		return "Deny " + side.Tier.String()
 	}
 }

@@ -33,7 +33,7 @@ type Side struct {
 	Reason rule.Reason
 	// Tier is the tier that decided the verdict. It is valid only if Reason is Matched or
 	// NoRuleMatched.
-	Tier Tier
+	Tier rule.Tier
 	// Action is the action of the rule that decided the verdict: ActionAccept or ActionDeny. If
 	// Reason is not Matched, Action is 0.
 	Action rule.Action
@@ -59,7 +59,7 @@ type RuleRef struct {
 
 // PassRef refers to a Pass rule of a tier.
 type PassRef struct {
-	Tier Tier
+	Tier rule.Tier
 	RuleRef
 }
 
@@ -136,7 +136,7 @@ func (e evaluation) side() Side {
 	if networkPolicies != nil {
 		isolatedBy = networkPolicies.IsolatedBy
 	}
-	admin, passes := e.clusterTier(AdminTier)
+	admin, passes := e.clusterTier(rule.AdminTier)
 	if admin != nil {
 		admin.IsolatedBy = isolatedBy
 		return *admin
@@ -145,7 +145,7 @@ func (e evaluation) side() Side {
 		networkPolicies.Passes = passes
 		return *networkPolicies
 	}
-	baseline, more := e.clusterTier(BaselineTier)
+	baseline, more := e.clusterTier(rule.BaselineTier)
 	passes = append(passes, more...)
 	if baseline != nil {
 		baseline.Passes, baseline.IsolatedBy = passes, isolatedBy
@@ -161,7 +161,7 @@ func (e evaluation) side() Side {
 // networkPolicies evaluates the NetworkPolicy tier. If no NetworkPolicy isolates the subject, it
 // returns nil, because then the tier does not decide (S72).
 func (e evaluation) networkPolicies() *Side {
-	side := &Side{Tier: NetworkPolicyTier}
+	side := &Side{Tier: rule.NetworkPolicyTier}
 	for _, policy := range e.objects.Policies {
 		if !isolates(policy, e.direction) || !selectsSubject(policy, e.subject) {
 			continue

@@ -14,20 +14,10 @@ import (
 	"github.com/sluicenet/sluice/test/cluster"
 )
 
-// Tier is the name of a tier.
-type Tier string
-
-// The tiers in the order of their evaluation (S70).
-const (
-	AdminTier         Tier = "Admin"
-	NetworkPolicyTier Tier = "NetworkPolicy"
-	BaselineTier      Tier = "Baseline"
-)
-
 // clusterTier evaluates the ClusterNetworkPolicies of a tier: the first rule that matches decides
 // (S71). If it is a Pass rule, or if no rule matches, the tier does not decide and side is nil. If
 // it is a Pass rule, passes contains this rule.
-func (e evaluation) clusterTier(tier Tier) (side *Side, passes []PassRef) {
+func (e evaluation) clusterTier(tier rule.Tier) (side *Side, passes []PassRef) {
 	for _, policy := range inOrder(e.objects.ClusterNetworkPolicies, tier) {
 		if !e.isSubject(policy) {
 			continue
@@ -49,10 +39,10 @@ func (e evaluation) clusterTier(tier Tier) (side *Side, passes []PassRef) {
 
 // inOrder returns the policies of a tier in the order of their evaluation: by priority, and by
 // name if the priorities are equal (S71, S78).
-func inOrder(policies []*v1beta1.ClusterNetworkPolicy, tier Tier) []*v1beta1.ClusterNetworkPolicy {
+func inOrder(policies []*v1beta1.ClusterNetworkPolicy, tier rule.Tier) []*v1beta1.ClusterNetworkPolicy {
 	var list []*v1beta1.ClusterNetworkPolicy
 	for _, policy := range policies {
-		if string(policy.Spec.Tier) == string(tier) {
+		if string(policy.Spec.Tier) == tier.String() {
 			list = append(list, policy)
 		}
 	}
@@ -111,7 +101,7 @@ func (s Side) String() string {
 		text.WriteString("Denied by " + strings.Join(s.IsolatedBy, " "))
 	case s.Reason != rule.Matched:
 		text.WriteString(s.Reason.String())
-	case s.Tier == NetworkPolicyTier:
+	case s.Tier == rule.NetworkPolicyTier:
 		fmt.Fprintf(&text, "Rule %s", s.Rules[0])
 	case s.Action == rule.ActionAccept:
 		fmt.Fprintf(&text, "Accept %s %s", s.Tier, s.Rules[0])

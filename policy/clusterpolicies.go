@@ -43,10 +43,14 @@ func (s *Snapshot) clusterPolicyChanged(versions ...*Policy) {
 	}
 	s.cluster.admin, s.cluster.baseline = sorted[:baseline], sorted[baseline:]
 	for _, ns := range s.order {
-		if slices.ContainsFunc(versions, func(p *Policy) bool { return p != nil && p.Subject.MatchesNamespace(ns.name, ns.object) }) {
+		if slices.ContainsFunc(versions, func(p *Policy) bool { return p != nil && p.canSelectPodsOf(ns) }) {
 			s.policiesChanged(ns)
 		}
 	}
+}
+
+func (p *Policy) canSelectPodsOf(ns *TrackedNamespace) bool {
+	return p.Subject.MatchesNamespace(ns.name, ns.object) || p.Subject.MatchesNamespace(ns.name, ns.deleted)
 }
 
 // inOrder orders policies as they are evaluated.

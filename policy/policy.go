@@ -176,7 +176,7 @@ func (p *Policy) Affects(d rule.Direction) bool {
 
 // SelectsCohort reports whether the policy applies to the pods in a cohort.
 func (p *Policy) SelectsCohort(c *Cohort) bool {
-	return p.Subject.matches(c.ns.name, c.ns.object, c.key.labels)
+	return p.Subject.matches(c.ns.name, c.subjectNamespace(), c.key.labels)
 }
 
 // selectable reports whether a selector can match the pod. It returns false for finished pods

@@ -25,6 +25,15 @@ func (s *Snapshot) namespaceChanged(ns *TrackedNamespace) {
 	}
 }
 
+// subjectNamespace returns the Namespace object by which cluster-scoped policies select the pods of
+// the cohort, or nil. For pods that have outlived the Namespace object, it is the deleted object.
+func (c *Cohort) subjectNamespace() *Namespace {
+	if c.ns.deleted != nil && (c.ns.object == nil || c.key.gone) {
+		return c.ns.deleted
+	}
+	return c.ns.object
+}
+
 // hasSandboxes reports whether at least one pod of a namespace has a sandbox.
 func (s *Snapshot) hasSandboxes(ns *TrackedNamespace) bool {
 	for p := range s.sandboxes.pods {
@@ -52,4 +61,19 @@ func (c *Cohort) Policies() []*Policy {
 		return own
 	}
 	return slices.Concat(cluster.admin, own, cluster.baseline)
+}
+
+// settle removes the parts of a namespace that are no longer needed. If no pod of the namespace has a
+// sandbox, it removes the retained policies and the deleted Namespace object. If the namespace is
+// empty, it removes the namespace.
+func (s *Snapshot) settle(ns *TrackedNamespace) {
+	if (len(ns.retained) > 0 || ns.deleted != nil) && !s.hasSandboxes(ns) {
+		ns.retained, ns.deleted = nil, nil
+		s.policiesChanged(ns)
+	}
+	if ns.object != nil || len(ns.pods) > 0 || len(ns.gone) > 0 || len(ns.policies) > 0 {
+		return
+	}
+	delete(s.namespaces, ns.name)
+	s.order = slices.DeleteFunc(s.order, func(o *TrackedNamespace) bool { return o == ns })
 }

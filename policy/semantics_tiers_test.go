@@ -3,6 +3,9 @@ package policy_test
 import (
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/sluicenet/sluice/test/tiers"
 )
 
@@ -73,4 +76,38 @@ func TestRemovedPolicies(t *testing.T) {
 		}
 		f.want("shop/web -> shop/db TCP 80 | NotIsolated | NotIsolated\nshop/web -> node:one TCP 80 | NotIsolated | External")
 	})
+}
+
+// S56a: the tiers apply until the pod's sandbox ends, even if the namespace by whose labels the subject
+// selects the pod is deleted before.
+func TestTiersUntilTheSandboxEnds(t *testing.T) {
+	guard := `
+	- {admin: guard, subject: {namespaces: {matchLabels: {kubernetes.io/metadata.name: shop}}}, egress: [{action: Deny, to: [{networks: [0.0.0.0/0]}]}]}
+	`
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "shop"}}
+	pod := func(s *fixture) { s.remove(s.pod("shop/web")) }
+	object := func(s *fixture) { s.remove(namespace) }
+	// The policy has another priority, but the same effect.
+	change := func(s *fixture) {
+		p := s.objects.ClusterNetworkPolicies[0].DeepCopy()
+		p.Spec.Priority++
+		s.set(p)
+	}
+	for name, steps := range map[string][]func(*fixture){
+		"S56a the pod first":              {pod, object, change},
+		"S56a the namespace first":        {object, change, pod},
+		"S56a a new namespace is created": {pod, object, func(s *fixture) { s.set(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "shop"}}) }, change},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newFixture(t, shop+guard)
+			s.edit("shop/web", func(p *corev1.Pod) { p.UID = "w1" })
+			s.sandboxes(sandbox(s.pod("shop/web"), "10.0.0.1"))
+			for _, step := range steps {
+				step(s)
+				s.want(`10.0.0.1 -> 8.8.8.8 TCP 443 | Deny Admin guard[0] | External`)
+			}
+			s.sandboxes()
+			s.want(`10.0.0.1 -> 8.8.8.8 TCP 443 | External | External`)
+		})
+	}
 }

@@ -37,8 +37,9 @@ type Snapshot struct {
 // It exists while it contains at least one of these objects.
 type TrackedNamespace struct {
 	name string
-	// object is nil if the namespace has no Namespace object.
-	object *Namespace
+	// object is nil if the namespace has no Namespace object. The field deleted contains the last
+	// Namespace object if it was deleted while a pod had a sandbox. See Snapshot.retain.
+	object, deleted *Namespace
 	// pods contains the pods that have a Pod object, by name. The field gone contains the
 	// lingering pods, by UID.
 	pods, gone map[string]*TrackedPod
@@ -227,6 +228,9 @@ func (s *Snapshot) DeleteNamespace(name string) {
 	if ns == nil || ns.object == nil {
 		return
 	}
+	if s.hasSandboxes(ns) {
+		ns.deleted = ns.object
+	}
 	ns.object = nil
 	s.namespaceChanged(ns)
 	s.settle(ns)
@@ -278,21 +282,6 @@ func (s *Snapshot) namespace(name string) *TrackedNamespace {
 		s.order = append(s.order, ns)
 	}
 	return ns
-}
-
-// settle removes the parts of a namespace that are no longer needed. If no pod of the
-// namespace has a sandbox, it removes the retained policies. If the namespace is empty, it
-// removes the namespace.
-func (s *Snapshot) settle(ns *TrackedNamespace) {
-	if len(ns.retained) > 0 && !s.hasSandboxes(ns) {
-		ns.retained = nil
-		s.policiesChanged(ns)
-	}
-	if ns.object != nil || len(ns.pods) > 0 || len(ns.gone) > 0 || len(ns.policies) > 0 {
-		return
-	}
-	delete(s.namespaces, ns.name)
-	s.order = slices.DeleteFunc(s.order, func(o *TrackedNamespace) bool { return o == ns })
 }
 
 // Owner returns the live pod that owns an address. If several pods have the address, the

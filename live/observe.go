@@ -2,6 +2,7 @@ package live
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -18,7 +19,10 @@ import (
 )
 
 // These names must agree with the names that the operator uses.
-const nodeFlows = "nodeflows"
+const (
+	nodeFlows    = "nodeflows"
+	nodeStatuses = "nodestatuses"
+)
 
 var observeVersion = schema.GroupVersion{Group: "observe.policy.sluice.dev", Version: "v1alpha1"}
 
@@ -46,6 +50,39 @@ func (c *Connection) NodeNames(ctx context.Context) ([]string, error) {
 // deniedOnly, the stream contains only flows that are not allowed. The caller must close the
 // stream.
 func (c *Connection) Flows(ctx context.Context, node string, deniedOnly bool) (io.ReadCloser, error) {
+	api, err := c.observer()
+	if err != nil {
+		return nil, err
+	}
+	stream, err := api.Get().Resource(nodeFlows).Param("watch", "true").
+		Param("fieldSelector", metav1.ObjectNameField+"="+node).Param("denied", strconv.FormatBool(deniedOnly)).Stream(ctx)
+	if err != nil {
+		return nil, observeError("watch", nodeFlows, node, err)
+	}
+	return stream, nil
+}
+
+// NodeStatus returns the status of the dataplane of a node, as JSON.
+func (c *Connection) NodeStatus(ctx context.Context, node string) (json.RawMessage, error) {
+	api, err := c.observer()
+	if err != nil {
+		return nil, err
+	}
+	content, err := api.Get().Resource(nodeStatuses).Name(node).Do(ctx).Raw()
+	if err != nil {
+		return nil, observeError("get", nodeStatuses, node, err)
+	}
+	var object struct {
+		Status json.RawMessage `json:"status"`
+	}
+	if err := json.Unmarshal(content, &object); err != nil {
+		return nil, fmt.Errorf("reading the status of node %s: %w", node, err)
+	}
+	return object.Status, nil
+}
+
+// observer returns a client for the API of the operator.
+func (c *Connection) observer() (*rest.RESTClient, error) {
 	config := rest.CopyConfig(c.config)
 	config.GroupVersion, config.APIPath = &observeVersion, "/apis"
 	config.NegotiatedSerializer = scheme.Codecs.WithoutConversion()
@@ -53,17 +90,18 @@ func (c *Connection) Flows(ctx context.Context, node string, deniedOnly bool) (i
 	if err != nil {
 		return nil, fmt.Errorf("reading kubeconfig: %w", err)
 	}
-	stream, err := api.Get().Resource(nodeFlows).Param("watch", "true").
-		Param("fieldSelector", metav1.ObjectNameField+"="+node).Param("denied", strconv.FormatBool(deniedOnly)).Stream(ctx)
+	return api, nil
+}
+
+// observeError explains why a request for a node failed.
+func observeError(verb, resource, node string, err error) error {
 	switch {
 	case apierrors.IsForbidden(err):
-		return nil, &ForbiddenError{Verb: "watch", Resources: []string{nodeFlows + "." + observeVersion.Group}, Name: node, err: err}
+		return &ForbiddenError{Verb: verb, Resources: []string{resource + "." + observeVersion.Group}, Name: node, err: err}
 	case apierrors.IsNotFound(err) && !namesNode(err):
-		return nil, &NotServedError{err}
-	case err != nil:
-		return nil, fmt.Errorf("watching flows: %w", err)
+		return &NotServedError{err}
 	}
-	return stream, nil
+	return fmt.Errorf("reading %s of node %s: %w", resource, node, err)
 }
 
 // namesNode reports whether an error is about a NodeEnforcer that does not exist.
@@ -72,7 +110,8 @@ func namesNode(err error) bool {
 	return errors.As(err, &status) && status.Status().Details != nil && status.Status().Details.Kind == "nodeenforcers"
 }
 
-// NotServedError is returned if no operator serves the flow events of the nodes.
+// NotServedError is returned if no operator serves the flow events and the statuses of
+// the nodes.
 type NotServedError struct{ err error }
 
 func (e *NotServedError) Unwrap() error { return e.err }

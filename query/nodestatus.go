@@ -2,6 +2,7 @@ package query
 
 import (
 	"bufio"
+	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
@@ -25,6 +26,15 @@ type NodeStatus struct {
 // WriteText computes ages.
 func NewNodeStatus(s report.Status, now time.Time) *NodeStatus {
 	return &NodeStatus{TypeMeta: typeMeta("NodeStatus"), Status: s, Now: now}
+}
+
+// ReadNodeStatus returns the status of a node from its JSON form.
+func ReadNodeStatus(content []byte, now time.Time) (*NodeStatus, error) {
+	var s report.Status
+	if err := json.Unmarshal(content, &s); err != nil {
+		return nil, fmt.Errorf("reading the status of a node: %w", err)
+	}
+	return NewNodeStatus(s, now), nil
 }
 
 // WriteText writes the status as human-readable text.

@@ -41,6 +41,13 @@ func observed(t *testing.T, n int, away int32) (kubeconfig string) {
 		}
 		fmt.Fprintf(w, `{"time":"2026-11-22T20:00:00Z","verdict":"Deny","protocol":"TCP","src":"10.0.0.1","dst":"10.0.0.2","dstPod":"shop/of-%s"}`+"\n", node)
 	})
+	mux.HandleFunc("GET /apis/observe.policy.sluice.dev/v1alpha1/nodestatuses/{node}", func(w http.ResponseWriter, r *http.Request) {
+		if r.PathValue("node") != "node-0" {
+			http.NotFound(w, r)
+			return
+		}
+		fmt.Fprint(w, `{"kind":"NodeStatus","metadata":{"name":"node-0"},"status":{"node":"node-0","generation":7,"published":7}}`)
+	})
 	s := httptest.NewTLSServer(mux)
 	t.Cleanup(s.Close)
 	authority := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw})

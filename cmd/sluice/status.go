@@ -15,17 +15,22 @@ const nodeStatusHelp = `Shows the state of the dataplane that runs with the stat
 it enforces, a published tree that was rejected, verdicts and drops, and the result of
 the last re-evaluation of open connections. The exit code is 1 if no dataplane is running.
 
-With --kubeconfig or --context it sums up what the nodes of a cluster report.`
+With --kubeconfig or --context it sums up what the nodes of a cluster report. With --node
+it shows the state of the dataplane of a node of the cluster.`
 
 const clusterStatusHelp = `Sums up what the operator and the agents report: whether every node enforces, which
 nodes do not or are behind, and which policies are not enforced or not understood.
 The exit code is 1 if something is not enforced as it should be.
+
+With --node it shows the state of the dataplane of a node. That needs the right to get
+nodestatuses.observe.policy.sluice.dev.
 
 With --state-dir it shows the state of the dataplane of this node.`
 
 func statusCommand(s scope) *cobra.Command {
 	var out output
 	var flags scopeFlags
+	var node string
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Show whether the policies are enforced",
@@ -34,10 +39,12 @@ func statusCommand(s scope) *cobra.Command {
   sluice status --state-dir /run/sluice -o json | jq .generation`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cluster, err := flags.selectsCluster(s, false)
+			cluster, err := flags.selectsCluster(s, node != "")
 			switch {
 			case err != nil:
 				return err
+			case node != "":
+				return remoteStatus(cmd, &flags, node, &out)
 			case cluster:
 				return clusterStatus(cmd, &flags, &out)
 			default:
@@ -48,8 +55,10 @@ func statusCommand(s scope) *cobra.Command {
 	if s == clusterScope {
 		cmd.Long = clusterStatusHelp
 		cmd.Example = `  sluice status
-  sluice status --context production -o json | jq .policies.problems`
+  sluice status --context production -o json | jq .policies.problems
+  sluice status --node node-a`
 	}
+	cmd.Flags().StringVar(&node, "node", "", "show the dataplane of the node of this `name`")
 	flags.addFlags(cmd, s)
 	out.addFlag(cmd)
 	return cmd
@@ -73,6 +82,23 @@ func notRunning(err error, stateDir string) error {
   Is "sluice dataplane --state-dir %s" running on this node, as a service or in a pod?
   Does it use another --state-dir? May this user open the socket? (root may)
   The rules of a dataplane that has stopped stay installed: nft list table inet sluice`, err, stateDir)
+}
+
+// remoteStatus writes the state of the dataplane of a node of a cluster.
+func remoteStatus(cmd *cobra.Command, flags *scopeFlags, node string, out *output) error {
+	connection, err := flags.connectTo(cmd)
+	if err != nil {
+		return err
+	}
+	content, err := connection.NodeStatus(cmd.Context(), node)
+	if err != nil {
+		return err
+	}
+	s, err := query.ReadNodeStatus(content, time.Now())
+	if err != nil {
+		return err
+	}
+	return out.write(cmd, s)
 }
 
 func clusterStatus(cmd *cobra.Command, flags *scopeFlags, out *output) error {

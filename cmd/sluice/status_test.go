@@ -18,3 +18,24 @@ func TestStatusWithoutADataplane(t *testing.T) {
 		}
 	}
 }
+
+// TestStatusOfOtherNode reads the status of the dataplane of a node through the API server.
+func TestStatusOfOtherNode(t *testing.T) {
+	kubeconfig := observed(t, 1, 0)
+	code, stdout, stderr := sluiceAs("kubectl-sluice", "", "status", "--kubeconfig", kubeconfig, "--node", "node-0")
+	if code != exitDone || !strings.Contains(stdout, "generation 7") || !strings.Contains(stdout, "node-0") {
+		t.Errorf("exit %d: %s%s", code, stdout, stderr)
+	}
+	code, stdout, _ = sluice("", "status", "--kubeconfig", kubeconfig, "--node", "node-0", "-o", "json")
+	if code != exitDone || !strings.Contains(stdout, `"kind":"NodeStatus"`) && !strings.Contains(stdout, `"kind": "NodeStatus"`) {
+		t.Errorf("exit %d: %s", code, stdout)
+	}
+	code, stdout, stderr = sluiceAs("kubectl-sluice", "", "status", "--kubeconfig", kubeconfig, "--node", "node-1")
+	if code != exitFailed || stdout != "" || !strings.Contains(stderr, "does not serve observe.policy.sluice.dev") {
+		t.Errorf("exit %d: %s%s", code, stdout, stderr)
+	}
+	code, _, stderr = sluice("", "status", "--state-dir", t.TempDir(), "--node", "node-0")
+	if code != exitWrongInput || !strings.Contains(stderr, "not both") {
+		t.Errorf("exit %d: %s", code, stderr)
+	}
+}

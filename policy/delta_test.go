@@ -95,7 +95,7 @@ func (f *follower) take() error {
 	}
 	used := map[rule.ProgramID]bool{0: true}
 	for id, p := range f.pods {
-		for _, program := range []rule.ProgramID{p.Ingress, p.Egress} {
+		for _, program := range p.Programs() {
 			if f.programs[program] == nil && program != 0 {
 				return fmt.Errorf("pod %d: no program %d", id, program)
 			}

@@ -182,7 +182,7 @@ func newPlane(t testing.TB) *plane {
 func (p *plane) delta() rule.Delta {
 	d := rule.Delta{
 		Pods: []rule.PodChange{{ID: 1, Pod: &rule.Pod{Name: "default/two", Ingress: 1}}},
-		Programs: []rule.ProgramChange{{ID: 1, Program: &rule.Program{IsolatedBy: []string{"default/p"}, Rules: []rule.Rule{{
+		Programs: []rule.ProgramChange{{ID: 1, Program: &rule.Program{Tier: rule.NetworkPolicyTier, IsolatedBy: []string{"default/p"}, Rules: []rule.Rule{{
 			Action: rule.ActionAccept, Policy: "default/p",
 			Matches: []rule.Match{{Any: true, Ports: []rule.Ports{
 				{Protocol: uint8(flow.TCP), First: 80, Last: 80}, {Protocol: uint8(flow.UDP), First: 80, Last: 80},

@@ -46,6 +46,10 @@ type Side struct {
 	// Ref identifies the program and the rule that decided the verdict. Only the evaluator that
 	// returned the side can resolve Ref.
 	Ref Ref
+	// Passed refers to the rules that passed the flow to the next tier: first the rule of the Admin
+	// tier, then the rule of the Baseline tier. An element is the zero value if no rule of the tier
+	// did so.
+	Passed [2]Ref
 }
 
 // Evaluated reports whether the policies of this node were evaluated for the side. It returns
@@ -60,13 +64,10 @@ func (s Side) Evaluated() bool {
 	}
 }
 
-// Ref is an opaque reference to a program of an evaluator and to rules of this program. The
+// Ref is an opaque reference to a program of an evaluator and to a rule of this program. The
 // zero value refers to no program.
 type Ref struct {
 	Program, Rule uint32
-	// Passed refers to the rules that passed the flow to the next tier: first the rule of the Admin
-	// tier, then the rule of the Baseline tier. An element is 0 if no rule of the tier did so.
-	Passed [2]uint32
 }
 
 // Evaluator evaluates flows. *tree.Tree implements Evaluator.
@@ -90,8 +91,7 @@ type Namer interface {
 	// of the tiers.
 	Passed(s Side) []Source
 	// IsolatedBy returns the names of the NetworkPolicies that isolate the pod of a side, in
-	// ascending order. If no policy was evaluated for the side, or if the side's reason is SamePod,
-	// it returns no names.
+	// ascending order. If the NetworkPolicy tier did not decide the side, it returns no names.
 	IsolatedBy(s Side) []string
 }
 

@@ -231,41 +231,29 @@ type Rule struct {
 	Matches []Match
 }
 
-// ProgramID identifies a program within one node. ID 0 means "no program": no policy applies to
-// the pod.
+// ProgramID identifies a program within one node. ID 0 means "no program": no policy of the tier
+// applies to the pod.
 type ProgramID uint32
 
-// Program contains all rules for a pod in one direction. A Program is immutable: a delta can
-// only replace the whole program.
+// Program contains the rules of one tier for a pod in one direction. A Program is immutable: a delta
+// can only replace the whole program. Pods to which the same policies of a tier apply share a
+// program.
 //
-// The rules of a tier are in order, and the first rule that matches a flow decides. If the action of
-// this rule is ActionPass, or if no rule of the tier matches, the next tier decides. The
-// NetworkPolicy tier always decides if it is present.
+// The rules are in order, and the first rule that matches a flow decides. If the action of this rule
+// is ActionPass, the next tier decides. If no rule matches, the next tier decides too, except in the
+// NetworkPolicy tier, in which the flow is denied.
 type Program struct {
+	Tier Tier
 	// IsolatedBy lists the names of the NetworkPolicies that isolate the pod in this direction, in
-	// ascending order. If it is empty, there is no NetworkPolicy tier, and Rules is empty too.
+	// ascending order. It is empty if and only if Tier is not NetworkPolicyTier.
 	IsolatedBy []string
-	// Admin, Rules and Baseline contain the rules of the three tiers. The action of a rule in Rules
-	// is never ActionPass.
-	Admin, Rules, Baseline []Rule
-}
-
-// Tier returns the rules of a tier.
-func (p *Program) Tier(t Tier) []Rule {
-	switch t {
-	case AdminTier:
-		return p.Admin
-	case BaselineTier:
-		return p.Baseline
-	default:
-		return p.Rules
-	}
+	// Rules lists the rules. In the NetworkPolicy tier, no rule has ActionPass.
+	Rules []Rule
 }
 
 // Denies reports whether the program can deny a flow.
 func (p *Program) Denies() bool {
-	denies := func(r Rule) bool { return r.Action == ActionDeny }
-	return len(p.IsolatedBy) > 0 || slices.ContainsFunc(p.Admin, denies) || slices.ContainsFunc(p.Baseline, denies)
+	return len(p.IsolatedBy) > 0 || slices.ContainsFunc(p.Rules, func(r Rule) bool { return r.Action == ActionDeny })
 }
 
 // PodID identifies a local pod within one node. IDs start at 1.
@@ -275,8 +263,37 @@ type PodID uint32
 type Pod struct {
 	// Name is the name of the pod in the form "namespace/name".
 	Name string
-	// Ingress and Egress are the IDs of the pod's programs for these directions.
+	// Ingress and Egress are the IDs of the pod's programs of the NetworkPolicy tier for these
+	// directions. If an ID is 0, no NetworkPolicy isolates the pod in this direction.
 	Ingress, Egress ProgramID
+	// Admin and Baseline are indexed by Direction. They contain the IDs of the pod's programs of
+	// these tiers.
+	Admin, Baseline [2]ProgramID
+}
+
+// Program returns the ID of the pod's program for a direction and a tier.
+func (p *Pod) Program(d Direction, t Tier) ProgramID {
+	switch {
+	case t == AdminTier:
+		return p.Admin[d]
+	case t == BaselineTier:
+		return p.Baseline[d]
+	case d == Ingress:
+		return p.Ingress
+	default:
+		return p.Egress
+	}
+}
+
+// Programs returns the IDs of all programs of the pod: first those for egress in the order of the
+// tiers, then those for ingress.
+func (p *Pod) Programs() (out [2 * Tiers]ProgramID) {
+	for d := range Direction(2) {
+		for t := range Tier(Tiers) {
+			out[int(d)*Tiers+int(t)] = p.Program(d, t)
+		}
+	}
+	return out
 }
 
 // OwnerKind classifies the owner of an address from the point of view of this node.

@@ -58,7 +58,7 @@ func twoPods() rule.Delta {
 			{ID: 2, Pod: &rule.Pod{Name: "shop/web"}},
 		},
 		Programs: []rule.ProgramChange{{ID: 1, Program: &rule.Program{
-			IsolatedBy: []string{"shop/db"},
+			Tier: rule.NetworkPolicyTier, IsolatedBy: []string{"shop/db"},
 			Rules: []rule.Rule{{Action: rule.ActionAccept, Policy: "shop/db", Matches: []rule.Match{{
 				Ports: []rule.Ports{{Protocol: 6, First: 5432, Last: 5432}}, Any: true,
 			}}}},

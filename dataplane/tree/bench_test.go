@@ -17,8 +17,9 @@ import (
 	"github.com/sluicenet/sluice/test/reference"
 )
 
-// deltaOf returns one delta with all rules for LocalNode in a realistic cluster.
-func deltaOf(b *testing.B, c *cluster.Realistic) rule.Delta {
+// deltaOf returns one delta with all rules for LocalNode in a realistic cluster with further
+// policies.
+func deltaOf(b *testing.B, c *cluster.Realistic, more ...*policy.Policy) rule.Delta {
 	b.Helper()
 	s := policy.NewSnapshot()
 	for namespace := range c.Namespaces() {
@@ -34,6 +35,9 @@ func deltaOf(b *testing.B, c *cluster.Realistic) rule.Delta {
 	for _, np := range c.Policies() {
 		read, _ := read.NetworkPolicy(np)
 		s.UpsertPolicy(read)
+	}
+	for _, p := range more {
+		s.UpsertPolicy(p)
 	}
 	for object := range c.Pods() {
 		pod, errors := policy.ReadPod(object)
@@ -112,7 +116,7 @@ func everyPodMatched(pods int, dualStack bool) rule.Delta {
 }
 
 func manyRules(seed int) *rule.Program {
-	p := &rule.Program{IsolatedBy: []string{fmt.Sprintf("team-%d/default-deny", seed/20)}}
+	p := &rule.Program{Tier: rule.NetworkPolicyTier, IsolatedBy: []string{fmt.Sprintf("team-%d/default-deny", seed/20)}}
 	for i := range 8 {
 		name := fmt.Sprintf("team-%d/allow-%d", seed/20, i)
 		p.IsolatedBy = append(p.IsolatedBy, name)

@@ -13,7 +13,7 @@ import (
 
 func oneRule(r rule.Rule) rule.Delta {
 	r.Policy = "ns/p"
-	return rule.Delta{Programs: []rule.ProgramChange{{ID: 9, Program: &rule.Program{IsolatedBy: []string{"ns/p"}, Rules: []rule.Rule{r}}}}}
+	return rule.Delta{Programs: []rule.ProgramChange{{ID: 9, Program: &rule.Program{Tier: rule.NetworkPolicyTier, IsolatedBy: []string{"ns/p"}, Rules: []rule.Rule{r}}}}}
 }
 
 func oneMatch(m rule.Match) rule.Delta {
@@ -37,20 +37,25 @@ func TestApplyRejectsInvalidDeltas(t *testing.T) {
 		delta rule.Delta
 		want  string
 	}{
-		"action Pass":                            {oneRule(rule.Rule{Action: rule.ActionPass}), "program 9: rule ns/p[0]: a rule of a NetworkPolicy cannot have action Pass"},
-		"no action":                              {oneRule(rule.Rule{}), "program 9: rule ns/p[0]: unknown action 0"},
-		"negative index":                         {oneRule(rule.Rule{Action: rule.ActionAccept, Index: -1}), "index"},
-		"class 0":                                {oneMatch(rule.Match{Classes: []rule.Class{0}}), "class 0"},
-		"descending classes":                     {oneMatch(rule.Match{Classes: []rule.Class{2, 1}}), "class 1"},
-		"class too large":                        {oneMatch(rule.Match{Classes: []rule.Class{1 << 30}}), "class 1073741824"},
-		"ports of ICMP":                          {oneMatch(rule.Match{Any: true, Ports: []rule.Ports{{Protocol: 1, Last: 65535}}}), "protocol ICMP"},
-		"descending ports":                       {oneMatch(rule.Match{Any: true, Ports: []rule.Ports{{Protocol: 6, First: 2, Last: 1}}}), "from 2 to 1"},
-		"unmasked block":                         {block("10.0.0.1/24"), "block 10.0.0.1/24"},
-		"no block":                               {oneMatch(rule.Match{Blocks: []rule.Block{{}}}), "block"},
-		"unmasked except":                        {block("10.0.0.0/24", "10.0.0.1/25"), "except 10.0.0.1/25"},
-		"except outside":                         {block("10.0.0.0/24", "10.0.1.0/25"), "except 10.0.1.0/25"},
-		"except of the other family":             {block("::/0", "10.0.1.0/25"), "except 10.0.1.0/25"},
-		"no isolating policy":                    {rule.Delta{Programs: []rule.ProgramChange{{ID: 9, Program: &rule.Program{Rules: []rule.Rule{{Action: rule.ActionAccept}}}}}}, "program 9: no isolating policy"},
+		"action Pass":                        {oneRule(rule.Rule{Action: rule.ActionPass}), "program 9: rule ns/p[0]: a rule of a NetworkPolicy cannot have action Pass"},
+		"no action":                          {oneRule(rule.Rule{}), "program 9: rule ns/p[0]: unknown action 0"},
+		"negative index":                     {oneRule(rule.Rule{Action: rule.ActionAccept, Index: -1}), "index"},
+		"class 0":                            {oneMatch(rule.Match{Classes: []rule.Class{0}}), "class 0"},
+		"descending classes":                 {oneMatch(rule.Match{Classes: []rule.Class{2, 1}}), "class 1"},
+		"class too large":                    {oneMatch(rule.Match{Classes: []rule.Class{1 << 30}}), "class 1073741824"},
+		"ports of ICMP":                      {oneMatch(rule.Match{Any: true, Ports: []rule.Ports{{Protocol: 1, Last: 65535}}}), "protocol ICMP"},
+		"descending ports":                   {oneMatch(rule.Match{Any: true, Ports: []rule.Ports{{Protocol: 6, First: 2, Last: 1}}}), "from 2 to 1"},
+		"unmasked block":                     {block("10.0.0.1/24"), "block 10.0.0.1/24"},
+		"no block":                           {oneMatch(rule.Match{Blocks: []rule.Block{{}}}), "block"},
+		"unmasked except":                    {block("10.0.0.0/24", "10.0.0.1/25"), "except 10.0.0.1/25"},
+		"except outside":                     {block("10.0.0.0/24", "10.0.1.0/25"), "except 10.0.1.0/25"},
+		"except of the other family":         {block("::/0", "10.0.1.0/25"), "except 10.0.1.0/25"},
+		"no isolating policy":                {rule.Delta{Programs: []rule.ProgramChange{{ID: 9, Program: &rule.Program{Tier: rule.NetworkPolicyTier}}}}, "program 9: no isolating policy"},
+		"isolating policies of another tier": {rule.Delta{Programs: []rule.ProgramChange{{ID: 9, Program: &rule.Program{IsolatedBy: []string{"ns/p"}}}}}, "program 9: isolating policies in the tier Admin"},
+		"program of another tier": {rule.Delta{
+			Programs: []rule.ProgramChange{{ID: 9, Program: &rule.Program{Tier: rule.BaselineTier}}},
+			Pods:     []rule.PodChange{{ID: 9, Pod: &rule.Pod{Name: "ns/pod", Admin: [2]rule.ProgramID{9}}}},
+		}, "pod 9 (ns/pod): program 9 belongs to the tier Baseline, want Admin"},
 		"program 0":                              {rule.Delta{Programs: []rule.ProgramChange{{}}}, "program 0"},
 		"program twice":                          {twice(oneMatch(rule.Match{Any: true})), "program 9: changed twice"},
 		"program removed while in use":           {rule.Delta{Programs: []rule.ProgramChange{{ID: 1}}}, "program 1: removed"},

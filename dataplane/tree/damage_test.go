@@ -33,10 +33,10 @@ func smallDelta() rule.Delta {
 		},
 		Pods: []rule.PodChange{
 			{ID: 1, Pod: &rule.Pod{Name: "shop/web", Ingress: 1, Egress: 2}},
-			{ID: 2, Pod: &rule.Pod{Name: "shop/db", Egress: 3}},
+			{ID: 2, Pod: &rule.Pod{Name: "shop/db", Admin: [2]rule.ProgramID{rule.Egress: 3}, Baseline: [2]rule.ProgramID{rule.Egress: 4}}},
 		},
 		Programs: []rule.ProgramChange{
-			{ID: 1, Program: &rule.Program{IsolatedBy: []string{"shop/allow", "shop/deny"}, Rules: []rule.Rule{
+			{ID: 1, Program: &rule.Program{Tier: rule.NetworkPolicyTier, IsolatedBy: []string{"shop/allow", "shop/deny"}, Rules: []rule.Rule{
 				{Action: rule.ActionAccept, Policy: "shop/allow", Index: 0, Matches: []rule.Match{{
 					Ports:   []rule.Ports{{Protocol: uint8(flow.TCP), First: 80, Last: 90}, {Protocol: uint8(flow.UDP), First: 53, Last: 53}},
 					Classes: []rule.Class{2, 70},
@@ -46,17 +46,17 @@ func smallDelta() rule.Delta {
 					Blocks: []rule.Block{{Prefix: prefix("172.16.0.0/12"), Excepts: []netip.Prefix{prefix("172.16.1.0/24")}}, {Prefix: prefix("fd07::/16")}},
 				}}},
 			}}},
-			{ID: 2, Program: &rule.Program{IsolatedBy: []string{"shop/deny"}, Rules: []rule.Rule{
+			{ID: 2, Program: &rule.Program{Tier: rule.NetworkPolicyTier, IsolatedBy: []string{"shop/deny"}, Rules: []rule.Rule{
 				{Action: rule.ActionAccept, Policy: "shop/deny", Index: 0, Matches: []rule.Match{{Any: true, Ports: []rule.Ports{{Protocol: uint8(flow.SCTP), First: 0, Last: 65535}}}}},
 				{Action: rule.ActionAccept, Policy: "shop/deny", Index: 1, Matches: []rule.Match{{Ports: []rule.Ports{{Protocol: uint8(flow.SCTP), First: 53, Last: 443}}, Classes: []rule.Class{2}}}},
 			}}},
-			{ID: 3, Program: &rule.Program{
-				Admin: []rule.Rule{
-					{Action: rule.ActionPass, Policy: "first", Index: 0, Matches: []rule.Match{{Classes: []rule.Class{1}}}},
-					{Action: rule.ActionDeny, Policy: "first", Index: 1, Matches: []rule.Match{{Blocks: []rule.Block{{Prefix: prefix("172.16.0.0/12")}}}}},
-				},
-				Baseline: []rule.Rule{{Action: rule.ActionDeny, Policy: "last", Index: 0, Matches: []rule.Match{{Any: true, Ports: []rule.Ports{{Protocol: uint8(flow.TCP), First: 80, Last: 80}}}}}},
-			}},
+			{ID: 3, Program: &rule.Program{Tier: rule.AdminTier, Rules: []rule.Rule{
+				{Action: rule.ActionPass, Policy: "first", Index: 0, Matches: []rule.Match{{Classes: []rule.Class{1}}}},
+				{Action: rule.ActionDeny, Policy: "first", Index: 1, Matches: []rule.Match{{Blocks: []rule.Block{{Prefix: prefix("172.16.0.0/12")}}}}},
+			}}},
+			{ID: 4, Program: &rule.Program{Tier: rule.BaselineTier, Rules: []rule.Rule{
+				{Action: rule.ActionDeny, Policy: "last", Index: 0, Matches: []rule.Match{{Any: true, Ports: []rule.Ports{{Protocol: uint8(flow.TCP), First: 80, Last: 80}}}}},
+			}}},
 		},
 	}
 }

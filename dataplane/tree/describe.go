@@ -30,9 +30,9 @@ func (t *Tree) Rule(s rule.Side) (source rule.Source, ok bool) {
 // Passed implements rule.Namer.
 func (t *Tree) Passed(s rule.Side) []rule.Source {
 	var out []rule.Source
-	for _, entry := range s.Ref.Passed {
-		if entry != 0 {
-			out = append(out, t.source(s.Ref.Program, entry>>format.ActionBits))
+	for _, ref := range s.Passed {
+		if ref.Program != 0 {
+			out = append(out, t.source(ref.Program, ref.Rule))
 		}
 	}
 	return out
@@ -44,17 +44,14 @@ func (t *Tree) source(program, number uint32) rule.Source {
 	p := t.programs[program:]
 	r := p[format.ProgramBody+p[format.ProgramIsolated]+number*format.RuleWords:]
 	return rule.Source{
-		Tier: rule.Tier(r[format.RuleAction] >> format.ActionBits), Policy: t.name(r[format.RuleName]),
-		Index: int(r[format.RuleIndex]), Action: actionOf(r),
+		Tier: rule.Tier(p[format.ProgramTier]), Policy: t.name(r[format.RuleName]),
+		Index: int(r[format.RuleIndex]), Action: rule.Action(r[format.RuleAction]),
 	}
 }
 
-// actionOf returns the action of a rule.
-func actionOf(r []uint32) rule.Action { return rule.Action(r[format.RuleAction] & format.ActionMask) }
-
 // IsolatedBy implements rule.Namer.
 func (t *Tree) IsolatedBy(s rule.Side) []string {
-	if s.Ref.Program == 0 || s.Reason == rule.SamePod {
+	if s.Ref.Program == 0 {
 		return nil
 	}
 	p := t.programs[s.Ref.Program:]
@@ -95,8 +92,8 @@ func (t *Tree) Pods() iter.Seq[Pod] {
 			if !yield(Pod{
 				Name:          t.name(pod[format.PodName]),
 				Addresses:     addresses[i],
-				DeniesEgress:  t.denies(pod[format.PodPrograms+rule.Egress]),
-				DeniesIngress: t.denies(pod[format.PodPrograms+rule.Ingress]),
+				DeniesEgress:  t.denies(pod, rule.Egress),
+				DeniesIngress: t.denies(pod, rule.Ingress),
 			}) {
 				return
 			}
@@ -104,10 +101,15 @@ func (t *Tree) Pods() iter.Seq[Pod] {
 	}
 }
 
-// denies reports whether the program at an offset can deny a flow. Offset 0 means that there is no
-// program.
-func (t *Tree) denies(program uint32) bool {
-	return program != 0 && t.programs[program+format.ProgramDenies] != 0
+// denies reports whether one of a pod's programs for a direction can deny a flow. The parameter pod
+// is the record of the pod.
+func (t *Tree) denies(pod []uint32, d rule.Direction) bool {
+	for _, program := range pod[format.PodPrograms+int(d)*format.Tiers:][:format.Tiers] {
+		if program != 0 && t.programs[program+format.ProgramDenies] != 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // Policies returns the names of all policies in the tree, in ascending order.

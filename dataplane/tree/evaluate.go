@@ -34,40 +34,27 @@ func (t *Tree) Evaluate(f flow.Flow) rule.Decision {
 	if src.endpoint != nil {
 		if dst.endpoint != nil && src.endpoint[format.EndpointPod] == dst.endpoint[format.EndpointPod] {
 			return rule.Decision{
-				Egress:  t.evaluateSelf(src.endpoint[format.EndpointPrograms+rule.Egress], table, port, &dst),
-				Ingress: t.evaluateSelf(dst.endpoint[format.EndpointPrograms+rule.Ingress], table, port, &src),
+				Egress:  t.evaluateSelf(src.programs(rule.Egress), table, port, &dst),
+				Ingress: t.evaluateSelf(dst.programs(rule.Ingress), table, port, &src),
 			}
 		}
-		d.Egress = t.evaluate(src.endpoint[format.EndpointPrograms+rule.Egress], table, port, &dst)
+		d.Egress = t.evaluate(src.programs(rule.Egress), table, port, &dst)
 	}
 	if dst.endpoint != nil {
 		if src.kind == format.OwnerThisNode {
 			d.Ingress = rule.Side{Verdict: rule.Allow, Reason: rule.SameNode}
 		} else {
-			d.Ingress = t.evaluate(dst.endpoint[format.EndpointPrograms+rule.Ingress], table, port, &src)
+			d.Ingress = t.evaluate(dst.programs(rule.Ingress), table, port, &src)
 		}
 	}
 	return d
 }
 
-// evaluateSelf evaluates one side of a flow from a pod to itself. Such a flow leaves the pod only
-// if it goes through a Service. NetworkPolicies do not apply to it.
-func (t *Tree) evaluateSelf(program uint32, table int, port uint32, peer *end) rule.Side {
-	side := rule.Side{Verdict: rule.Allow, Reason: rule.NotIsolated}
-	if program != 0 {
-		side.Ref.Program = program
-		p := t.programs[program:]
-		if !decideTier(p, rule.AdminTier, table, port, peer, &side) {
-			decideTier(p, rule.BaselineTier, table, port, peer, &side)
-		}
-	}
-	if side.Reason == rule.NotIsolated {
-		side.Reason = rule.SamePod
-		if side.Ref.Passed == [2]uint32{} {
-			side.Ref.Program = 0 // No policy affected the side.
-		}
-	}
-	return side
+// programs returns the offsets of a local pod's programs for a direction, in the order of the tiers.
+// An offset is 0 if no policy of the tier applies.
+func (e *end) programs(d rule.Direction) []uint32 {
+	first := format.EndpointPrograms + int(d)*format.Tiers
+	return e.endpoint[first : first+format.Tiers : first+format.Tiers]
 }
 
 // tableAndPort returns the index of the port table for a flow, and the port to look up in this
@@ -100,64 +87,71 @@ func (t *Tree) find(a netip.Addr) end {
 	return e
 }
 
-// evaluate evaluates one side of a flow with a program. The parameter program is the offset of
-// this program. Offset 0 means that no policy applies to the pod. The parameter table is the index
+// evaluate evaluates one side of a flow with the programs of a pod. The parameter table is the index
 // of the port table, and peer is the other end of the flow.
-func (t *Tree) evaluate(program uint32, table int, port uint32, peer *end) rule.Side {
+func (t *Tree) evaluate(programs []uint32, table int, port uint32, peer *end) rule.Side {
 	side := rule.Side{Verdict: rule.Allow, Reason: rule.NotIsolated}
-	if program == 0 {
+	if t.decideTier(programs, rule.AdminTier, table, port, peer, &side) {
 		return side
 	}
-	side.Ref.Program = program
-	p := t.programs[program:]
-	if decideTier(p, rule.AdminTier, table, port, peer, &side) {
-		return side
-	}
-	if tables := p[tierPorts(rule.NetworkPolicyTier)+table]; tables != 0 {
-		side.Verdict, side.Reason = rule.Deny, rule.NoRuleMatched
-		if entry := decide(p, leafAt(p, tables, port), peer); entry != 0 {
-			matched(&side, entry)
+	if program := programs[rule.NetworkPolicyTier]; program != 0 {
+		side.Verdict, side.Reason, side.Ref.Program = rule.Deny, rule.NoRuleMatched, program
+		if entry := t.lookup(program, table, port, peer); entry != 0 {
+			matched(&side, program, entry)
 		}
 		return side
 	}
-	decideTier(p, rule.BaselineTier, table, port, peer, &side)
+	t.decideTier(programs, rule.BaselineTier, table, port, peer, &side)
 	return side
 }
 
-// decideTier evaluates the Admin or the Baseline tier of program p. If a rule of the tier decides,
-// decideTier changes the side and returns true. If a rule passes the flow to the next tier,
-// decideTier records this rule in the side.
-func decideTier(p []uint32, tier rule.Tier, table int, port uint32, peer *end, side *rule.Side) bool {
-	offset := p[tierPorts(tier)+table]
-	if offset == 0 {
+// evaluateSelf evaluates one side of a flow from a pod to itself. Such a flow leaves the pod only
+// if it goes through a Service. NetworkPolicies do not apply to it.
+func (t *Tree) evaluateSelf(programs []uint32, table int, port uint32, peer *end) rule.Side {
+	side := rule.Side{Verdict: rule.Allow, Reason: rule.SamePod}
+	if !t.decideTier(programs, rule.AdminTier, table, port, peer, &side) {
+		t.decideTier(programs, rule.BaselineTier, table, port, peer, &side)
+	}
+	return side
+}
+
+// decideTier evaluates the Admin or the Baseline tier. If a rule of the tier decides, decideTier
+// changes the side and returns true. If a rule passes the flow to the next tier, decideTier records
+// this rule in the side.
+func (t *Tree) decideTier(programs []uint32, tier rule.Tier, table int, port uint32, peer *end, side *rule.Side) bool {
+	program := programs[tier]
+	if program == 0 {
 		return false
 	}
-	entry := decide(p, leafAt(p, offset, port), peer)
+	entry := t.lookup(program, table, port, peer)
 	switch {
 	case entry == 0:
 		return false
-	case rule.Action(entry&format.ActionMask) == rule.ActionPass:
-		if tier == rule.AdminTier {
-			side.Ref.Passed[0] = entry
-		} else {
-			side.Ref.Passed[1] = entry
-		}
-		return false
+	case rule.Action(entry&format.ActionMask) != rule.ActionPass:
+		matched(side, program, entry)
+		return true
+	case tier == rule.AdminTier:
+		side.Passed[0] = rule.Ref{Program: program, Rule: entry >> format.ActionBits}
+	default:
+		side.Passed[1] = rule.Ref{Program: program, Rule: entry >> format.ActionBits}
 	}
-	matched(side, entry)
-	return true
+	return false
+}
+
+// lookup returns the entry of the first rule in a program that matches, or 0 if no rule matches.
+func (t *Tree) lookup(program uint32, table int, port uint32, peer *end) uint32 {
+	p := t.programs[program:]
+	return decide(p, leafAt(p, p[format.ProgramPorts+table], port), peer)
 }
 
 // matched records in a side that a rule decided. The parameter entry is the entry of this rule.
-func matched(side *rule.Side, entry uint32) {
-	side.Verdict, side.Reason, side.Ref.Rule = rule.Deny, rule.Matched, entry>>format.ActionBits
+func matched(side *rule.Side, program, entry uint32) {
+	side.Verdict, side.Reason = rule.Deny, rule.Matched
+	side.Ref = rule.Ref{Program: program, Rule: entry >> format.ActionBits}
 	if rule.Action(entry&format.ActionMask) == rule.ActionAccept {
 		side.Verdict = rule.Allow
 	}
 }
-
-// tierPorts returns the position of the offsets of a tier's port tables in a program.
-func tierPorts(tier rule.Tier) int { return format.ProgramPorts + int(tier)*format.PortTables }
 
 // leafAt returns the offset of the leaf for a port. p is the program, and offset is the
 // offset of the port table in p.

@@ -21,7 +21,7 @@ func Example() {
 		Addresses: []rule.AddressChange{{Addr: pod, Owner: rule.Owner{Kind: rule.LocalPod, Pod: 1}}},
 		Pods:      []rule.PodChange{{ID: 1, Pod: &rule.Pod{Name: "shop/db", Ingress: 1}}},
 		Programs: []rule.ProgramChange{{ID: 1, Program: &rule.Program{
-			IsolatedBy: []string{"shop/allow-sql"},
+			Tier: rule.NetworkPolicyTier, IsolatedBy: []string{"shop/allow-sql"},
 			Rules: []rule.Rule{{
 				Action: rule.ActionAccept, Policy: "shop/allow-sql",
 				Matches: []rule.Match{{Ports: []rule.Ports{{Protocol: uint8(flow.TCP), First: 5432, Last: 5432}}, Any: true}},

@@ -75,13 +75,13 @@ func (n *naive) evaluate(f flow.Flow) (egress, ingress explained) {
 	src, dst := n.addresses[f.Src], n.addresses[f.Dst]
 	if src.Kind == rule.LocalPod && dst.Kind == rule.LocalPod && src.Pod == dst.Pod {
 		pod := n.pods[src.Pod]
-		return n.side(pod.Egress, f, f.Dst, dst, rule.SamePod), n.side(pod.Ingress, f, f.Src, src, rule.SamePod)
+		return n.side(pod, rule.Egress, f, rule.SamePod), n.side(pod, rule.Ingress, f, rule.SamePod)
 	}
 	if src.Kind == rule.LocalPod {
-		egress = n.side(n.pods[src.Pod].Egress, f, f.Dst, dst, rule.NotIsolated)
+		egress = n.side(n.pods[src.Pod], rule.Egress, f, rule.NotIsolated)
 	}
 	if dst.Kind == rule.LocalPod {
-		ingress = n.side(n.pods[dst.Pod].Ingress, f, f.Src, src, rule.NotIsolated)
+		ingress = n.side(n.pods[dst.Pod], rule.Ingress, f, rule.NotIsolated)
 		if src.Kind == rule.ThisNode {
 			ingress = explained{Verdict: rule.Allow, Reason: rule.SameNode}
 		}
@@ -89,20 +89,19 @@ func (n *naive) evaluate(f flow.Flow) (egress, ingress explained) {
 	return egress, ingress
 }
 
-// side evaluates one side of a flow. If no tier decides, the side has the given reason. If this
-// reason is SamePod, NetworkPolicies do not apply.
-func (n *naive) side(id rule.ProgramID, f flow.Flow, peer netip.Addr, owner rule.Owner, undecided rule.Reason) explained {
+// side evaluates one side of a flow of a pod. If no tier decides, the side has the given reason. If
+// this reason is SamePod, NetworkPolicies do not apply.
+func (n *naive) side(pod rule.Pod, d rule.Direction, f flow.Flow, undecided rule.Reason) explained {
 	out := explained{Verdict: rule.Allow, Reason: undecided}
-	if id == 0 {
-		return out
-	}
-	program := n.programs[id]
-	out.IsolatedBy = program.IsolatedBy
 	for _, tier := range []rule.Tier{rule.AdminTier, rule.NetworkPolicyTier, rule.BaselineTier} {
-		if tier == rule.NetworkPolicyTier && (undecided == rule.SamePod || len(program.IsolatedBy) == 0) {
+		program := n.programs[pod.Program(d, tier)]
+		if program == nil || tier == rule.NetworkPolicyTier && undecided == rule.SamePod {
 			continue
 		}
-		r := firstMatch(program.Tier(tier), f, peer, owner)
+		r := n.firstMatch(program.Rules, d, f)
+		if tier == rule.NetworkPolicyTier {
+			out.IsolatedBy = program.IsolatedBy
+		}
 		switch {
 		case r == nil && tier == rule.NetworkPolicyTier:
 			out.Verdict, out.Reason = rule.Deny, rule.NoRuleMatched
@@ -121,13 +120,19 @@ func (n *naive) side(id rule.ProgramID, f flow.Flow, peer netip.Addr, owner rule
 		}
 		return out
 	}
-	if undecided == rule.SamePod {
-		out.IsolatedBy = nil
-	}
 	return out
 }
 
-func firstMatch(rules []rule.Rule, f flow.Flow, peer netip.Addr, owner rule.Owner) *rule.Rule {
+// peer returns the end of a flow that is the peer for a direction, and the owner of its address.
+func (n *naive) peer(d rule.Direction, f flow.Flow) (netip.Addr, rule.Owner) {
+	if d == rule.Egress {
+		return f.Dst, n.addresses[f.Dst]
+	}
+	return f.Src, n.addresses[f.Src]
+}
+
+func (n *naive) firstMatch(rules []rule.Rule, d rule.Direction, f flow.Flow) *rule.Rule {
+	peer, owner := n.peer(d, f)
 	i := slices.IndexFunc(rules, func(r rule.Rule) bool {
 		return slices.ContainsFunc(r.Matches, func(m rule.Match) bool { return hasPort(m, f) && hasPeer(m, peer, owner) })
 	})
@@ -149,12 +154,17 @@ func hasPeer(m rule.Match, peer netip.Addr, owner rule.Owner) bool {
 	})
 }
 
-// nearMisses returns the near misses in the tiers of a program up to the last one, as two lists.
+// nearMisses returns the near misses in the programs of a pod up to the last tier, as two lists.
 // byPort contains the rules that allow the peer, with the ports at which they allow it. byPeer
 // contains the rules that allow other peers at the port of the flow.
-func (n *naive) nearMisses(id rule.ProgramID, last rule.Tier, f flow.Flow, peer netip.Addr, owner rule.Owner) (byPort, byPeer []rule.NearMiss) {
+func (n *naive) nearMisses(pod rule.Pod, d rule.Direction, last rule.Tier, f flow.Flow) (byPort, byPeer []rule.NearMiss) {
+	peer, owner := n.peer(d, f)
 	for tier := rule.AdminTier; tier <= last; tier++ {
-		for _, r := range n.programs[id].Tier(tier) {
+		program := n.programs[pod.Program(d, tier)]
+		if program == nil {
+			continue
+		}
+		for _, r := range program.Rules {
 			if r.Action != rule.ActionAccept {
 				continue
 			}
@@ -180,15 +190,20 @@ func (n *naive) nearMisses(id rule.ProgramID, last rule.Tier, f flow.Flow, peer 
 // everyPort contains the ports of a match without ports.
 var everyPort = []rule.Ports{{Protocol: 6, Last: 65535}, {Protocol: 17, Last: 65535}, {Protocol: 132, Last: 65535}}
 
-// denies reports whether a program exists and contains a rule or an isolation that can deny a flow.
-func (n *naive) denies(id rule.ProgramID) bool {
-	return id != 0 && n.programs[id].Denies()
+// denies reports whether one of a pod's programs for a direction can deny a flow.
+func (n *naive) denies(pod rule.Pod, d rule.Direction) bool {
+	for tier := range rule.Tier(rule.Tiers) {
+		if p := n.programs[pod.Program(d, tier)]; p != nil && p.Denies() {
+			return true
+		}
+	}
+	return false
 }
 
 func (n *naive) localPods() []tree.Pod {
 	var pods []tree.Pod
 	for _, id := range slices.Sorted(maps.Keys(n.pods)) {
-		p := tree.Pod{Name: n.pods[id].Name, DeniesEgress: n.denies(n.pods[id].Egress), DeniesIngress: n.denies(n.pods[id].Ingress)}
+		p := tree.Pod{Name: n.pods[id].Name, DeniesEgress: n.denies(n.pods[id], rule.Egress), DeniesIngress: n.denies(n.pods[id], rule.Ingress)}
 		for a, owner := range n.addresses {
 			if owner.Kind == rule.LocalPod && owner.Pod == id {
 				p.Addresses = append(p.Addresses, a)

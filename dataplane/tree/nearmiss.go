@@ -20,30 +20,30 @@ func (t *Tree) NearMisses(f flow.Flow, direction rule.Direction, s rule.Side) []
 	if s.Verdict != rule.Deny || s.Ref.Program == 0 {
 		return nil
 	}
-	last := rule.NetworkPolicyTier
-	if source, ok := t.Rule(s); ok {
-		last = source.Tier
-	}
-	peer := t.find(f.Dst)
+	last := rule.Tier(t.programs[s.Ref.Program+format.ProgramTier])
+	pod, peer := t.find(f.Src), t.find(f.Dst)
 	if direction == rule.Ingress {
-		peer = t.find(f.Src)
+		pod, peer = peer, pod
 	}
-	ports, peers := map[uint32][]rule.Ports{}, map[uint32][]rule.Ports{}
-	for tier := rule.AdminTier; tier <= last; tier++ {
-		if t.programs[s.Ref.Program:][tierPorts(tier)] != 0 {
-			t.nearPorts(ports, s.Ref.Program, tier, &peer)
-			t.nearPeers(peers, s.Ref.Program, tier, f)
+	if pod.endpoint == nil {
+		return nil
+	}
+	var byPort, byPeer []rule.NearMiss
+	for _, program := range pod.programs(direction)[:last+1] {
+		if program != 0 {
+			byPort = append(byPort, t.nearPorts(program, &peer)...)
+			byPeer = append(byPeer, t.nearPeers(program, f)...)
 		}
 	}
-	return append(t.misses(s.Ref.Program, rule.PortPart, ports), t.misses(s.Ref.Program, rule.PeerPart, peers)...)
+	return append(byPort, byPeer...)
 }
 
-// nearPorts adds the rules of a tier that allow the peer at other ports or protocols. The key is the
-// number of the rule, and the value contains the ports.
-func (t *Tree) nearPorts(to map[uint32][]rule.Ports, program uint32, tier rule.Tier, peer *end) {
+// nearPorts returns the rules of a program that allow the peer at other ports or protocols.
+func (t *Tree) nearPorts(program uint32, peer *end) []rule.NearMiss {
 	p := t.programs[program:]
+	ports := map[uint32][]rule.Ports{}
 	for slot, protocol := range [...]flow.Protocol{format.PortsTCP: flow.TCP, format.PortsUDP: flow.UDP, format.PortsSCTP: flow.SCTP} {
-		table := p[p[tierPorts(tier)+slot]:]
+		table := p[p[format.ProgramPorts+slot]:]
 		n := table[0]
 		for i := range n {
 			entry := decide(p, table[1+n+i], peer)
@@ -54,9 +54,10 @@ func (t *Tree) nearPorts(to map[uint32][]rule.Ports, program uint32, tier rule.T
 			if i+1 < n {
 				here.Last = uint16(table[2+i] - 1)
 			}
-			to[entry>>format.ActionBits] = appendPorts(to[entry>>format.ActionBits], here)
+			ports[entry>>format.ActionBits] = appendPorts(ports[entry>>format.ActionBits], here)
 		}
 	}
+	return t.misses(program, rule.PortPart, ports)
 }
 
 // appendPorts appends a range to a list. If the range directly follows the last range of
@@ -69,19 +70,19 @@ func appendPorts(list []rule.Ports, p rule.Ports) []rule.Ports {
 	return append(list, p)
 }
 
-// nearPeers adds the rules of a tier that allow other peers at the port of the flow. The key is the
-// number of the rule.
-func (t *Tree) nearPeers(to map[uint32][]rule.Ports, program uint32, tier rule.Tier, f flow.Flow) {
+// nearPeers returns the rules of a program that allow other peers at the port of the flow.
+func (t *Tree) nearPeers(program uint32, f flow.Flow) []rule.NearMiss {
 	p := t.programs[program:]
 	table, port := tableAndPort(f)
+	found := map[uint32][]rule.Ports{}
 	collect := func(entries []uint32) {
 		for _, entry := range entries {
 			if rule.Action(entry&format.ActionMask) == rule.ActionAccept {
-				to[entry>>format.ActionBits] = nil
+				found[entry>>format.ActionBits] = nil
 			}
 		}
 	}
-	for next := leafAt(p, p[tierPorts(tier)+table], port); next != 0; {
+	for next := leafAt(p, p[format.ProgramPorts+table], port); next != 0; {
 		leaf := p[next : next+format.LeafWords]
 		collect(leaf[format.LeafEvery : format.LeafEvery+1])
 		for i := range leaf[format.LeafDirectory+1] {
@@ -97,6 +98,7 @@ func (t *Tree) nearPeers(to map[uint32][]rule.Ports, program uint32, tier rule.T
 		}
 		next = leaf[format.LeafNext]
 	}
+	return t.misses(program, rule.PeerPart, found)
 }
 
 // misses returns one near miss for each key of the map `ports`, in ascending order. A key is

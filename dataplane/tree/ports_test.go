@@ -17,7 +17,7 @@ import (
 // allows the address peerOf(i) at all ports from 1+2*i on. The port ranges overlap, so the
 // program has n intervals of ports, and each interval has up to n addresses.
 func overlapping(n int) rule.Delta {
-	local, program := netip.MustParseAddr("10.0.0.1"), &rule.Program{IsolatedBy: []string{"x/p"}}
+	local, program := netip.MustParseAddr("10.0.0.1"), &rule.Program{Tier: rule.NetworkPolicyTier, IsolatedBy: []string{"x/p"}}
 	for i := range n {
 		program.Rules = append(program.Rules, rule.Rule{Action: rule.ActionAccept, Policy: "x/p", Index: i, Matches: []rule.Match{{
 			Ports:  []rule.Ports{{Protocol: uint8(flow.TCP), First: uint16(1 + 2*i), Last: 65535}},

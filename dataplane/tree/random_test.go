@@ -42,25 +42,22 @@ func some[T any](t *rapid.T, from []T, most int, label string) []T {
 	return rapid.SliceOfN(rapid.SampledFrom(from), 0, most).Draw(t, label)
 }
 
-// drawProgram draws a program with at least one tier.
-func drawProgram(t *rapid.T, id rule.ProgramID) *rule.Program {
-	p := &rule.Program{}
-	policies := rapid.IntRange(0, 3).Draw(t, "policies")
-	if rapid.IntRange(0, 2).Draw(t, "with tiers") == 0 {
-		p.Admin = drawRules(t, fmt.Sprintf("admin-%d", id), rule.ActionPass)
-		p.Baseline = drawRules(t, fmt.Sprintf("baseline-%d", id), rule.ActionPass)
+// drawProgram draws a program of a tier.
+func drawProgram(t *rapid.T, id rule.ProgramID, tier rule.Tier) *rule.Program {
+	if tier != rule.NetworkPolicyTier {
+		return &rule.Program{Tier: tier, Rules: drawRules(t, fmt.Sprintf("policy-%d", id), rule.ActionPass)}
 	}
-	if len(p.Admin)+len(p.Baseline) == 0 {
-		policies = max(policies, 1)
-	}
-	for i := range policies {
+	p := &rule.Program{Tier: tier}
+	for i := range rapid.IntRange(1, 3).Draw(t, "policies") {
 		p.IsolatedBy = append(p.IsolatedBy, fmt.Sprintf("ns/policy-%d-%d", id, i))
 	}
-	if policies > 0 {
-		p.Rules = drawRules(t, p.IsolatedBy[policies-1], rule.ActionDeny)
-	}
+	p.Rules = drawRules(t, p.IsolatedBy[len(p.IsolatedBy)-1], rule.ActionDeny)
 	return p
 }
+
+// tierOf returns the tier of the programs with an ID. It never changes, because a program that a pod
+// uses must keep its tier.
+func tierOf(id rule.ProgramID) rule.Tier { return rule.Tier((id + 1) % rule.Tiers) }
 
 // drawRules draws rules of a policy with actions up to the last one.
 func drawRules(t *rapid.T, policy string, last rule.Action) []rule.Rule {
@@ -104,11 +101,19 @@ func drawMatch(t *rapid.T) rule.Match {
 func drawDelta(t *rapid.T, n *naive) rule.Delta {
 	var d rule.Delta
 	programs := maps.Clone(n.programs)
-	for _, id := range distinct(t, []rule.ProgramID{1, 2, 3, 4, 70000}, "program IDs") {
-		programs[id] = drawProgram(t, id)
+	for _, id := range distinct(t, []rule.ProgramID{1, 2, 3, 4, 5, 6, 9, 70002, 70003, 70004}, "program IDs") {
+		programs[id] = drawProgram(t, id, tierOf(id))
 		d.Programs = append(d.Programs, rule.ProgramChange{ID: id, Program: programs[id]})
 	}
-	programIDs := append(slices.Sorted(maps.Keys(programs)), 0)
+	draw := func(tier rule.Tier, label string) rule.ProgramID {
+		ids := []rule.ProgramID{0}
+		for _, id := range slices.Sorted(maps.Keys(programs)) {
+			if tierOf(id) == tier {
+				ids = append(ids, id)
+			}
+		}
+		return rapid.SampledFrom(ids).Draw(t, label)
+	}
 	pods := maps.Clone(n.pods)
 	for _, id := range distinct(t, []rule.PodID{1, 2, 3, 4, 1 << 31}, "pod IDs") {
 		if rapid.IntRange(0, 3).Draw(t, "pod removed") == 0 {
@@ -117,8 +122,11 @@ func drawDelta(t *rapid.T, n *naive) rule.Delta {
 			continue
 		}
 		pods[id] = rule.Pod{
-			Name:    fmt.Sprintf("ns/pod-%d-%d", id, rapid.IntRange(0, 1).Draw(t, "name")),
-			Ingress: rapid.SampledFrom(programIDs).Draw(t, "ingress"), Egress: rapid.SampledFrom(programIDs).Draw(t, "egress"),
+			Name:     fmt.Sprintf("ns/pod-%d-%d", id, rapid.IntRange(0, 1).Draw(t, "name")),
+			Ingress:  draw(rule.NetworkPolicyTier, "ingress"),
+			Egress:   draw(rule.NetworkPolicyTier, "egress"),
+			Admin:    [2]rule.ProgramID{draw(rule.AdminTier, "Admin egress"), draw(rule.AdminTier, "Admin ingress")},
+			Baseline: [2]rule.ProgramID{draw(rule.BaselineTier, "Baseline egress"), draw(rule.BaselineTier, "Baseline ingress")},
 		}
 		pod := pods[id]
 		d.Pods = append(d.Pods, rule.PodChange{ID: id, Pod: &pod})
@@ -146,7 +154,7 @@ func drawDelta(t *rapid.T, n *naive) rule.Delta {
 	for _, id := range slices.Sorted(maps.Keys(n.programs)) {
 		used := false
 		for _, pod := range pods {
-			used = used || pod.Ingress == id || pod.Egress == id
+			used = used || slices.Contains(sliceOf(pod.Programs()), id)
 		}
 		if sent := slices.ContainsFunc(d.Programs, func(c rule.ProgramChange) bool { return c.ID == id }); !used && !sent && rapid.Bool().Draw(t, "program removed") {
 			d.Programs = append(d.Programs, rule.ProgramChange{ID: id})
@@ -154,6 +162,8 @@ func drawDelta(t *rapid.T, n *naive) rule.Delta {
 	}
 	return d
 }
+
+func sliceOf[T any](array [2 * rule.Tiers]T) []T { return array[:] }
 
 func distinct[T comparable](t *rapid.T, from []T, label string) []T {
 	return rapid.SliceOfNDistinct(rapid.SampledFrom(from), 0, len(from), rapid.ID[T]).Draw(t, label)
@@ -229,10 +239,8 @@ func checkPods(t *rapid.T, rules *naive, tr *tree.Tree) {
 		for _, name := range p.IsolatedBy {
 			names[name] = true
 		}
-		for tier := range rule.Tier(rule.Tiers) {
-			for _, r := range p.Tier(tier) {
-				names[r.Policy] = true
-			}
+		for _, r := range p.Rules {
+			names[r.Policy] = true
 		}
 	}
 	if diff := cmp.Diff(slices.Sorted(maps.Keys(names)), tr.Policies(), cmpopts.EquateEmpty()); diff != "" {

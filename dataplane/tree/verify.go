@@ -81,7 +81,7 @@ func (t *Tree) verifyPods(programs []uint32) error {
 		if !t.isName(pod[format.PodName]) {
 			return fmt.Errorf("pod %d: name %d does not exist", i/format.PodWords, pod[format.PodName])
 		}
-		if err := knownPrograms(programs, pod[format.PodPrograms:]); err != nil {
+		if err := t.verifyUses(programs, pod[format.PodPrograms:]); err != nil {
 			return fmt.Errorf("pod %d: %w", i/format.PodWords, err)
 		}
 		t.counts.Pods++
@@ -89,13 +89,16 @@ func (t *Tree) verifyPods(programs []uint32) error {
 	return nil
 }
 
-// knownPrograms returns an error if a record refers to a program that does not exist. The first
-// two words of the record are the offsets of the egress program and the ingress program. Both
-// must occur in programs.
-func knownPrograms(programs, record []uint32) error {
-	for _, offset := range record[:2] {
+// verifyUses returns an error if a record refers to a program that does not exist, or that belongs
+// to another tier. The first words of the record are the offsets of the programs of a pod. The
+// parameter programs contains all valid offsets in ascending order.
+func (t *Tree) verifyUses(programs, record []uint32) error {
+	for i, offset := range record[:format.Programs] {
 		if _, ok := slices.BinarySearch(programs, offset); !ok {
 			return fmt.Errorf("no program starts at offset %d", offset)
+		}
+		if tier := uint32(i % format.Tiers); offset != 0 && t.programs[offset+format.ProgramTier] != tier {
+			return fmt.Errorf("the program at offset %d is not of tier %d", offset, tier)
 		}
 	}
 	return nil
@@ -118,7 +121,7 @@ func (t *Tree) verifyEndpoints(programs []uint32) error {
 		if pod >= uint64(len(t.pods)) || t.pods[pod+format.PodName] == format.NoName {
 			return fmt.Errorf("endpoint %d: pod %d does not exist", i/format.EndpointWords, e[format.EndpointPod])
 		}
-		if err := knownPrograms(programs, e[format.EndpointPrograms:]); err != nil {
+		if err := t.verifyUses(programs, e[format.EndpointPrograms:]); err != nil {
 			return fmt.Errorf("endpoint %d: %w", i/format.EndpointWords, err)
 		}
 		t.counts.LocalAddresses++

@@ -92,58 +92,37 @@ func (v *programVerifier) verify() error {
 	if v.rules, err = v.part("rules", format.ProgramBody+isolated, uint64(v.words[format.ProgramRules])*format.RuleWords); err != nil {
 		return err
 	}
-	denies := isolated > 0
+	tier, denies := v.words[format.ProgramTier], isolated > 0
+	if tier >= format.Tiers || (rule.Tier(tier) == rule.NetworkPolicyTier) != (isolated > 0) {
+		return fmt.Errorf("tier %d with %d isolating policies", tier, isolated)
+	}
 	for i := 0; i < len(v.rules); i += format.RuleWords {
 		r := v.rules[i : i+format.RuleWords]
-		if err := v.rule(r); err != nil {
+		if err := v.rule(r, rule.Tier(tier)); err != nil {
 			return fmt.Errorf("rule %d: %w", i/format.RuleWords, err)
 		}
-		denies = denies || actionOf(r) == rule.ActionDeny
+		denies = denies || rule.Action(r[format.RuleAction]) == rule.ActionDeny
 	}
 	if flag := v.words[format.ProgramDenies]; flag > 1 || denies != (flag == 1) {
 		return fmt.Errorf("the word that states whether the program can deny flows is %d, but the rules disagree", flag)
 	}
-	for tier := range format.Tiers {
-		if err := v.tier(rule.Tier(tier), isolated > 0); err != nil {
+	for slot := range format.PortTables {
+		if err := v.portTable(v.words[format.ProgramPorts+slot]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (v *programVerifier) rule(r []uint32) error {
+func (v *programVerifier) rule(r []uint32, tier rule.Tier) error {
 	if !v.tree.isName(r[format.RuleName]) {
 		return fmt.Errorf("name %d does not exist", r[format.RuleName])
 	}
-	switch action, tier := actionOf(r), r[format.RuleAction]>>format.ActionBits; {
-	case tier >= format.Tiers:
-		return fmt.Errorf("tier %d is unknown", tier)
-	case action == rule.ActionPass && rule.Tier(tier) == rule.NetworkPolicyTier:
+	switch action := r[format.RuleAction]; {
+	case action == uint32(rule.ActionPass) && tier == rule.NetworkPolicyTier:
 		return errors.New("a rule of a NetworkPolicy cannot have action Pass")
-	case action < rule.ActionAccept || action > rule.ActionPass:
+	case action < uint32(rule.ActionAccept) || action > uint32(rule.ActionPass):
 		return fmt.Errorf("action %d is unknown", action)
-	}
-	return nil
-}
-
-// tier verifies the port tables of a tier. A tier has either all of them or none. There is a
-// NetworkPolicy tier if and only if a policy isolates the pod.
-func (v *programVerifier) tier(tier rule.Tier, isolated bool) error {
-	tables := v.words[tierPorts(tier):][:format.PortTables]
-	present := tables[0] != 0
-	if tier == rule.NetworkPolicyTier && present != isolated {
-		return fmt.Errorf("%d isolating policies, but the NetworkPolicy tier is present: %t", v.words[format.ProgramIsolated], present)
-	}
-	for _, offset := range tables {
-		if (offset != 0) != present {
-			return fmt.Errorf("tier %s has only some port tables", tier)
-		}
-		if !present {
-			continue
-		}
-		if err := v.portTable(offset); err != nil {
-			return err
-		}
 	}
 	return nil
 }
@@ -267,7 +246,7 @@ func (v *programVerifier) entries(entries []uint32) error {
 			continue
 		}
 		at := uint64(entry>>format.ActionBits) * format.RuleWords
-		if at >= uint64(len(v.rules)) || v.rules[at+format.RuleAction]&format.ActionMask != entry&format.ActionMask {
+		if at >= uint64(len(v.rules)) || v.rules[at+format.RuleAction] != entry&format.ActionMask {
 			return fmt.Errorf("entry %#x does not refer to a rule with its action", entry)
 		}
 	}

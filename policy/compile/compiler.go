@@ -33,12 +33,15 @@ type Compiler struct {
 	sentOwners map[netip.Addr]rule.Owner
 }
 
-// localPod is a live pod of the compiler's node. For each rule.Direction, it has a program if
-// at least one policy affects the pod in this direction, and nil otherwise.
+// localPod is a live pod of the compiler's node.
 type localPod struct {
 	id       rule.PodID
-	programs [2]*program
+	programs podPrograms
 }
+
+// podPrograms contains the programs of a pod, by direction and tier. A program is nil if no policy
+// of the tier affects the pod in this direction.
+type podPrograms [2][rule.Tiers]*program
 
 // New returns a compiler for a node. The compiler records changes of the snapshot until Close
 // is called.

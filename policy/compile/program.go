@@ -12,11 +12,12 @@ import (
 
 var directions = [...]rule.Direction{rule.Egress, rule.Ingress}
 
-// program decides the flows of local pods in one direction. It depends on the policies that
-// affect the pods, and on the port numbers to which port names in ingress rules resolve.
+// program contains the rules of one tier for local pods in one direction. It depends on the policies
+// of the tier that affect the pods, and on the port numbers to which port names in ingress rules resolve.
 // Pods share a program if their policies and these port numbers are equal.
 type program struct {
 	id       rule.ProgramID
+	tier     rule.Tier
 	key      string
 	policies []*compiledPolicy
 	// ports are the named ports of one of the pods. All pods that share the program resolve
@@ -42,7 +43,7 @@ func (c *Compiler) assignPrograms(d *rule.Delta) {
 			}
 		}
 	}
-	assigned := map[*policy.Cohort][2]*program{}
+	assigned := map[*policy.Cohort]podPrograms{}
 	for _, p := range pods {
 		cohort := p.Cohort()
 		if cohort == nil || p.Node != c.node {
@@ -52,7 +53,7 @@ func (c *Compiler) assignPrograms(d *rule.Delta) {
 		programs, ok := assigned[cohort]
 		if !ok {
 			for _, direction := range directions {
-				programs[direction] = c.programFor(cohort, direction)
+				programs[direction] = c.programsFor(cohort, direction)
 			}
 			assigned[cohort] = programs
 		}
@@ -60,7 +61,7 @@ func (c *Compiler) assignPrograms(d *rule.Delta) {
 	}
 }
 
-func (c *Compiler) setPrograms(p *policy.TrackedPod, programs [2]*program, d *rule.Delta) {
+func (c *Compiler) setPrograms(p *policy.TrackedPod, programs podPrograms, d *rule.Delta) {
 	local := c.pods[p]
 	if local == nil {
 		local = &localPod{id: rule.PodID(c.podIDs.take())}
@@ -68,16 +69,19 @@ func (c *Compiler) setPrograms(p *policy.TrackedPod, programs [2]*program, d *ru
 	} else if local.programs == programs {
 		return
 	}
-	for _, direction := range directions {
-		programs[direction].addRef(1)
-		local.programs[direction].addRef(-1)
-	}
+	programs.addRef(1)
+	local.programs.addRef(-1)
 	local.programs = programs
-	d.Pods = append(d.Pods, rule.PodChange{ID: local.id, Pod: &rule.Pod{
+	pod := &rule.Pod{
 		Name:    p.Namespace + "/" + p.Name,
-		Ingress: programs[rule.Ingress].number(),
-		Egress:  programs[rule.Egress].number(),
-	}})
+		Ingress: programs[rule.Ingress][rule.NetworkPolicyTier].number(),
+		Egress:  programs[rule.Egress][rule.NetworkPolicyTier].number(),
+	}
+	for _, direction := range directions {
+		pod.Admin[direction] = programs[direction][rule.AdminTier].number()
+		pod.Baseline[direction] = programs[direction][rule.BaselineTier].number()
+	}
+	d.Pods = append(d.Pods, rule.PodChange{ID: local.id, Pod: pod})
 }
 
 func (c *Compiler) dropPod(p *policy.TrackedPod, d *rule.Delta) {
@@ -85,17 +89,20 @@ func (c *Compiler) dropPod(p *policy.TrackedPod, d *rule.Delta) {
 	if local == nil {
 		return
 	}
-	for _, direction := range directions {
-		local.programs[direction].addRef(-1)
-	}
+	local.programs.addRef(-1)
 	delete(c.pods, p)
 	c.podIDs.release(uint32(local.id))
 	d.Pods = append(d.Pods, rule.PodChange{ID: local.id})
 }
 
-func (p *program) addRef(n int) {
-	if p != nil {
-		p.refs += n
+// addRef adds n to the number of local pods that use each of the programs.
+func (programs *podPrograms) addRef(n int) {
+	for _, tiers := range programs {
+		for _, p := range tiers {
+			if p != nil {
+				p.refs += n
+			}
+		}
 	}
 }
 
@@ -107,21 +114,29 @@ func (p *program) number() rule.ProgramID {
 	return p.id
 }
 
-// programFor returns the program for a cohort's pods in one direction, or nil if no policy
-// affects the pods. If no such program exists, programFor creates the program.
-func (c *Compiler) programFor(cohort *policy.Cohort, direction rule.Direction) *program {
-	var policies []*compiledPolicy
-	var buf [256]byte
-	key := append(buf[:0], byte(direction))
+// programsFor returns the programs for a cohort's pods in one direction, by tier.
+func (c *Compiler) programsFor(cohort *policy.Cohort, direction rule.Direction) (out [rule.Tiers]*program) {
+	var policies [rule.Tiers][]*compiledPolicy
 	for _, p := range cohort.Policies() {
 		if p.Affects(direction) && p.SelectsCohort(cohort) {
-			compiled := c.policy(p, direction)
-			policies = append(policies, compiled)
-			key = binary.NativeEndian.AppendUint32(key, compiled.serial)
+			policies[p.Tier] = append(policies[p.Tier], c.policy(p, direction))
 		}
 	}
-	if len(policies) == 0 {
-		return nil
+	for tier := range out {
+		if len(policies[tier]) > 0 {
+			out[tier] = c.programFor(cohort, direction, rule.Tier(tier), policies[tier])
+		}
+	}
+	return out
+}
+
+// programFor returns the program with the given policies of a tier. If no such program exists,
+// programFor creates the program.
+func (c *Compiler) programFor(cohort *policy.Cohort, direction rule.Direction, tier rule.Tier, policies []*compiledPolicy) *program {
+	var buf [256]byte
+	key := append(buf[:0], byte(direction), byte(tier))
+	for _, p := range policies {
+		key = binary.NativeEndian.AppendUint32(key, p.serial)
 	}
 	for _, p := range policies {
 		for i := range p.rules {
@@ -133,11 +148,11 @@ func (c *Compiler) programFor(cohort *policy.Cohort, direction rule.Direction) *
 	if p := c.programs[string(key)]; p != nil {
 		return p
 	}
-	return c.newProgram(string(key), policies, cohort.Ports())
+	return c.newProgram(string(key), tier, policies, cohort.Ports())
 }
 
-func (c *Compiler) newProgram(key string, policies []*compiledPolicy, ports policy.ContainerPorts) *program {
-	p := &program{id: rule.ProgramID(c.programIDs.take()), key: key, policies: policies, ports: ports}
+func (c *Compiler) newProgram(key string, tier rule.Tier, policies []*compiledPolicy, ports policy.ContainerPorts) *program {
+	p := &program{id: rule.ProgramID(c.programIDs.take()), tier: tier, key: key, policies: policies, ports: ports}
 	c.programs[key] = p
 	c.markDirty(p)
 	for _, compiled := range policies {
@@ -199,10 +214,9 @@ func (c *Compiler) writePrograms(d *rule.Delta) {
 }
 
 func (c *Compiler) write(p *program) *rule.Program {
-	out := &rule.Program{}
-	tiers := [rule.Tiers]*[]rule.Rule{rule.AdminTier: &out.Admin, rule.NetworkPolicyTier: &out.Rules, rule.BaselineTier: &out.Baseline}
+	out := &rule.Program{Tier: p.tier}
 	for _, compiled := range p.policies {
-		if compiled.tier == rule.NetworkPolicyTier {
+		if p.tier == rule.NetworkPolicyTier {
 			out.IsolatedBy = append(out.IsolatedBy, compiled.name)
 		}
 		for i := range compiled.rules {
@@ -215,7 +229,7 @@ func (c *Compiler) write(p *program) *rule.Program {
 				r.Matches = append(r.Matches, named.matchName()...)
 			}
 			if len(r.Matches) > 0 {
-				*tiers[compiled.tier] = append(*tiers[compiled.tier], r)
+				out.Rules = append(out.Rules, r)
 			}
 		}
 	}

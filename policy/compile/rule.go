@@ -14,7 +14,6 @@ type compiledPolicy struct {
 	serial uint32
 	// name is the name of the policy in the tree. See policy.Policy.String.
 	name string
-	tier rule.Tier
 	// rules contains the valid rules of the policy.
 	rules []compiledRule
 	// refs is the number of programs that use the policy.
@@ -60,7 +59,7 @@ func (c *Compiler) policy(p *policy.Policy, d rule.Direction) *compiledPolicy {
 		return out
 	}
 	c.serial++
-	out = &compiledPolicy{key: key, serial: c.serial, name: p.String(), tier: p.Tier}
+	out = &compiledPolicy{key: key, serial: c.serial, name: p.String()}
 	for i := range p.Rules(d) {
 		if r := &p.Rules(d)[i]; !r.Invalid {
 			out.rules = append(out.rules, c.rule(i, r))

@@ -131,24 +131,18 @@ func (e evaluation) samePod() bool { return e.subject == e.peer.pod }
 
 // side evaluates the tiers in their order (S70).
 func (e evaluation) side() Side {
-	networkPolicies := e.networkPolicies()
-	var isolatedBy []string
-	if networkPolicies != nil {
-		isolatedBy = networkPolicies.IsolatedBy
-	}
 	admin, passes := e.clusterTier(rule.AdminTier)
 	if admin != nil {
-		admin.IsolatedBy = isolatedBy
 		return *admin
 	}
-	if networkPolicies != nil && !e.samePod() {
+	if networkPolicies := e.networkPolicies(); networkPolicies != nil && !e.samePod() {
 		networkPolicies.Passes = passes
 		return *networkPolicies
 	}
 	baseline, more := e.clusterTier(rule.BaselineTier)
 	passes = append(passes, more...)
 	if baseline != nil {
-		baseline.Passes, baseline.IsolatedBy = passes, isolatedBy
+		baseline.Passes = passes
 		return *baseline
 	}
 	// No tier decided, so the flow is allowed (S01, S70, S73).

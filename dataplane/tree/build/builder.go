@@ -50,7 +50,7 @@ type builtPod struct {
 	name     string
 	nameID   uint32
 	number   uint32
-	programs [2]rule.ProgramID // by rule.Direction
+	programs [format.Programs]rule.ProgramID // See rule.Pod.Programs.
 	// uses is the number of addresses of the pod.
 	uses int
 }
@@ -150,10 +150,10 @@ func (b *Builder) setPod(id rule.PodID, pod *rule.Pod) {
 	} else {
 		b.names.release(p.nameID)
 	}
-	for direction, program := range [...]rule.ProgramID{rule.Egress: pod.Egress, rule.Ingress: pod.Ingress} {
+	for i, program := range pod.Programs() {
 		b.addUses(program, 1)
-		b.addUses(p.programs[direction], -1)
-		p.programs[direction] = program
+		b.addUses(p.programs[i], -1)
+		p.programs[i] = program
 	}
 	p.name, p.nameID = pod.Name, nameID
 }

@@ -16,12 +16,12 @@ func (b *Builder) check(d rule.Delta) error {
 	if err := errors.Join(checkPrograms(d.Programs), checkAddresses(d.Addresses)); err != nil {
 		return err
 	}
-	programs := make(map[rule.ProgramID]bool, len(d.Programs))
+	programs := make(map[rule.ProgramID]*rule.Program, len(d.Programs))
 	for _, c := range d.Programs {
 		if _, twice := programs[c.ID]; twice {
 			return fmt.Errorf("program %d: changed twice in one delta", c.ID)
 		}
-		programs[c.ID] = c.Program != nil
+		programs[c.ID] = c.Program
 	}
 	pods := make(map[rule.PodID]bool, len(d.Pods))
 	// programUses contains, for each program, the number by which the delta changes its uses.
@@ -39,19 +39,18 @@ func (b *Builder) check(d rule.Delta) error {
 		if c.Pod == nil {
 			continue
 		}
-		for _, id := range [...]rule.ProgramID{c.Pod.Egress, c.Pod.Ingress} {
-			programUses[id]++
-			exists, changed := programs[id]
-			if !changed {
-				exists = id == 0 || b.programs[id] != nil
+		for i, id := range c.Pod.Programs() {
+			if id == 0 {
+				continue
 			}
-			if !exists {
-				return fmt.Errorf("pod %d (%s): unknown program %d", c.ID, c.Pod.Name, id)
+			programUses[id]++
+			if err := b.checkUse(id, rule.Tier(i%rule.Tiers), programs); err != nil {
+				return fmt.Errorf("pod %d (%s): %w", c.ID, c.Pod.Name, err)
 			}
 		}
 	}
-	for id, kept := range programs {
-		if p := b.programs[id]; !kept && p != nil && p.uses+programUses[id] > 0 {
+	for id, program := range programs {
+		if p := b.programs[id]; program == nil && p != nil && p.uses+programUses[id] > 0 {
 			return fmt.Errorf("program %d: removed while a pod uses it", id)
 		}
 	}
@@ -76,6 +75,25 @@ func (b *Builder) check(d rule.Delta) error {
 		if p := b.pods[id]; !kept && p != nil && p.uses+podUses[id] > 0 {
 			return fmt.Errorf("pod %d (%s): removed while it has an address", id, p.name)
 		}
+	}
+	return nil
+}
+
+// checkUse returns an error if a program does not exist after a delta, or belongs to another tier. The map
+// programs contains the changed programs. Its value is nil for a removed program.
+func (b *Builder) checkUse(id rule.ProgramID, tier rule.Tier, programs map[rule.ProgramID]*rule.Program) error {
+	program, changed := programs[id]
+	var actual rule.Tier
+	switch old := b.programs[id]; {
+	case program != nil:
+		actual = program.Tier
+	case changed || old == nil:
+		return fmt.Errorf("unknown program %d", id)
+	default:
+		actual = rule.Tier(old.words[format.ProgramTier])
+	}
+	if actual != tier {
+		return fmt.Errorf("program %d belongs to the tier %s, want %s", id, actual, tier)
 	}
 	return nil
 }
@@ -124,18 +142,19 @@ func checkPrograms(changes []rule.ProgramChange) error {
 }
 
 func checkProgram(p *rule.Program) error {
-	rules, _ := tieredRules(p)
 	switch {
-	case len(p.IsolatedBy) == 0 && len(p.Rules) > 0:
-		return errors.New("no isolating policy, but rules of NetworkPolicies")
-	case len(rules) > format.MaxRules:
-		return fmt.Errorf("%d rules, the limit is %d", len(rules), format.MaxRules)
+	case p.Tier >= rule.Tiers:
+		return fmt.Errorf("unknown tier %d", p.Tier)
+	case p.Tier == rule.NetworkPolicyTier && len(p.IsolatedBy) == 0:
+		return errors.New("no isolating policy")
+	case p.Tier != rule.NetworkPolicyTier && len(p.IsolatedBy) > 0:
+		return fmt.Errorf("isolating policies in the tier %s", p.Tier)
+	case len(p.Rules) > format.MaxRules:
+		return fmt.Errorf("%d rules, the limit is %d", len(p.Rules), format.MaxRules)
 	}
-	for tier := range rule.Tier(rule.Tiers) {
-		for _, r := range p.Tier(tier) {
-			if err := checkRule(&r, tier); err != nil {
-				return fmt.Errorf("rule %s[%d]: %w", r.Policy, r.Index, err)
-			}
+	for _, r := range p.Rules {
+		if err := checkRule(&r, p.Tier); err != nil {
+			return fmt.Errorf("rule %s[%d]: %w", r.Policy, r.Index, err)
 		}
 	}
 	return nil

@@ -142,8 +142,8 @@ func (b *Builder) encodeEndpoints() []uint32 {
 		}
 		record[format.EndpointClass] = uint32(e.class)<<format.OwnerBits | family
 		record[format.EndpointPod] = pod.number
-		for direction, id := range pod.programs {
-			record[format.EndpointPrograms+direction] = b.offset(id)
+		for n, id := range pod.programs {
+			record[format.EndpointPrograms+n] = b.offset(id)
 		}
 		a := format.AddressOf(e.addr).Words()
 		copy(record[format.EndpointAddress:], a[:])
@@ -160,8 +160,8 @@ func (b *Builder) encodePods() []uint32 {
 			continue
 		}
 		record[format.PodName] = pod.nameID
-		for direction, id := range pod.programs {
-			record[format.PodPrograms+direction] = b.offset(id)
+		for n, id := range pod.programs {
+			record[format.PodPrograms+n] = b.offset(id)
 		}
 	}
 	return words

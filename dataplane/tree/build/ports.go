@@ -25,11 +25,11 @@ type portRange struct {
 	first, end uint32
 }
 
-// portTable encodes the port table with the given index for the rules from first up to, but not
-// including, end. It returns the offset of the table. A new interval starts at the first port of each range, and at the first port after each range.
+// portTable encodes the port table with the given index, and returns the offset of the table. A
+// new interval starts at the first port of each range, and at the first port after each range.
 // Adjacent intervals with the same leaf become one interval.
-func (e *encoder) portTable(table, first, end int) uint32 {
-	ranges := e.portRanges(table, first, end)
+func (e *encoder) portTable(table int) uint32 {
+	ranges := e.portRanges(table)
 	firsts := []uint32{0}
 	for _, r := range ranges {
 		firsts = append(firsts, r.first)
@@ -54,14 +54,14 @@ func (e *encoder) portTable(table, first, end int) uint32 {
 	return e.place(slices.Concat([]uint32{uint32(len(starts))}, starts, leaves))
 }
 
-// portRanges returns the port ranges of all matches of some rules for a port table, ordered by
-// match. The ranges of one match neither overlap nor adjoin each other.
-func (e *encoder) portRanges(table, first, end int) []portRange {
+// portRanges returns the port ranges of all matches for a port table, ordered by match. The
+// ranges of one match neither overlap nor adjoin each other.
+func (e *encoder) portRanges(table int) []portRange {
 	var out []portRange
-	for i := first; i < end; i++ {
-		for j := range e.rules[i].Matches {
+	for i := range e.program.Rules {
+		for j := range e.program.Rules[i].Matches {
 			ref, from := matchRef{i, j}, len(out)
-			ports := e.rules[i].Matches[j].Ports
+			ports := e.program.Rules[i].Matches[j].Ports
 			if len(ports) == 0 {
 				out = append(out, portRange{ref, 0, 65536})
 			}
@@ -140,7 +140,7 @@ func (e *encoder) isFlat(ranges []portRange, firsts []uint32) bool {
 
 // peers returns the number that a match adds to the size of a port table. See DefaultFlatLimit.
 func (e *encoder) peers(ref matchRef) int {
-	m := &e.rules[ref.rule].Matches[ref.match]
+	m := &e.program.Rules[ref.rule].Matches[ref.match]
 	n := 1 + len(m.Classes) + len(m.Blocks)
 	for i := range m.Blocks {
 		n += len(m.Blocks[i].Excepts)

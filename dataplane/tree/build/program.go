@@ -10,8 +10,7 @@ import (
 
 // encoder encodes one program.
 type encoder struct {
-	// rules contains the rules of all tiers, in the order of the tiers.
-	rules []rule.Rule
+	program *rule.Program
 	// flatLimit is the flat limit. See DefaultFlatLimit.
 	flatLimit int
 	words     []uint32
@@ -29,46 +28,27 @@ type encoder struct {
 // index of the match in the rule.
 type matchRef struct{ rule, match int }
 
-// tieredRules returns the rules of all tiers, and the index of the first rule of each tier. The last
-// index is the number of rules.
-func tieredRules(p *rule.Program) (rules []rule.Rule, first [rule.Tiers + 1]int) {
-	for tier := range rule.Tier(rule.Tiers) {
-		first[tier] = len(rules)
-		rules = append(rules, p.Tier(tier)...)
-	}
-	first[rule.Tiers] = len(rules)
-	return rules, first
-}
-
 // encodeProgram returns the words of a program. For each occurrence of a policy name in the
 // program, encodeProgram acquires a reference to the name. To release these references, the
 // caller passes the words and names.release to programNames.
 func encodeProgram(p *rule.Program, names *names, flatLimit int) []uint32 {
-	rules, first := tieredRules(p)
-	e := encoder{rules: rules, flatLimit: flatLimit, placed: map[string]uint32{}, leaves: map[string]uint32{}}
+	e := encoder{program: p, flatLimit: flatLimit, placed: map[string]uint32{}, leaves: map[string]uint32{}}
 	e.words = make([]uint32, format.ProgramBody, 256)
-	e.words[format.ProgramIsolated] = uint32(len(p.IsolatedBy))
-	e.words[format.ProgramRules] = uint32(len(rules))
+	e.words[format.ProgramTier] = uint32(p.Tier)
 	if p.Denies() {
 		e.words[format.ProgramDenies] = 1
 	}
+	e.words[format.ProgramIsolated] = uint32(len(p.IsolatedBy))
+	e.words[format.ProgramRules] = uint32(len(p.Rules))
 	for _, policy := range p.IsolatedBy {
 		e.words = append(e.words, names.acquire(policy))
 	}
-	for tier := range rule.Tier(rule.Tiers) {
-		for i := first[tier]; i < first[tier+1]; i++ {
-			r := &rules[i]
-			e.words = append(e.words, names.acquire(r.Policy), uint32(r.Index), uint32(tier)<<format.ActionBits|uint32(r.Action))
-			e.entries = append(e.entries, uint32(i)<<format.ActionBits|uint32(r.Action))
-		}
+	for i, r := range p.Rules {
+		e.words = append(e.words, names.acquire(r.Policy), uint32(r.Index), uint32(r.Action))
+		e.entries = append(e.entries, uint32(i)<<format.ActionBits|uint32(r.Action))
 	}
-	for tier := range rule.Tier(rule.Tiers) {
-		if first[tier] == first[tier+1] && (tier != rule.NetworkPolicyTier || len(p.IsolatedBy) == 0) {
-			continue
-		}
-		for table := range format.PortTables {
-			e.words[format.ProgramPorts+int(tier)*format.PortTables+table] = e.portTable(table, first[tier], first[tier+1])
-		}
+	for table := range format.PortTables {
+		e.words[format.ProgramPorts+table] = e.portTable(table)
 	}
 	for len(e.words)%format.Alignment != 0 {
 		e.words = append(e.words, 0)
@@ -109,7 +89,7 @@ func (e *encoder) leaf(refs []matchRef, next uint32) uint32 {
 	var spans4, spans6 []span
 	directory := uint32(0)
 	for _, ref := range refs {
-		m, entry := &e.rules[ref.rule].Matches[ref.match], e.entries[ref.rule]
+		m, entry := &e.program.Rules[ref.rule].Matches[ref.match], e.entries[ref.rule]
 		if m.Any {
 			// This match includes every peer, so the later matches have no effect.
 			leaf[format.LeafEvery] = entry

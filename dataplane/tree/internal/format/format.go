@@ -76,46 +76,52 @@ const (
 	MaxClass = 1<<(32-OwnerBits) - 1
 )
 
-// The words of an endpoint record. An endpoint is one address of a local pod.
+// The words of an endpoint record. An endpoint is one address of a local pod. A record fills a cache
+// line.
 const (
-	EndpointClass    = 0 // low OwnerBits bits: 0 for an unused record, 1 for IPv4, 2 for IPv6; bits above: class
-	EndpointPod      = 1 // number of the pod
-	EndpointPrograms = 2 // two words: offsets of the egress and ingress program, 0 if no policy applies
-	EndpointAddress  = 4 // four words, most significant first; an IPv4 address is in the last word
-	EndpointWords    = 8
+	EndpointClass    = 0  // low OwnerBits bits: 0 for an unused record, 1 for IPv4, 2 for IPv6; bits above: class
+	EndpointPod      = 1  // number of the pod
+	EndpointPrograms = 2  // Programs words: offsets of the programs, 0 if there is no such program
+	EndpointAddress  = 8  // four words, most significant first; an IPv4 address is in the last word
+	EndpointWords    = 16 // the last four words are 0
 
 	EndpointIPv4 = 1
 	EndpointIPv6 = 2
 )
 
+// Programs is the number of programs of a pod: first those for egress in the order of the tiers,
+// then those for ingress.
+const Programs = 2 * Tiers
+
+// Tiers is the number of tiers: Admin, NetworkPolicy and Baseline.
+const Tiers = 3
+
 // The words of a pod record.
 const (
 	PodName     = 0 // number of the pod's name, NoName if the record is unused
-	PodPrograms = 1 // two words, as in an endpoint
-	PodWords    = 4
+	PodPrograms = 1 // Programs words, as in an endpoint
+	PodWords    = 8 // the last word is 0
 
 	NoName = 1<<32 - 1
 )
 
-// The words of a program. Offsets inside a program count from its first word.
+// The words of a program. A program contains the rules of one tier. Offsets inside a program count
+// from its first word.
 const (
 	ProgramLength   = 0 // including padding
-	ProgramIsolated = 1 // number of isolating NetworkPolicies; the numbers of their names start at ProgramBody
-	ProgramRules    = 2 // number of rules in all tiers; the rules follow the names of the isolating policies
-	ProgramDenies   = 3 // 1 if the program can deny a flow, otherwise 0
-	ProgramPorts    = 4 // PortTables words for each tier: offsets of the port tables, 0 if there is no such tier
-	ProgramBody     = ProgramPorts + Tiers*PortTables
+	ProgramTier     = 1
+	ProgramDenies   = 2 // 1 if the program can deny a flow, otherwise 0
+	ProgramIsolated = 3 // number of isolating NetworkPolicies; the numbers of their names start at ProgramBody
+	ProgramRules    = 4 // number of rules; the rules follow the names of the isolating policies
+	ProgramPorts    = 5 // PortTables words: offsets of the port tables
+	ProgramBody     = ProgramPorts + PortTables
 )
 
-// Tiers is the number of tiers of a program: Admin, NetworkPolicy and Baseline. Only the port tables
-// of the NetworkPolicy tier can exist without a rule.
-const Tiers = 3
-
-// The words of a rule. The rules of all tiers are stored in the order of the tiers.
+// The words of a rule.
 const (
 	RuleName   = 0
 	RuleIndex  = 1
-	RuleAction = 2 // the low ActionBits bits contain the action, the higher bits the tier
+	RuleAction = 2
 	RuleWords  = 3
 )
 

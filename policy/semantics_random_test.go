@@ -29,10 +29,7 @@ type chapter struct {
 	flows   []flow.Flow
 }
 
-const (
-	flowsPerFamily = 16
-	maxChapters    = 20
-)
+const maxChapters = 20
 
 func drawHistory(t *rapid.T) history {
 	return newHistory(func(n int) int { return rapid.IntRange(0, n-1).Draw(t, "") })
@@ -48,7 +45,7 @@ func newHistory(choose cluster.Choose) history {
 				c.changes = append(c.changes, random.Step()...)
 			}
 		}
-		for range flowsPerFamily {
+		for range *flowsPerFamily {
 			c.flows = append(c.flows, random.Flow(4), random.Flow(6))
 		}
 		h.chapters = append(h.chapters, c)
@@ -91,7 +88,8 @@ func TestRandomClusters(t *testing.T) {
 
 // TestSeededClusters makes the same comparison as TestRandomClusters for histories in which all choices
 // have the same probability. The clusters of rapid are simpler, because rapid prefers small numbers.
-// For a longer test, run go test ./policy -run TestSeededClusters -seeds=3000.
+// For a test with more than a million flows, run
+// go test ./policy -run TestSeededClusters -seeds=600 -flows=128.
 func TestSeededClusters(t *testing.T) {
 	dirs := newStateDirs(t)
 	flows := 0
@@ -109,7 +107,10 @@ func TestSeededClusters(t *testing.T) {
 	t.Logf("%d flows of each family agree", flows/2)
 }
 
-var seeds = flag.Int("seeds", 40, "number of clusters in TestSeededClusters")
+var (
+	seeds          = flag.Int("seeds", 40, "number of clusters in TestSeededClusters")
+	flowsPerFamily = flag.Int("flows", 16, "number of flows of each address family that the random tests evaluate after each change")
+)
 
 // FuzzClusters makes the same comparison for histories in which each byte of the input is a choice.
 func FuzzClusters(f *testing.F) {

@@ -21,6 +21,7 @@ import (
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
 	"github.com/sluicenet/sluice/config/rbac"
+	"github.com/sluicenet/sluice/controllers/clusterpolicy"
 	"github.com/sluicenet/sluice/test/eventually"
 	"github.com/sluicenet/sluice/test/kube"
 )
@@ -110,6 +111,7 @@ func TestAgentMayRead(t *testing.T) {
 		{"", "namespaces"},
 		{"", "nodes"},
 		{"networking.k8s.io", "networkpolicies"},
+		{"policy.networking.k8s.io", "clusternetworkpolicies"},
 	} {
 		for _, verb := range []string{"get", "list", "watch"} {
 			if !may(t, verb, kind.group, kind.resource, "") {
@@ -121,6 +123,21 @@ func TestAgentMayRead(t *testing.T) {
 				t.Errorf("the agent may %s %s", verb, kind.resource)
 			}
 		}
+	}
+}
+
+// TestAgentMayReadOneDefinition checks that the agent can read the CustomResourceDefinition of
+// ClusterNetworkPolicies, and no other one.
+func TestAgentMayReadOneDefinition(t *testing.T) {
+	install(t)
+	list := &unstructured.UnstructuredList{}
+	list.SetGroupVersionKind(clusterpolicy.DefinitionKind)
+	c := as(t, "")
+	if err := c.List(t.Context(), list, client.MatchingFields{"metadata.name": clusterpolicy.DefinitionName}); err != nil {
+		t.Error(err)
+	}
+	if err := c.List(t.Context(), list, client.MatchingFields{"metadata.name": "enforcers.policy.sluice.dev"}); !apierrors.IsForbidden(err) {
+		t.Errorf("another definition: %v, want an error that it is forbidden", err)
 	}
 }
 
@@ -171,6 +188,8 @@ func TestAgentMayNot(t *testing.T) {
 		{"events.k8s.io", "events", []string{"get", "list", "watch", "update", "patch", "delete", "deletecollection"}},
 		{"coordination.k8s.io", "leases", []string{"list", "watch", "patch", "delete", "deletecollection"}},
 		{"apps", "daemonsets", everything},
+		{"apiextensions.k8s.io", "customresourcedefinitions", everything},
+		{"policy.networking.k8s.io", "clusternetworkpolicies/status", write},
 		{"rbac.authorization.k8s.io", "clusterroles", append([]string{"bind", "escalate"}, everything...)},
 		{"rbac.authorization.k8s.io", "clusterrolebindings", everything},
 		{"admissionregistration.k8s.io", "validatingadmissionpolicies", everything},

@@ -23,6 +23,7 @@ import (
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
 	"github.com/sluicenet/sluice/controllers/lifecycle"
+	"github.com/sluicenet/sluice/controllers/node/connection"
 	"github.com/sluicenet/sluice/controllers/node/endpoint"
 	"github.com/sluicenet/sluice/controllers/node/podranges"
 	"github.com/sluicenet/sluice/controllers/node/problems"
@@ -77,8 +78,8 @@ func run(ctx context.Context, config *rest.Config, o Options) error {
 		return err
 	}
 	config = rest.CopyConfig(config)
-	config.Wrap(a.connection.wrap)
-	mgr, err := newManager(ctx, config, o)
+	config.Wrap(a.connection.Wrap)
+	mgr, err := newManager(ctx, config, a)
 	if err != nil {
 		return fmt.Errorf("preparing controllers: %w", err)
 	}
@@ -102,7 +103,7 @@ type agent struct {
 	sandboxes  *sandboxes
 	publisher  *publisher
 	dataplane  *dataplane
-	connection *connection
+	connection *connection.Connection
 	endpoint   *endpoint.Endpoint
 	// endLead is a function that ends this agent's right to publish.
 	endLead func() error
@@ -116,7 +117,7 @@ func newAgent(o Options) (*agent, error) {
 	a := &agent{
 		Options: o, metrics: m, state: newState(o.Node), endLead: func() error { return nil },
 		dataplane:  newDataplane(o.StateDir, m, o.Log.WithName("dataplane")),
-		connection: newConnection(o.Log.WithName("connection"), m),
+		connection: connection.New(o.Log.WithName("connection"), m.connected, m.lists),
 	}
 	a.sandboxes = newSandboxes(a.state, o.StateDir, m, o.Log.WithName("sandboxes"))
 	a.publisher, err = newPublisher(a.state, o.StateDir, m, o.Log.WithName("publisher"))
@@ -129,16 +130,18 @@ func newAgent(o Options) (*agent, error) {
 
 // addControllers adds the reconcilers of all kinds and the agent's loops to a manager.
 func (a *agent) addControllers(ctx context.Context, mgr manager.Manager) error {
+	t := newTiers(a, mgr)
 	var loaders []loader
 	for _, k := range []interface {
 		add(context.Context, *agent, manager.Manager) (loader, error)
-	}{networkPolicies(), pods(), namespaces(), nodes()} {
+	}{networkPolicies(), pods(), namespaces(), nodes(), t.definitions()} {
 		l, err := k.add(ctx, a, mgr)
 		if err != nil {
 			return err
 		}
 		loaders = append(loaders, l)
 	}
+	loaders = append(loaders, t)
 	publish := func(ctx context.Context) error { return a.publish(ctx, loaders) }
 	writer := a.statusWriter(mgr)
 	registered := make(chan struct{})
@@ -147,7 +150,7 @@ func (a *agent) addControllers(ctx context.Context, mgr manager.Manager) error {
 		writer.Register(ctx)
 		return nil
 	}
-	for _, run := range []manager.RunnableFunc{publish, a.sandboxes.run, a.dataplane.run, register, a.leader(registered, writer.Run)} {
+	for _, run := range []manager.RunnableFunc{publish, t.run, a.sandboxes.run, a.dataplane.run, register, a.leader(registered, writer.Run)} {
 		if err := mgr.Add(run); err != nil {
 			return err
 		}
@@ -169,30 +172,33 @@ func (a *agent) publish(ctx context.Context, loaders []loader) error {
 	return a.publisher.run(ctx)
 }
 
-func newManager(ctx context.Context, config *rest.Config, o Options) (manager.Manager, error) {
+func newManager(ctx context.Context, config *rest.Config, a *agent) (manager.Manager, error) {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, coordinationv1.AddToScheme, networkingv1.AddToScheme, eventsv1.AddToScheme, v1alpha1.AddToScheme} {
 		if err := add(scheme); err != nil {
 			return nil, err
 		}
 	}
-	caches := cacheOptions(o)
-	log := o.Log.WithName("caches")
-	caches.DefaultWatchErrorHandler = func(_ context.Context, _ *toolscache.Reflector, err error) {
-		log.V(1).Info("Watch ended", "reason", err.Error())
-	}
+	caches := cacheOptions(a.Options)
+	caches.DefaultWatchErrorHandler = a.watchFailed
 	return manager.New(config, manager.Options{
 		Scheme:         scheme,
 		NewCache:       lifecycle.NewCache(ctx),
 		MapperProvider: func(*rest.Config, *http.Client) (meta.RESTMapper, error) { return restMapper(), nil },
 		Cache:          caches,
-		Logger:         o.Log,
+		Logger:         a.Log,
 		// The agent itself serves metrics and health checks. While the pod of the node is
 		// replaced, two agents run on the node, and the servers of the manager would use the
 		// same ports.
 		Metrics:                metricsserver.Options{BindAddress: "0"},
 		HealthProbeBindAddress: "0",
 	})
+}
+
+// watchFailed is called after each end of a watch. Only the log level for debugging shows the reason,
+// because package connection reports lasting failures.
+func (a *agent) watchFailed(_ context.Context, _ *toolscache.Reflector, err error) {
+	a.Log.WithName("caches").V(1).Info("Watch ended", "reason", err.Error())
 }
 
 // unlessDone returns nil if the context has ended, and err otherwise.

@@ -98,6 +98,22 @@ func (a *agent) ready(check string) error {
 // label is the value of the metric's first label. It is empty for a metric without labels.
 func (a *agent) metric(t *testing.T, name, label string) float64 {
 	t.Helper()
+	value, ok := a.findMetric(t, name, label)
+	if !ok {
+		t.Fatalf("no metric %s %s", name, label)
+	}
+	return value
+}
+
+// hasMetric reports whether a metric exists.
+func (a *agent) hasMetric(t *testing.T, name, label string) bool {
+	t.Helper()
+	_, ok := a.findMetric(t, name, label)
+	return ok
+}
+
+func (a *agent) findMetric(t *testing.T, name, label string) (value float64, ok bool) {
+	t.Helper()
 	families, err := a.registry.Gather()
 	if err != nil {
 		t.Fatal(err)
@@ -110,11 +126,10 @@ func (a *agent) metric(t *testing.T, name, label string) float64 {
 			if label != "" && m.GetLabel()[0].GetValue() != label {
 				continue
 			}
-			return m.GetGauge().GetValue() + m.GetCounter().GetValue() + float64(m.GetHistogram().GetSampleCount())
+			return m.GetGauge().GetValue() + m.GetCounter().GetValue() + float64(m.GetHistogram().GetSampleCount()), true
 		}
 	}
-	t.Fatalf("no metric %s %s", name, label)
-	return 0
+	return 0, false
 }
 
 // tree opens the published tree.
@@ -142,13 +157,18 @@ func (a *agent) wantVerdict(t *testing.T, src, dst string, want rule.Verdict) {
 			return err
 		}
 		defer published.Close()
-		got := published.Evaluate(flow.Flow{
-			Src: netip.MustParseAddr(src), Dst: netip.MustParseAddr(dst), Protocol: flow.TCP, SrcPort: 40000, DstPort: 80,
-		}).Verdict()
+		got := evaluate(published, src, dst).Verdict()
 		if got != want {
 			return fmt.Errorf("generation %d: %s -> %s is %v, want %v", published.Generation(), src, dst, got, want)
 		}
 		return nil
+	})
+}
+
+// evaluate evaluates a TCP flow to port 80.
+func evaluate(in *tree.Tree, src, dst string) rule.Decision {
+	return in.Evaluate(flow.Flow{
+		Src: netip.MustParseAddr(src), Dst: netip.MustParseAddr(dst), Protocol: flow.TCP, SrcPort: 40000, DstPort: 80,
 	})
 }
 

@@ -8,6 +8,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/sluicenet/sluice/controllers/clusterpolicy"
 	"github.com/sluicenet/sluice/controllers/podranges"
 	"github.com/sluicenet/sluice/controllers/reduce"
 )
@@ -29,6 +30,7 @@ func cacheOptions(o Options) cache.Options {
 		&corev1.Node{}:                node,
 		&corev1.ConfigMap{}:           ranges,
 		&networkingv1.NetworkPolicy{}: reduce.With(reduce.NetworkPolicy),
+		clusterpolicy.NewDefinition(): clusterpolicy.CachedDefinition(),
 	}}
 }
 

@@ -86,6 +86,12 @@ func (c *changes) allDelivered() bool {
 	}
 }
 
+// has reports whether the cache contains an object.
+func (c *changes) has(key types.NamespacedName) bool {
+	_, exists, err := c.informer.GetStore().GetByKey(toolscache.NewObjectName(key.Namespace, key.Name).String())
+	return exists && err == nil
+}
+
 // Start registers an event handler with the informer. The handler fills the queue.
 func (c *changes) Start(ctx context.Context, q queue) error {
 	registration, err := c.informer.AddEventHandler(handler{c, q})

@@ -1,5 +1,6 @@
 // Package node implements the agent of one node. The agent compiles the NetworkPolicies,
-// Pods, Namespaces and Nodes of the API server into the published tree of the node.
+// ClusterNetworkPolicies, Pods, Namespaces and Nodes of the API server into the published tree of
+// the node.
 //
 //	API server --watch--> caches --key--> reconcilers --object--> state --delta--> publisher --> tree/current
 //

@@ -6,6 +6,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
 
+	"github.com/sluicenet/sluice/controllers/node/connection"
 	"github.com/sluicenet/sluice/policy"
 )
 
@@ -25,7 +26,7 @@ func NewPodChanges(informer cache.SharedIndexInformer) (*Changes, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newChanges(kindPod, informer, m)
+	return newChanges(connection.Pod, informer, m)
 }
 
 // Delivered is closed when the informer has delivered all objects of its first list.

@@ -77,7 +77,7 @@ func (a *agent) serveHealth() (stop func(), err error) {
 	mux := http.NewServeMux()
 	for path, checks := range map[string]map[string]healthz.Checker{
 		"/healthz": {"ping": healthz.Ping},
-		"/readyz":  {"published": a.publisher.check, "api-server": a.connection.check},
+		"/readyz":  {"published": a.publisher.check, "api-server": a.connection.Check},
 		// The lab uses this check to wait until a node enforces a change.
 		"/enforced": {"generation": a.checkEnforced},
 	} {

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/sluicenet/sluice/controllers/node/connection"
 )
 
 // metrics contains the metrics of the agent itself. controller-runtime adds the metrics of
@@ -29,7 +31,7 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 	}
 	byKind := func(name, help string) *prometheus.GaugeVec {
 		v := prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "sluice", Subsystem: "agent", Name: name, Help: help}, []string{"kind"})
-		for _, k := range kindsByPath {
+		for _, k := range connection.Always() {
 			v.WithLabelValues(string(k)).Set(0)
 		}
 		return v
@@ -58,7 +60,7 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 			Help: "Responses with all objects of a kind: one at startup, and one whenever a watch cannot continue where it ended.",
 		}, []string{"kind"}),
 	}
-	for _, k := range kindsByPath {
+	for _, k := range connection.Always() {
 		m.lists.WithLabelValues(string(k))
 	}
 	var errs []error

@@ -4,6 +4,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/sluicenet/sluice/controllers/node/connection"
 	"github.com/sluicenet/sluice/policy"
 )
 
@@ -12,7 +13,7 @@ import (
 // namespaces returns the resource for Namespaces, which applies their labels to the state.
 func namespaces() resource[*corev1.Namespace] {
 	return resource[*corev1.Namespace]{
-		kind:   kindNamespace,
+		kind:   connection.Namespace,
 		object: &corev1.Namespace{},
 		upsert: func(s *policy.Snapshot, in *corev1.Namespace) error {
 			s.UpsertNamespace(policy.ReadNamespace(in))

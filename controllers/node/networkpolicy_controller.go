@@ -4,6 +4,7 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/sluicenet/sluice/controllers/node/connection"
 	"github.com/sluicenet/sluice/policy"
 	"github.com/sluicenet/sluice/policy/read"
 )
@@ -14,7 +15,7 @@ import (
 // state.
 func networkPolicies() resource[*networkingv1.NetworkPolicy] {
 	return resource[*networkingv1.NetworkPolicy]{
-		kind:   kindPolicy,
+		kind:   connection.Policy,
 		object: &networkingv1.NetworkPolicy{},
 		upsert: func(s *policy.Snapshot, in *networkingv1.NetworkPolicy) error {
 			np, _ := read.NetworkPolicy(in)

@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/sluicenet/sluice/controllers/announced"
+	"github.com/sluicenet/sluice/controllers/node/connection"
 	"github.com/sluicenet/sluice/policy"
 )
 
@@ -16,7 +17,7 @@ import (
 // pods returns the resource for Pods, which applies them to the state.
 func pods() resource[*readPod] {
 	return resource[*readPod]{
-		kind:   kindPod,
+		kind:   connection.Pod,
 		object: &corev1.Pod{},
 		upsert: func(s *policy.Snapshot, in *readPod) error {
 			s.UpsertPod(in.pod)

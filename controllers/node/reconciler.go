@@ -63,12 +63,15 @@ func (r *reconciler[T]) load(ctx context.Context) error {
 		return ctx.Err()
 	case <-r.changes.delivered:
 	}
-	r.state.load(func(s *policy.Snapshot) {
-		for _, stored := range r.changes.informer.GetStore().List() {
-			r.set(s, stored.(T))
-		}
-	})
+	r.state.load(r.loadInto)
 	return nil
+}
+
+// loadInto applies all objects in the informer's store.
+func (r *reconciler[T]) loadInto(s *policy.Snapshot) {
+	for _, stored := range r.changes.informer.GetStore().List() {
+		r.set(s, stored.(T))
+	}
 }
 
 func (r *reconciler[T]) set(s *policy.Snapshot, object T) {
@@ -96,24 +99,32 @@ func controllerOptions() controller.Options {
 
 // add adds a reconciler for the resource to a manager.
 func (r resource[T]) add(ctx context.Context, a *agent, mgr manager.Manager) (loader, error) {
-	c, err := r.changes(ctx, mgr.GetCache(), a.metrics)
+	out, err := r.reconciler(ctx, a, mgr.GetCache())
 	if err != nil {
-		return nil, fmt.Errorf("%s informer: %w", r.kind, err)
+		return nil, err
 	}
-	a.state.kinds = append(a.state.kinds, c)
-	out := &reconciler[T]{
-		resource: r, state: a.state, changes: c,
-		faults: newFaults(r.kind, a.Log.WithName(string(r.kind)), a.metrics),
-	}
+	a.state.watch(out.changes)
 	err = builder.ControllerManagedBy(mgr).
 		Named(string(r.kind)).
-		WatchesRawSource(c).
+		WatchesRawSource(out.changes).
 		WithOptions(controllerOptions()).
 		Complete(out)
 	if err != nil {
 		return nil, fmt.Errorf("%s controller: %w", r.kind, err)
 	}
 	return out, nil
+}
+
+// reconciler returns a reconciler for the objects in a cache.
+func (r resource[T]) reconciler(ctx context.Context, a *agent, from cache.Cache) (*reconciler[T], error) {
+	c, err := r.changes(ctx, from, a.metrics)
+	if err != nil {
+		return nil, fmt.Errorf("%s informer: %w", r.kind, err)
+	}
+	return &reconciler[T]{
+		resource: r, state: a.state, changes: c,
+		faults: newFaults(r.kind, a.Log.WithName(string(r.kind)), a.metrics),
+	}, nil
 }
 
 // changes returns the event source of the kind. Reconcilers read from the informer's store,

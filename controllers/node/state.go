@@ -2,6 +2,7 @@ package node
 
 import (
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -21,12 +22,10 @@ type state struct {
 	// changed is a trigger that is set after each change of the state.
 	changed trigger.Trigger
 
-	// kinds contains the event sources of all kinds. It is complete before the reconcilers
-	// start.
-	kinds []*changes
-
 	mu       sync.Mutex
 	snapshot *policy.Snapshot
+	// kinds contains the event sources of all kinds that the agent reads.
+	kinds    []*changes
 	compiler *compile.Compiler
 	enforced *enforced.Policies
 	// waiting contains the times of events whose changes are not in a delta yet.
@@ -42,6 +41,19 @@ func newState(node string) *state {
 		compiler: compile.New(snapshot, node),
 		enforced: enforced.New(snapshot, node),
 	}
+}
+
+// watch adds the event source of a kind, and unwatch removes it.
+func (s *state) watch(c *changes) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.kinds = append(s.kinds, c)
+}
+
+func (s *state) unwatch(c *changes) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.kinds = slices.DeleteFunc(s.kinds, func(other *changes) bool { return other == c })
 }
 
 // load calls the function change, which reads objects and applies them to the snapshot. Only
@@ -112,6 +124,8 @@ func (s *state) step() step {
 // atMostLast limits each version that a tree contains to the last version that the API
 // server sent. See changes.atMostLast.
 func (s *state) atMostLast(contains map[kind]uint64) map[kind]uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	out := make(map[kind]uint64, len(contains))
 	for _, c := range s.kinds {
 		out[c.kind] = c.atMostLast(contains[c.kind])

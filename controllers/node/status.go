@@ -28,7 +28,7 @@ func (a *agent) observe() *nodeenforcer.Observation {
 		Published: nodeenforcer.Publication{
 			Generation: published.generation, At: published.at, Took: published.took, Size: published.size,
 		},
-		PublishErr: err, ConnectionErr: a.connection.lastingFailure(), Dataplane: a.dataplane.status(),
+		PublishErr: err, ConnectionErr: a.connection.LastingFailure(), Dataplane: a.dataplane.status(),
 		Endpoint: a.endpoint.Published(),
 	}
 	out.Sandboxes, out.SandboxesErr = a.sandboxes.newest()

@@ -4,6 +4,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
@@ -37,7 +38,7 @@ func Pod(in *corev1.Pod) *CompactPod {
 type CompactPolicy struct {
 	compact
 	// Policy is shared with all readers, so it must not be changed. It also contains the errors
-	// that were found in the NetworkPolicy.
+	// that were found in the object.
 	Policy *policy.Policy
 }
 
@@ -45,6 +46,15 @@ type CompactPolicy struct {
 func Policy(in *networkingv1.NetworkPolicy) *CompactPolicy {
 	p, _ := read.NetworkPolicy(in)
 	return &CompactPolicy{compact: compactOf(&in.ObjectMeta), Policy: p}
+}
+
+// ClusterPolicy returns a CompactPolicy of a ClusterNetworkPolicy.
+func ClusterPolicy(in *unstructured.Unstructured) *CompactPolicy {
+	p, _ := read.ClusterNetworkPolicy(in)
+	return &CompactPolicy{
+		compact: compact{metav1.ObjectMeta{Name: in.GetName(), UID: in.GetUID(), ResourceVersion: in.GetResourceVersion()}},
+		Policy:  p,
+	}
 }
 
 // compact contains the metadata that a cache needs. It implements client.Object, except for the

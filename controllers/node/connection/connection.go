@@ -1,32 +1,36 @@
-package node
+// Package connection tracks whether the API server responds to the requests of an agent.
+package connection
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
-	"strings"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
 )
 
-// connection tracks whether the API server responds to the requests of the caches. It only
+// Connection tracks whether the API server responds to the requests of the caches. It only
 // observes these requests. It sends no requests itself, because additional requests from all
 // nodes would burden an API server that is already overloaded.
 //
 // If a server stops responding without closing its connections, the HTTP/2 pings of the client
 // detect this within 45 s by default.
-type connection struct {
-	log     logr.Logger
-	metrics *metrics
+type Connection struct {
+	log       logr.Logger
+	connected *prometheus.GaugeVec
+	responses *prometheus.CounterVec
 
 	mu sync.Mutex
-	// succeeded reports, for each kind, whether the last request succeeded.
-	succeeded map[kind]bool
-	// lists contains, for each kind, the number of responses with all objects of the kind.
-	lists map[kind]int
+	// succeeded reports, for each Kind, whether the last request succeeded.
+	succeeded map[Kind]bool
+	// lists contains, for each Kind, the number of responses with all objects of the kind.
+	lists map[Kind]int
 	// failure is the error of a failed request, and the field `since` is the time of this
 	// error. Later errors change neither field. When the last request of every kind has
 	// succeeded, failure becomes nil.
@@ -39,25 +43,28 @@ type connection struct {
 	reachable   time.Time
 }
 
-func newConnection(log logr.Logger, m *metrics) *connection {
-	return &connection{log: log, metrics: m, succeeded: map[kind]bool{}, lists: map[kind]int{}}
+// New returns a Connection. The gauge connected is 1 while the requests for a kind succeed, and
+// otherwise 0. The counter lists counts the responses that contain all objects of a kind. Both have
+// one label, which is the kind.
+func New(log logr.Logger, connected *prometheus.GaugeVec, lists *prometheus.CounterVec) *Connection {
+	return &Connection{log: log, connected: connected, responses: lists, succeeded: map[Kind]bool{}, lists: map[Kind]int{}}
 }
 
-// wrap returns a transport that sends requests through next and observes their results.
-func (c *connection) wrap(next http.RoundTripper) http.RoundTripper {
+// Wrap returns a transport that sends requests through next and observes their results.
+func (c *Connection) Wrap(next http.RoundTripper) http.RoundTripper {
 	return &watchedTransport{connection: c, next: next}
 }
 
 // watchedTransport records the results of requests for the kinds that the agent watches.
 type watchedTransport struct {
-	connection *connection
+	connection *Connection
 	next       http.RoundTripper
 }
 
 // RoundTrip executes a request and records its result.
 func (t *watchedTransport) RoundTrip(request *http.Request) (*http.Response, error) {
 	response, err := t.next.RoundTrip(request)
-	k, ok := kindOfRequest(request)
+	k, ok := kindOf(request)
 	switch {
 	case errors.Is(request.Context().Err(), context.Canceled):
 	case !ok:
@@ -79,18 +86,6 @@ func (t *watchedTransport) RoundTrip(request *http.Request) (*http.Response, err
 // WrappedRoundTripper returns the inner transport. client-go requires this method.
 func (t *watchedTransport) WrappedRoundTripper() http.RoundTripper { return t.next }
 
-func kindOfRequest(request *http.Request) (kind, bool) {
-	if request.Method != http.MethodGet {
-		return "", false
-	}
-	for path, k := range kindsByPath {
-		if strings.HasSuffix(request.URL.Path, path) {
-			return k, true
-		}
-	}
-	return "", false
-}
-
 // isList reports whether the response to a request contains all objects of a kind. This is
 // true for a list and for a watch with initial events.
 func isList(request *http.Request) bool {
@@ -99,21 +94,21 @@ func isList(request *http.Request) bool {
 }
 
 // listed records a response that contains all objects of a kind.
-func (c *connection) listed(k kind) {
+func (c *Connection) listed(k Kind) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.metrics.lists.WithLabelValues(string(k)).Inc()
+	c.responses.WithLabelValues(string(k)).Inc()
 	c.lists[k]++
 	if c.lists[k] > 1 {
 		c.log.Info("Relisting: the watch could not continue where it ended", "kind", k)
 	}
 }
 
-func (c *connection) failed(k kind, reason error) {
+func (c *Connection) failed(k Kind, reason error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.succeeded[k] = false
-	c.metrics.connected.WithLabelValues(string(k)).Set(0)
+	c.connected.WithLabelValues(string(k)).Set(0)
 	if c.failure != nil {
 		return
 	}
@@ -121,11 +116,16 @@ func (c *connection) failed(k kind, reason error) {
 	c.log.Error(reason, "API server cannot be reached: the published tree remains enforced")
 }
 
-func (c *connection) responded(k kind) {
+func (c *Connection) responded(k Kind) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.succeeded[k] = true
-	c.metrics.connected.WithLabelValues(string(k)).Set(1)
+	c.connected.WithLabelValues(string(k)).Set(1)
+	c.clear()
+}
+
+// clear ends the failure if the last request of every kind succeeded. The caller must hold mu.
+func (c *Connection) clear() {
 	if c.failure == nil || !c.complete() {
 		return
 	}
@@ -134,7 +134,7 @@ func (c *connection) responded(k kind) {
 }
 
 // tried records the result of a request that is not for a watched kind.
-func (c *connection) tried(err error) {
+func (c *Connection) tried(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.unreachable && err == nil {
@@ -143,14 +143,24 @@ func (c *connection) tried(err error) {
 	c.unreachable = err != nil
 }
 
+// Forget records that the agent no longer reads a kind.
+func (c *Connection) Forget(k Kind) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.succeeded, k)
+	delete(c.lists, k)
+	c.connected.DeleteLabelValues(string(k))
+	c.clear()
+}
+
 // complete reports whether the last request of every kind succeeded.
-func (c *connection) complete() bool {
-	for _, k := range kindsByPath {
+func (c *Connection) complete() bool {
+	for _, k := range byPath {
 		if !c.succeeded[k] {
 			return false
 		}
 	}
-	return true
+	return !slices.Contains(slices.Collect(maps.Values(c.succeeded)), false)
 }
 
 // failureDelay is the time after which the status of the node contains a failure. After an outage
@@ -158,21 +168,21 @@ func (c *connection) complete() bool {
 // is longer, so that an outage does not make every node write its status twice.
 const failureDelay = 75 * time.Second
 
-// lastingFailure returns the same error as check, except for a failure that has lasted for less
+// LastingFailure returns the same error as check, except for a failure that has lasted for less
 // than failureDelay. The time during which the API server did not respond at all does not count.
-func (c *connection) lastingFailure() error {
+func (c *Connection) LastingFailure() error {
 	c.mu.Lock()
 	recent := c.failure != nil && (c.unreachable || time.Since(c.since) < failureDelay || time.Since(c.reachable) < failureDelay)
 	c.mu.Unlock()
 	if recent {
 		return nil
 	}
-	return c.check(nil)
+	return c.Check(nil)
 }
 
-// check is a readiness check. It returns an error unless the last request of every kind
+// Check is a readiness check. It returns an error unless the last request of every kind
 // succeeded.
-func (c *connection) check(*http.Request) error {
+func (c *Connection) Check(*http.Request) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {

@@ -1,0 +1,97 @@
+package clusterpolicy
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+
+	"github.com/sluicenet/sluice/controllers/reduce"
+)
+
+// Group and Kind identify ClusterNetworkPolicies. Resource is their name in request paths.
+const (
+	Group    = "policy.networking.k8s.io"
+	Kind     = "ClusterNetworkPolicy"
+	Resource = "clusternetworkpolicies"
+)
+
+// DefinitionName is the name of the CustomResourceDefinition of ClusterNetworkPolicies.
+const DefinitionName = Resource + "." + Group
+
+// DefinitionKind is the kind of CustomResourceDefinitions.
+var DefinitionKind = schema.GroupVersionKind{Group: "apiextensions.k8s.io", Version: "v1", Kind: "CustomResourceDefinition"}
+
+// versions lists the supported versions. The preferred version is first.
+var versions = []string{"v1beta1", "v1alpha2"}
+
+// Definition is a CustomResourceDefinition of which only the name and the best version are kept.
+type Definition struct {
+	metav1.ObjectMeta
+	// Version is the best supported version that the API server serves. It is empty if the API
+	// server serves none of them.
+	Version string
+}
+
+// NewDefinition returns an empty CustomResourceDefinition, which selects an informer of a cache.
+func NewDefinition() *unstructured.Unstructured {
+	out := &unstructured.Unstructured{}
+	out.SetGroupVersionKind(DefinitionKind)
+	return out
+}
+
+// CachedDefinition returns cache options for NewDefinition. The cache contains only the
+// CustomResourceDefinition of ClusterNetworkPolicies, as a *Definition.
+func CachedDefinition() cache.ByObject {
+	out := reduce.With(ReadDefinition)
+	out.Field = fields.OneTermEqualSelector(metav1.ObjectNameField, DefinitionName)
+	return out
+}
+
+// ReadDefinition reads a CustomResourceDefinition.
+func ReadDefinition(in *unstructured.Unstructured) *Definition {
+	out := &Definition{ObjectMeta: metav1.ObjectMeta{Name: in.GetName(), UID: in.GetUID(), ResourceVersion: in.GetResourceVersion()}}
+	if !established(in) {
+		return out
+	}
+	for _, version := range versions {
+		if out.Version == "" && serves(in, version) {
+			out.Version = version
+		}
+	}
+	return out
+}
+
+// established reports whether the API server has accepted a CustomResourceDefinition.
+func established(in *unstructured.Unstructured) bool {
+	conditions, _, _ := unstructured.NestedSlice(in.Object, "status", "conditions")
+	for _, c := range conditions {
+		if c, ok := c.(map[string]any); ok && c["type"] == "Established" {
+			return c["status"] == string(metav1.ConditionTrue)
+		}
+	}
+	return false
+}
+
+func serves(in *unstructured.Unstructured, version string) bool {
+	list, _, _ := unstructured.NestedFieldNoCopy(in.Object, "spec", "versions")
+	entries, _ := list.([]any)
+	for _, v := range entries {
+		if v, ok := v.(map[string]any); ok && v["name"] == version {
+			return v["served"] == true
+		}
+	}
+	return false
+}
+
+// GetObjectKind returns an empty kind. This is enough because a Definition is never sent to the API
+// server.
+func (*Definition) GetObjectKind() schema.ObjectKind { return schema.EmptyObjectKind }
+
+// DeepCopyObject returns a copy.
+func (d *Definition) DeepCopyObject() runtime.Object {
+	out := *d
+	return &out
+}

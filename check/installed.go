@@ -22,8 +22,9 @@ var definitions = map[string]map[string]reflect.Type{
 	"enforcers.policy.sluice.dev": {
 		"spec": reflect.TypeFor[v1alpha1.EnforcerSpec](), "status": reflect.TypeFor[v1alpha1.EnforcerStatus](),
 	},
-	"nodeenforcers.policy.sluice.dev":  {"status": reflect.TypeFor[v1alpha1.NodeEnforcerStatus]()},
-	"policystatuses.policy.sluice.dev": {"status": reflect.TypeFor[v1alpha1.EnforcementStatus]()},
+	"nodeenforcers.policy.sluice.dev":         {"status": reflect.TypeFor[v1alpha1.NodeEnforcerStatus]()},
+	"policystatuses.policy.sluice.dev":        {"status": reflect.TypeFor[v1alpha1.EnforcementStatus]()},
+	"clusterpolicystatuses.policy.sluice.dev": {"status": reflect.TypeFor[v1alpha1.EnforcementStatus]()},
 }
 
 // checkInstallation checks an installation of Sluice.

@@ -74,7 +74,12 @@ const (
 // NodeEnforcers have this condition. Policies may be enforced even while it is True.
 const ConditionDegraded ConditionType = "Degraded"
 
-// Conditions of a PolicyStatus.
+// ConditionPolicyEnforced is a condition of a ClusterNetworkPolicy. It is True while every node that
+// needs the policy enforces the current version of the policy, and every part of the policy is
+// understood.
+const ConditionPolicyEnforced ConditionType = "policy.sluice.dev/Enforced"
+
+// Conditions of a PolicyStatus and of a ClusterPolicyStatus.
 const (
 	// ConditionEnforced is True while every node that needs the policy enforces the current
 	// version of the policy.

@@ -1,8 +1,9 @@
 // Package v1alpha1 defines the kinds of the API group policy.sluice.dev:
 //
-//	Enforcer      configures enforcement; users write it, one per cluster
-//	NodeEnforcer  reports what one node enforces; the node's agent writes it
-//	PolicyStatus  reports where a NetworkPolicy is enforced; the operator writes it
+//	Enforcer             configures enforcement; users write it, one per cluster
+//	NodeEnforcer         reports what one node enforces; the node's agent writes it
+//	PolicyStatus         reports where a NetworkPolicy is enforced; the operator writes it
+//	ClusterPolicyStatus  reports where a ClusterNetworkPolicy is enforced; the operator writes it
 //
 // The conditions follow the Kubernetes API conventions. The file conditions.go defines
 // their types and reasons.
@@ -29,6 +30,7 @@ func AddToScheme(scheme *runtime.Scheme) error {
 		&Enforcer{}, &EnforcerList{},
 		&NodeEnforcer{}, &NodeEnforcerList{},
 		&PolicyStatus{}, &PolicyStatusList{},
+		&ClusterPolicyStatus{}, &ClusterPolicyStatusList{},
 	)
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil

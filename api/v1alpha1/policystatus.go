@@ -40,10 +40,10 @@ type PolicyStatusList struct {
 	Items           []PolicyStatus `json:"items"`
 }
 
-// EnforcementStatus reports where a NetworkPolicy is enforced.
+// EnforcementStatus reports where a NetworkPolicy or ClusterNetworkPolicy is enforced.
 type EnforcementStatus struct {
-	// observedGeneration is the metadata.generation of the NetworkPolicy that this
-	// status describes.
+	// observedGeneration is the metadata.generation of the policy that this status
+	// describes.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
@@ -76,7 +76,8 @@ type EnforcementStatus struct {
 
 	// conditions are Enforced (every node that needs the policy enforces the current
 	// version of the policy), Understood (no part of the policy is invalid) and
-	// LintFindings (lint found something in the policy).
+	// LintFindings (lint found something in the policy). A ClusterPolicyStatus does not have
+	// the condition LintFindings.
 	// +listType=map
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=16
@@ -106,7 +107,7 @@ type Finding struct {
 	// not change between releases.
 	// +kubebuilder:validation:MaxLength=64
 	Check string `json:"check"`
-	// field is the path of the part in the NetworkPolicy, for example
+	// field is the path of the part in the policy, for example
 	// spec.ingress[0].from[1].
 	// +kubebuilder:validation:MaxLength=256
 	// +optional

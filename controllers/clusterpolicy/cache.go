@@ -11,8 +11,6 @@ import (
 	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-
-	"github.com/sluicenet/sluice/controllers/reduce"
 )
 
 // NewObject returns an empty ClusterNetworkPolicy of a version.
@@ -22,15 +20,15 @@ func NewObject(version string) *unstructured.Unstructured {
 	return out
 }
 
-// NewCache returns a cache for ClusterNetworkPolicies of one version. It stores them as
-// *reduce.CompactPolicy. The function failed receives the error whenever a watch ends.
-func NewCache(config *rest.Config, transport *http.Client, version string, failed toolscache.WatchErrorHandlerWithContext) (cache.Cache, error) {
+// NewCache returns a cache for ClusterNetworkPolicies of one version. The options define in which form
+// the cache stores them. The function failed receives the error whenever a watch ends.
+func NewCache(config *rest.Config, transport *http.Client, version string, o cache.ByObject, failed toolscache.WatchErrorHandlerWithContext) (cache.Cache, error) {
 	object := NewObject(version)
 	mapper := meta.NewDefaultRESTMapper(nil)
 	mapper.Add(object.GroupVersionKind(), meta.RESTScopeRoot)
 	out, err := cache.New(config, cache.Options{
 		HTTPClient: transport, Mapper: mapper, DefaultWatchErrorHandler: failed,
-		ByObject: map[client.Object]cache.ByObject{object: reduce.With(reduce.ClusterPolicy)},
+		ByObject: map[client.Object]cache.ByObject{object: o},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("preparing a cache of ClusterNetworkPolicies: %w", err)

@@ -112,7 +112,7 @@ func (t *tiers) run(ctx context.Context) error {
 }
 
 func (t *tiers) runPolicies(ctx context.Context, version string) {
-	from, err := clusterpolicy.NewCache(t.config, t.transport, version, t.agent.watchFailed)
+	from, err := clusterpolicy.NewCache(t.config, t.transport, version, reduce.With(reduce.ClusterPolicy), t.agent.watchFailed)
 	if err == nil {
 		policies := t.policies
 		policies.object = clusterpolicy.NewObject(version)

@@ -81,15 +81,15 @@ func (r *Reconciler) podChanged(q queue, before, after *policy.Pod) {
 }
 
 func (r *Reconciler) namespaceEvents() events {
-	changed := func(object client.Object) {
-		r.index.SetNamespace(policy.ReadNamespace(object.(*corev1.Namespace)))
+	changed := func(object client.Object, q queue) {
+		enqueue(q, r.index.SetNamespace(policy.ReadNamespace(object.(*corev1.Namespace))), settleDelay)
 		r.findings.Changed(object.GetName())
 	}
 	return events{
-		CreateFunc: func(_ context.Context, e event.CreateEvent, _ queue) { changed(e.Object) },
-		UpdateFunc: func(_ context.Context, e event.UpdateEvent, _ queue) { changed(e.ObjectNew) },
-		DeleteFunc: func(_ context.Context, e event.DeleteEvent, _ queue) {
-			r.index.RemoveNamespace(e.Object.GetName())
+		CreateFunc: func(_ context.Context, e event.CreateEvent, q queue) { changed(e.Object, q) },
+		UpdateFunc: func(_ context.Context, e event.UpdateEvent, q queue) { changed(e.ObjectNew, q) },
+		DeleteFunc: func(_ context.Context, e event.DeleteEvent, q queue) {
+			enqueue(q, r.index.RemoveNamespace(e.Object.GetName()), settleDelay)
 			r.findings.Changed(e.Object.GetName())
 		},
 	}

@@ -28,11 +28,13 @@ import (
 	"github.com/sluicenet/sluice/policy/read"
 	"github.com/sluicenet/sluice/test/eventually"
 	"github.com/sluicenet/sluice/test/kube"
+	"github.com/sluicenet/sluice/test/policyapi"
 )
 
 // writer is a running reconciler that writes PolicyStatuses.
 type writer struct {
-	// writes counts the requests that changed a PolicyStatus.
+	// writes counts the requests that changed a PolicyStatus, a ClusterPolicyStatus or a
+	// ClusterNetworkPolicy.
 	writes atomic.Int64
 	// accepted maps the last part of the path of each read request to the content types that
 	// the client accepts.
@@ -86,7 +88,7 @@ func (c counter) RoundTrip(r *http.Request) (*http.Response, error) {
 	switch {
 	case r.Method == http.MethodGet:
 		c.writer.accepted.Store(path.Base(r.URL.Path), r.Header.Get("Accept"))
-	case strings.Contains(r.URL.Path, "/policystatuses"):
+	case strings.Contains(r.URL.Path, "policystatuses"), strings.Contains(r.URL.Path, "/clusternetworkpolicies"):
 		c.writer.writes.Add(1)
 	}
 	return c.RoundTripper.RoundTrip(r)
@@ -184,7 +186,31 @@ func (n *node) enforced(t *testing.T) []byte {
 		}
 		out = append(out, digest.Of(p, selected))
 	}
-	return digest.Join(out)
+	return digest.Join(append(out, n.enforcedClusterPolicies(t, pods.Items)...))
+}
+
+// enforcedClusterPolicies returns the digests of all ClusterNetworkPolicies, if the API server serves
+// them.
+func (n *node) enforcedClusterPolicies(t *testing.T, pods []corev1.Pod) (out []digest.Digest) {
+	t.Helper()
+	var namespaces corev1.NamespaceList
+	must(t, n.List(t.Context(), &namespaces))
+	objects := map[string]policy.Namespace{}
+	for i := range namespaces.Items {
+		objects[namespaces.Items[i].Name] = policy.ReadNamespace(&namespaces.Items[i])
+	}
+	for _, object := range policyapi.List(t, n) {
+		p, _ := read.ClusterNetworkPolicy(&object)
+		var selected []*policy.Pod
+		for i := range pods {
+			pod, _ := policy.ReadPod(&pods[i])
+			if namespace := objects[pod.Namespace]; pod.Node == n.name && p.Selects(pod, &namespace) {
+				selected = append(selected, pod)
+			}
+		}
+		out = append(out, digest.Of(p, selected))
+	}
+	return out
 }
 
 // write changes the status of the node.

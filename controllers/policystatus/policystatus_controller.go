@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
+	"github.com/sluicenet/sluice/controllers/clusterpolicy"
 	"github.com/sluicenet/sluice/controllers/policystatus/cluster"
 	"github.com/sluicenet/sluice/controllers/policystatus/findings"
 	"github.com/sluicenet/sluice/policy"
@@ -29,15 +30,16 @@ import (
 // +kubebuilder:rbac:groups=networking.k8s.io,resources=networkpolicies,verbs=get;list;watch
 // +kubebuilder:rbac:groups="",resources=pods;namespaces,verbs=get;list;watch
 // +kubebuilder:rbac:groups=policy.sluice.dev,resources=nodeenforcers,verbs=get;list;watch
-// +kubebuilder:rbac:groups=policy.sluice.dev,resources=policystatuses,verbs=get;list;watch;create;delete
-// +kubebuilder:rbac:groups=policy.sluice.dev,resources=policystatuses/status,verbs=update
+// +kubebuilder:rbac:groups=policy.sluice.dev,resources=policystatuses;clusterpolicystatuses,verbs=get;list;watch;create;delete
+// +kubebuilder:rbac:groups=policy.sluice.dev,resources=policystatuses/status;clusterpolicystatuses/status,verbs=update
 
 // workers is the number of concurrent reconciliations. It is above 1 because an operator that
 // starts in a cluster with thousands of policies spends most of its time waiting for the API
 // server.
 const workers = 4
 
-// Reconciler maintains one PolicyStatus for each NetworkPolicy.
+// Reconciler maintains one PolicyStatus for each NetworkPolicy, and one ClusterPolicyStatus for each
+// ClusterNetworkPolicy.
 type Reconciler struct {
 	// reader reads from the caches. direct reads from the API server.
 	reader, direct client.Reader
@@ -48,6 +50,7 @@ type Reconciler struct {
 
 	index    *cluster.Index
 	findings *findings.Findings
+	tiers    *tiers
 	// filled is closed by the first reconciliation. The workers start after the index contains
 	// all objects of the first lists, so that no status is computed from only some of the
 	// objects.
@@ -66,6 +69,7 @@ func SetupWithManager(mgr manager.Manager, active func(context.Context) (bool, e
 	r.findings = findings.New(func(_ context.Context, namespace string) (lint.Namespace, error) {
 		return r.index.Contents(namespace), nil
 	}, log)
+	r.tiers = newTiers(mgr, r.index, log)
 	c, err := controller.New("policystatus", mgr, controller.Options{
 		Reconciler: r, MaxConcurrentReconciles: workers,
 		// Tests run several operators in one process, one after the other, with the same name.
@@ -86,21 +90,29 @@ func SetupWithManager(mgr manager.Manager, active func(context.Context) (bool, e
 // active.
 const inactiveInterval = time.Minute
 
-// Reconcile updates the PolicyStatus of one policy.
+// Reconcile updates the status object of one policy.
 func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
 	r.closeOnce.Do(func() { close(r.filled) })
 	if active, err := r.active(ctx); err != nil || !active {
 		return reconcile.Result{RequeueAfter: inactiveInterval}, err
 	}
+	if request.Namespace == "" {
+		return r.reconcileCluster(ctx, request.Name)
+	}
 	seen := r.index.Observe(request.NamespacedName)
 	if seen == nil {
-		return reconcile.Result{}, r.remove(ctx, request.NamespacedName)
+		return reconcile.Result{}, r.remove(ctx, &v1alpha1.PolicyStatus{}, request.NamespacedName)
 	}
+	return r.report(ctx, seen)
+}
+
+// report writes the status object of a policy.
+func (r *Reconciler) report(ctx context.Context, seen *cluster.Observation) (reconcile.Result, error) {
 	held, err := r.find(ctx, seen.Policy)
 	if err != nil || held == nil {
 		return reconcile.Result{}, err
 	}
-	conflict, err := r.write(ctx, held, r.complete(seen, &held.Status))
+	conflict, err := r.write(ctx, held, r.complete(seen, statusIn(held)))
 	if conflict {
 		return reconcile.Result{RequeueAfter: retryInterval}, nil
 	}
@@ -108,8 +120,12 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 }
 
 // complete adds the findings to an observation. The parameter held is the status that the
-// PolicyStatus currently has in the API server.
+// status object currently has in the API server. Lint does not check ClusterNetworkPolicies, so their
+// findings are the errors in the policy.
 func (r *Reconciler) complete(seen *cluster.Observation, held *v1alpha1.EnforcementStatus) *observation {
+	if seen.Policy.Scope == "" {
+		return &observation{Observation: seen, findings: convertFindings(seen.Policy, nil)}
+	}
 	found, checked := r.findings.Of(nameOf(seen.Policy))
 	out := &observation{Observation: seen, findings: convertFindings(seen.Policy, found)}
 	if !checked && held.ObservedGeneration == seen.Policy.Generation {
@@ -120,21 +136,23 @@ func (r *Reconciler) complete(seen *cluster.Observation, held *v1alpha1.Enforcem
 }
 
 // write writes the status of a policy if the status changed. It returns true if the write
-// failed because another client has written or deleted the PolicyStatus, or because the cache
+// failed because another client has written or deleted the object, or because the cache
 // is outdated. The caller must then requeue the request, so that the next reconciliation reads
-// the PolicyStatus again.
-func (r *Reconciler) write(ctx context.Context, held *v1alpha1.PolicyStatus, seen *observation) (conflict bool, err error) {
-	next := held.DeepCopy()
-	next.Status = statusOf(&held.Status, seen, metav1.Time{Time: time.Now().Truncate(time.Second)})
-	if equality.Semantic.DeepEqual(held.Status, next.Status) {
+// the object again.
+func (r *Reconciler) write(ctx context.Context, held client.Object, seen *observation) (conflict bool, err error) {
+	before := statusIn(held)
+	status := statusOf(before, seen, metav1.Time{Time: time.Now().Truncate(time.Second)})
+	if equality.Semantic.DeepEqual(*before, status) {
 		return false, nil
 	}
+	next := held.DeepCopyObject().(client.Object)
+	*statusIn(next) = status
 	err = r.client.Status().Update(ctx, next)
 	switch {
 	case apierrors.IsConflict(err), apierrors.IsNotFound(err):
 		return true, nil
 	case err != nil:
-		return false, fmt.Errorf("writing PolicyStatus %s: %w", client.ObjectKeyFromObject(held), err)
+		return false, fmt.Errorf("writing the status of policy %s: %w", seen.Policy, err)
 	}
 	return false, nil
 }
@@ -144,13 +162,13 @@ func (r *Reconciler) write(ctx context.Context, held *v1alpha1.PolicyStatus, see
 // reconciliation, and the status would stay outdated.
 const retryInterval = 100 * time.Millisecond
 
-// find returns the PolicyStatus of a policy. If there is none, find creates it. The result is
-// nil if the policy is about to be deleted, or if find deleted an outdated PolicyStatus.
-func (r *Reconciler) find(ctx context.Context, p *policy.Policy) (*v1alpha1.PolicyStatus, error) {
-	held := &v1alpha1.PolicyStatus{}
+// find returns the status object of a policy. If there is none, find creates it. The result is
+// nil if the policy is about to be deleted, or if find deleted an outdated status object.
+func (r *Reconciler) find(ctx context.Context, p *policy.Policy) (client.Object, error) {
+	held := r.newStatus(p)
 	err := r.reader.Get(ctx, nameOf(p), held)
 	if apierrors.IsNotFound(err) {
-		held = newPolicyStatus(p)
+		held = r.newStatus(p)
 		err = r.client.Create(ctx, held)
 		if apierrors.IsAlreadyExists(err) {
 			// The object exists, but the cache does not contain it yet.
@@ -162,48 +180,60 @@ func (r *Reconciler) find(ctx context.Context, p *policy.Policy) (*v1alpha1.Poli
 		// The namespace is being deleted, together with the policy.
 		return nil, nil
 	case err != nil:
-		return nil, fmt.Errorf("finding PolicyStatus %s/%s: %w", p.Scope, p.Name, err)
+		return nil, fmt.Errorf("finding the status of policy %s: %w", p, err)
 	case !belongsTo(held, p):
-		// This PolicyStatus belongs to an earlier policy with the same name. The deletion event
+		// This object belongs to an earlier policy with the same name. The deletion event
 		// causes the next reconciliation.
 		return nil, r.delete(ctx, held)
 	}
 	return held, nil
 }
 
-// belongsTo reports whether a policy owns a PolicyStatus.
-func belongsTo(s *v1alpha1.PolicyStatus, p *policy.Policy) bool {
-	owner := metav1.GetControllerOf(s)
+// belongsTo reports whether a policy owns a status object.
+func belongsTo(status client.Object, p *policy.Policy) bool {
+	owner := metav1.GetControllerOf(status)
 	return owner != nil && owner.UID == types.UID(p.UID)
 }
 
-// newPolicyStatus returns an empty PolicyStatus. Its owner is the policy, so that the garbage
-// collector deletes the PolicyStatus after the policy.
-func newPolicyStatus(p *policy.Policy) *v1alpha1.PolicyStatus {
-	return &v1alpha1.PolicyStatus{ObjectMeta: metav1.ObjectMeta{
-		Namespace: p.Scope, Name: p.Name,
-		OwnerReferences: []metav1.OwnerReference{{
-			APIVersion: networkingv1.SchemeGroupVersion.String(), Kind: "NetworkPolicy", Name: p.Name, UID: types.UID(p.UID),
-			Controller: ptr.To(true),
-		}},
-	}}
+// newStatus returns an empty status object. Its owner is the policy, so that the garbage
+// collector deletes the status object after the policy.
+func (r *Reconciler) newStatus(p *policy.Policy) client.Object {
+	owner := metav1.OwnerReference{
+		APIVersion: networkingv1.SchemeGroupVersion.String(), Kind: "NetworkPolicy", Name: p.Name, UID: types.UID(p.UID),
+		Controller: ptr.To(true),
+	}
+	if p.Scope != "" {
+		return &v1alpha1.PolicyStatus{ObjectMeta: metav1.ObjectMeta{
+			Namespace: p.Scope, Name: p.Name, OwnerReferences: []metav1.OwnerReference{owner},
+		}}
+	}
+	owner.APIVersion, owner.Kind = r.tiers.apiVersion(), clusterpolicy.Kind
+	return &v1alpha1.ClusterPolicyStatus{ObjectMeta: metav1.ObjectMeta{Name: p.Name, OwnerReferences: []metav1.OwnerReference{owner}}}
 }
 
-// remove deletes the PolicyStatus of a deleted policy. This is necessary because the
-// garbage collector does not delete a PolicyStatus without an owner, which another
-// client may have created.
-func (r *Reconciler) remove(ctx context.Context, name client.ObjectKey) error {
-	var held v1alpha1.PolicyStatus
-	if err := r.reader.Get(ctx, name, &held); err != nil {
+// statusIn returns the status in a PolicyStatus or in a ClusterPolicyStatus.
+func statusIn(object client.Object) *v1alpha1.EnforcementStatus {
+	if cluster, ok := object.(*v1alpha1.ClusterPolicyStatus); ok {
+		return &cluster.Status
+	}
+	return &object.(*v1alpha1.PolicyStatus).Status
+}
+
+// remove deletes the status object of a deleted policy and stores it in the parameter held. This is
+// necessary because the garbage collector does not delete a status object without an owner, which
+// another client may have created.
+func (r *Reconciler) remove(ctx context.Context, held client.Object, name client.ObjectKey) error {
+	if err := r.reader.Get(ctx, name, held); err != nil {
 		return client.IgnoreNotFound(err)
 	}
-	return r.delete(ctx, &held)
+	return r.delete(ctx, held)
 }
 
-func (r *Reconciler) delete(ctx context.Context, held *v1alpha1.PolicyStatus) error {
-	err := r.client.Delete(ctx, held, client.Preconditions{UID: &held.UID})
+func (r *Reconciler) delete(ctx context.Context, held client.Object) error {
+	uid := held.GetUID()
+	err := r.client.Delete(ctx, held, client.Preconditions{UID: &uid})
 	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
-		return fmt.Errorf("deleting PolicyStatus %s/%s: %w", held.Namespace, held.Name, err)
+		return fmt.Errorf("deleting the status of policy %s: %w", client.ObjectKeyFromObject(held), err)
 	}
 	return nil
 }

@@ -46,7 +46,11 @@ func statusOf(old *v1alpha1.EnforcementStatus, o *observation, now metav1.Time) 
 			out.EnforcedSince = &now
 		}
 	}
-	for _, condition := range []metav1.Condition{enforced, o.understood(), o.lintFindings()} {
+	conditions := []metav1.Condition{enforced, o.understood()}
+	if o.Policy.Scope != "" {
+		conditions = append(conditions, o.lintFindings())
+	}
+	for _, condition := range conditions {
 		condition.ObservedGeneration = generation
 		condition.Message = message.Truncate(condition.Message, message.Limit)
 		condition.LastTransitionTime = now
@@ -96,8 +100,12 @@ func (o *observation) understood() metav1.Condition {
 		}
 	}
 	if len(fields) > 0 {
+		consequence := ": allows nothing until it is fixed"
+		if o.Policy.Scope == "" {
+			consequence = ": see status.findings"
+		}
 		return v1alpha1.NewCondition(v1alpha1.ConditionUnderstood, metav1.ConditionFalse, v1alpha1.ReasonNotUnderstood,
-			message.Join(fields, ", ")+": allows nothing until it is fixed")
+			message.Join(fields, ", ")+consequence)
 	}
 	return v1alpha1.NewCondition(v1alpha1.ConditionUnderstood, metav1.ConditionTrue, v1alpha1.ReasonAsExpected, "every part is understood")
 }

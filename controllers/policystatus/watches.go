@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
+	"github.com/sluicenet/sluice/controllers/clusterpolicy"
 	"github.com/sluicenet/sluice/controllers/policystatus/cluster"
 	"github.com/sluicenet/sluice/controllers/reduce"
 )
@@ -37,11 +38,13 @@ type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 // keep only the parts of objects from which a PolicyStatus is computed.
 func CachedObjects() map[client.Object]cache.ByObject {
 	return map[client.Object]cache.ByObject{
-		&corev1.Pod{}:                 reduce.With(reduce.Pod),
-		&corev1.Namespace{}:           reduce.With(reduce.Namespace),
-		&networkingv1.NetworkPolicy{}: reduce.With(reduce.Policy),
-		&v1alpha1.NodeEnforcer{}:      {Transform: cache.TransformStripManagedFields()},
-		&v1alpha1.PolicyStatus{}:      reduce.With(compactStatus),
+		&corev1.Pod{}:                   reduce.With(reduce.Pod),
+		&corev1.Namespace{}:             reduce.With(reduce.Namespace),
+		&networkingv1.NetworkPolicy{}:   reduce.With(reduce.Policy),
+		&v1alpha1.NodeEnforcer{}:        {Transform: cache.TransformStripManagedFields()},
+		&v1alpha1.PolicyStatus{}:        reduce.With(compactStatus),
+		&v1alpha1.ClusterPolicyStatus{}: reduce.With(compactClusterStatus),
+		clusterpolicy.NewDefinition():   clusterpolicy.CachedDefinition(),
 	}
 }
 
@@ -53,8 +56,14 @@ func (r *Reconciler) sources(c cache.Cache) []source.Source {
 		source.Kind(c, client.Object(&corev1.Pod{}), r.podEvents()),
 		source.Kind(c, client.Object(&corev1.Namespace{}), r.namespaceEvents()),
 		source.Kind(c, &v1alpha1.NodeEnforcer{}, r.nodeEvents()),
-		// This watch repairs a PolicyStatus that another client changed or deleted.
+		// These watches repair a status object that another client changed or deleted.
 		source.Kind(c, &v1alpha1.PolicyStatus{}, &handler.TypedEnqueueRequestForObject[*v1alpha1.PolicyStatus]{}),
+		source.Kind(c, &v1alpha1.ClusterPolicyStatus{}, &handler.TypedEnqueueRequestForObject[*v1alpha1.ClusterPolicyStatus]{}),
+		source.Kind(c, client.Object(clusterpolicy.NewDefinition()), r.tiers.definitionEvents()),
+		source.Func(func(ctx context.Context, q queue) error {
+			go r.tiers.run(ctx, q)
+			return nil
+		}),
 		source.Func(func(ctx context.Context, q queue) error {
 			go r.watchFindings(ctx, q)
 			return nil

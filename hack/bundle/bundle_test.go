@@ -152,7 +152,7 @@ func TestAllFieldsHaveDescriptors(t *testing.T) {
 			t.Errorf("the definition of %s differs from config/crd:\n%s", kind["kind"], diff)
 		}
 	}
-	want := []string{"enforcers.policy.sluice.dev", "nodeenforcers.policy.sluice.dev", "policystatuses.policy.sluice.dev"}
+	want := []string{"clusterpolicystatuses.policy.sluice.dev", "enforcers.policy.sluice.dev", "nodeenforcers.policy.sluice.dev", "policystatuses.policy.sluice.dev"}
 	if diff := cmp.Diff(want, slices.Sorted(slices.Values(names))); diff != "" {
 		t.Errorf("owned kinds:\n%s", diff)
 	}

@@ -17,9 +17,10 @@ var described = map[string]struct {
 	displayName string
 	resources   []string
 }{
-	"Enforcer":     {"Enforcer", []string{"v1 DaemonSet", "v1 Service", "v1 ServiceAccount", "v1 ClusterRole", "v1 ClusterRoleBinding"}},
-	"NodeEnforcer": {"Node Enforcer", nil},
-	"PolicyStatus": {"Policy Status", []string{"v1 NetworkPolicy"}},
+	"Enforcer":            {"Enforcer", []string{"v1 DaemonSet", "v1 Service", "v1 ServiceAccount", "v1 ClusterRole", "v1 ClusterRoleBinding"}},
+	"NodeEnforcer":        {"Node Enforcer", nil},
+	"PolicyStatus":        {"Policy Status", []string{"v1 NetworkPolicy"}},
+	"ClusterPolicyStatus": {"Cluster Policy Status", []string{"v1beta1 ClusterNetworkPolicy"}},
 }
 
 // ownedKind returns the ClusterServiceVersion's entry for a kind. The entry

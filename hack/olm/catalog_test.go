@@ -49,7 +49,7 @@ func TestCatalogOffersThisVersion(t *testing.T) {
 	for _, kind := range bundle.PropertiesP.GVKs {
 		kinds[kind.Kind+"."+kind.Version+"."+kind.Group] = true
 	}
-	for _, kind := range []string{"Enforcer", "NodeEnforcer", "PolicyStatus"} {
+	for _, kind := range []string{"ClusterPolicyStatus", "Enforcer", "NodeEnforcer", "PolicyStatus"} {
 		if !kinds[kind+".v1alpha1.policy.sluice.dev"] {
 			t.Errorf("kind %s is not among the provided kinds %v", kind, kinds)
 		}

@@ -32,8 +32,9 @@ var validators = append(slices.Clone(validation.DefaultBundleValidators),
 
 // expected contains the warnings that are accepted, each with the reason.
 var expected = map[string]string{
-	"NodeEnforcer: provided API should have an example annotation": "agents write it, users do not",
-	"PolicyStatus: provided API should have an example annotation": "the operator writes it, users do not",
+	"NodeEnforcer: provided API should have an example annotation":        "agents write it, users do not",
+	"ClusterPolicyStatus: provided API should have an example annotation": "the operator writes it, users do not",
+	"PolicyStatus: provided API should have an example annotation":        "the operator writes it, users do not",
 	"removed in v1.25. More info: https://kubernetes.io/docs/reference/using-api/deprecation-guide/#v1-25. Migrate the API(s) for events": "rules " +
 		"name a group and no version, so the validator cannot see that it is events.k8s.io/v1",
 }

@@ -79,8 +79,22 @@ func Install(t testing.TB, c client.Client, served ...string) {
 		t.Fatalf("installing %s: %v", definition.GetName(), err)
 	}
 	for _, version := range served {
-		eventually.NoError(t, func() error { return list(t.Context(), c, version) })
+		eventually.NoError(t, func() error {
+			_, err := list(t.Context(), c, version)
+			return err
+		})
 	}
+}
+
+// List returns all ClusterNetworkPolicies. It returns nil if the API server does not serve them.
+func List(t testing.TB, c client.Client) []unstructured.Unstructured {
+	t.Helper()
+	for _, version := range []string{V1beta1, V1alpha2} {
+		if found, err := list(t.Context(), c, version); err == nil {
+			return found
+		}
+	}
+	return nil
 }
 
 // Remove deletes the CustomResourceDefinition with all policies, and waits until the API server does
@@ -97,7 +111,7 @@ func Remove(t testing.TB, c client.Client) {
 			return errors.Join(errors.New("the definition still exists"), err)
 		}
 		for _, version := range []string{V1beta1, V1alpha2} {
-			if err := list(ctx, c, version); err == nil {
+			if _, err := list(ctx, c, version); err == nil {
 				return errors.New(version + " is still served")
 			}
 		}
@@ -105,10 +119,11 @@ func Remove(t testing.TB, c client.Client) {
 	})
 }
 
-func list(ctx context.Context, c client.Client, version string) error {
+func list(ctx context.Context, c client.Client, version string) ([]unstructured.Unstructured, error) {
 	var out unstructured.UnstructuredList
 	out.SetGroupVersionKind(kindOf(version, "List"))
-	return c.List(ctx, &out)
+	err := c.List(ctx, &out)
+	return out.Items, err
 }
 
 func kindOf(version, suffix string) schema.GroupVersionKind {

@@ -16,6 +16,8 @@ type Index struct {
 	mu         sync.RWMutex
 	namespaces map[string]*namespace
 	nodes      map[string]*node
+	// clusterPolicies contains the cluster-scoped policies.
+	clusterPolicies map[string]*entry
 }
 
 // namespace contains the objects of one namespace. It exists while it contains at least one
@@ -48,13 +50,17 @@ type node struct {
 
 // New returns an empty index.
 func New() *Index {
-	return &Index{namespaces: map[string]*namespace{}, nodes: map[string]*node{}}
+	return &Index{namespaces: map[string]*namespace{}, nodes: map[string]*node{}, clusterPolicies: map[string]*entry{}}
 }
 
 // SetPolicy adds or replaces a policy.
 func (x *Index) SetPolicy(p *policy.Policy) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	if p.Scope == "" {
+		x.clusterPolicies[p.Name] = &entry{Policy: p}
+		return
+	}
 	x.namespace(p.Scope).policies[p.Name] = &entry{Policy: p}
 }
 
@@ -62,27 +68,32 @@ func (x *Index) SetPolicy(p *policy.Policy) {
 func (x *Index) RemovePolicy(name types.NamespacedName) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	delete(x.policiesIn(name.Namespace), name.Name)
 	if ns := x.namespaces[name.Namespace]; ns != nil {
-		delete(ns.policies, name.Name)
 		x.settle(name.Namespace, ns)
 	}
 }
 
-// SetNamespace adds or replaces a Namespace object.
-func (x *Index) SetNamespace(object policy.Namespace) {
+// SetNamespace adds or replaces a Namespace object. It returns the cluster-scoped policies whose
+// observation can change.
+func (x *Index) SetNamespace(object policy.Namespace) []types.NamespacedName {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.namespace(object.Name).object = &object
+	return x.setObject(object.Name, x.namespace(object.Name), &object)
 }
 
-// RemoveNamespace removes a Namespace object. The pods and policies of the namespace remain.
-func (x *Index) RemoveNamespace(name string) {
+// RemoveNamespace removes a Namespace object. The pods and policies of the namespace remain. It
+// returns the cluster-scoped policies whose observation can change.
+func (x *Index) RemoveNamespace(name string) []types.NamespacedName {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if ns := x.namespaces[name]; ns != nil {
-		ns.object = nil
-		x.settle(name, ns)
+	ns := x.namespaces[name]
+	if ns == nil {
+		return nil
 	}
+	changed := x.setObject(name, ns, nil)
+	x.settle(name, ns)
+	return changed
 }
 
 // SetPod adds or replaces a pod. It returns the previous state of the pod, or nil if the index

@@ -36,12 +36,11 @@ type Lag struct {
 func (x *Index) Observe(name types.NamespacedName) *Observation {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	ns := x.namespaces[name.Namespace]
-	if ns == nil || ns.policies[name.Name] == nil {
+	p := x.policiesIn(name.Namespace)[name.Name]
+	if p == nil {
 		return nil
 	}
-	p := ns.policies[name.Name]
-	pods, byNode := ns.selected(p.Policy)
+	pods, byNode := x.selectedBy(p.Policy)
 	out := &Observation{Policy: p.Policy, Pods: pods, Nodes: len(byNode)}
 	for _, name := range slices.Sorted(maps.Keys(byNode)) {
 		r := x.node(name).report
@@ -53,16 +52,15 @@ func (x *Index) Observe(name types.NamespacedName) *Observation {
 	return out
 }
 
-// selected returns the number of pods that a policy selects. It also returns the reachable pods
-// among them, by node.
-func (ns *namespace) selected(p *policy.Policy) (pods int, byNode map[string][]*policy.Pod) {
-	byNode = map[string][]*policy.Pod{}
+// selected returns the number of pods of a namespace that a policy selects. It adds the reachable
+// pods among them to the map byNode.
+func (ns *namespace) selected(p *policy.Policy, byNode map[string][]*policy.Pod) (pods int) {
 	for labels, group := range ns.byLabels {
 		if !p.Subject.Pods.Matches(labels) {
 			continue
 		}
 		for _, pod := range group {
-			if !p.Selects(pod, nil) {
+			if !p.Selects(pod, ns.object) {
 				continue
 			}
 			pods++
@@ -71,7 +69,7 @@ func (ns *namespace) selected(p *policy.Policy) (pods int, byNode map[string][]*
 			}
 		}
 	}
-	return pods, byNode
+	return pods
 }
 
 // Affected returns the names of the policies whose observation changes because the state of a
@@ -84,15 +82,12 @@ func (x *Index) Affected(before, after *policy.Pod) []types.NamespacedName {
 	}
 	same := before != nil && after != nil && before.UID == after.UID && before.Node == after.Node &&
 		reachable(before) == reachable(after) && slices.Equal(before.Addresses, after.Addresses)
-	selects := func(p *policy.Policy, state *policy.Pod) bool { return state != nil && p.Selects(state, nil) }
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	ns := x.namespaces[pod.Namespace]
-	if ns == nil {
-		return nil
-	}
+	selects := func(p *policy.Policy, state *policy.Pod) bool { return state != nil && p.Selects(state, ns.object) }
 	var out []types.NamespacedName
-	for _, p := range ns.policies {
+	for _, p := range x.mayApply(pod.Namespace) {
 		was, is := selects(p.Policy, before), selects(p.Policy, after)
 		if was != is || is && !same {
 			out = append(out, nameOf(p.Policy))

@@ -98,8 +98,8 @@ func (x *Index) needed(n *node) map[*entry][]*policy.Pod {
 	}
 	out := map[*entry][]*policy.Pod{}
 	for _, pods := range groups {
-		for _, p := range x.namespaces[pods[0].Namespace].policies {
-			if p.Selects(pods[0], nil) {
+		for _, p := range x.mayApply(pods[0].Namespace) {
+			if p.Selects(pods[0], x.namespaces[pods[0].Namespace].object) {
 				out[p] = append(out[p], pods...)
 			}
 		}

@@ -19,7 +19,10 @@ type clusterPolicies struct {
 func (s *Snapshot) upsertClusterPolicy(in *Policy) {
 	old := s.cluster.all[in.Name]
 	if old != nil && old.equal(in) {
-		old.UID, old.Generation = in.UID, in.Generation
+		if old.UID != in.UID || old.Generation != in.Generation {
+			old.UID, old.Generation = in.UID, in.Generation
+			s.clusterPolicyChanged(old)
+		}
 		return
 	}
 	s.cluster.all[in.Name] = in
@@ -51,6 +54,11 @@ func (s *Snapshot) clusterPolicyChanged(versions ...*Policy) {
 
 func (p *Policy) canSelectPodsOf(ns *TrackedNamespace) bool {
 	return p.Subject.MatchesNamespace(ns.name, ns.object) || p.Subject.MatchesNamespace(ns.name, ns.deleted)
+}
+
+// ClusterPolicies returns the cluster-scoped policies in the order of their evaluation.
+func (s *Snapshot) ClusterPolicies() []*Policy {
+	return slices.Concat(s.cluster.admin, s.cluster.baseline)
 }
 
 // inOrder orders policies as they are evaluated.

@@ -255,7 +255,7 @@ func (p Peer) equal(q Peer) bool {
 	if p.Block == nil || q.Block == nil {
 		return p == q
 	}
-	return p.Invalid == q.Invalid && p.Block.CIDR == q.Block.CIDR && slices.Equal(p.Block.Except, q.Block.Except)
+	return p.Entry == q.Entry && p.Invalid == q.Invalid && p.Block.CIDR == q.Block.CIDR && slices.Equal(p.Block.Except, q.Block.Except)
 }
 
 // Key returns a string that identifies the addresses in the block. Two blocks have the same

@@ -7,10 +7,12 @@ import (
 
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/selection"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/sluicenet/sluice/controllers/digest"
 	"github.com/sluicenet/sluice/controllers/node/enforced"
+	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/policy"
 	"github.com/sluicenet/sluice/policy/label"
 	"github.com/sluicenet/sluice/policy/read"
@@ -84,4 +86,45 @@ func TestDigests(t *testing.T) {
 	want("db is gone", digest.Of(all, both[:1]))
 	s.DeletePolicy("shop", "all")
 	want("no policy selects web")
+}
+
+// TestDigestsOfClusterPolicies checks after each change that the digests contain the cluster-scoped
+// policies that select a pod of the node.
+func TestDigestsOfClusterPolicies(t *testing.T) {
+	s := policy.NewSnapshot()
+	e := enforced.New(s, "n")
+	want := func(what string, digests ...digest.Digest) {
+		t.Helper()
+		if got := e.Digests(); !bytes.Equal(got, digest.Join(digests)) {
+			t.Errorf("%s: %x, want %x", what, got, digest.Join(digests))
+		}
+	}
+	namespace := func(team string) policy.Namespace {
+		return policy.Namespace{Name: "shop", Labels: label.Of(map[string]string{"team": team})}
+	}
+	cluster := func(generation int64) *policy.Policy {
+		return &policy.Policy{
+			Name: "red", UID: "red", Generation: generation, Tier: rule.AdminTier,
+			Subject: policy.PodSet{Namespaces: label.NewSelector([]label.Requirement{{Key: "team", Operator: selection.Equals, Values: []string{"red"}}})},
+		}
+	}
+	web := []*policy.Pod{pod("web", "n", "10.0.0.1")}
+	s.UpsertNamespace(namespace("red"))
+	s.UpsertPod(pod("web", "n", "10.0.0.1"))
+	s.UpsertPod(pod("remote", "other", "10.0.1.1"))
+	want("no policy")
+	s.UpsertPolicy(cluster(1))
+	want("policy", digest.Of(cluster(1), web))
+	s.UpsertPolicy(cluster(2))
+	want("new generation without an effect", digest.Of(cluster(2), web))
+	s.UpsertNamespace(namespace("blue"))
+	want("other labels of the namespace")
+	s.UpsertNamespace(namespace("red"))
+	want("labels as before", digest.Of(cluster(2), web))
+	s.DeletePod("shop", "web")
+	want("no pod")
+	s.UpsertPod(pod("web", "n", "10.0.0.2"))
+	want("other address", digest.Of(cluster(2), []*policy.Pod{pod("web", "n", "10.0.0.2")}))
+	s.DeletePolicy("", "red")
+	want("policy deleted")
 }

@@ -95,7 +95,7 @@ func TestNothingIsPublishedBeforeSync(t *testing.T) {
 	c.policyFor(t, "db")
 	dir := t.TempDir()
 	before := publishEmpty(t, "sync", dir)
-	c.role(t, "sync", "networkpolicies", "namespaces", "nodes")
+	c.role(t, "sync", "networkpolicies", "namespaces", "nodes", "customresourcedefinitions")
 	a := start(t, server.User(t, "sync"), "sync", dir)
 	eventually.NoError(t, func() error {
 		for _, kind := range []string{"NetworkPolicy", "Namespace", "Node"} {
@@ -126,7 +126,7 @@ func (c *cluster) role(t *testing.T, name string, resources ...string) {
 	c.must(t, c.Create(t.Context(), &rbacv1.ClusterRole{
 		ObjectMeta: metav1.ObjectMeta{Name: name},
 		Rules: []rbacv1.PolicyRule{{
-			APIGroups: []string{"", "networking.k8s.io"}, Resources: resources, Verbs: []string{"get", "list", "watch"},
+			APIGroups: []string{"", "networking.k8s.io", "apiextensions.k8s.io"}, Resources: resources, Verbs: []string{"get", "list", "watch"},
 		}},
 	}))
 	c.bind(t, name, name)

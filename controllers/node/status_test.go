@@ -153,7 +153,8 @@ func (a *agent) acknowledge(t *testing.T, c *cluster) {
 		}
 		defer current.Close()
 		return report.Status{
-			Generation: current.Generation(), Queueing: string(ruleset.QueueExpression),
+			TreeFormats: tree.Formats(),
+			Generation:  current.Generation(), Queueing: string(ruleset.QueueExpression),
 			Verdicts:    report.Stats{Accepted: 3, Denied: 2, Unreadable: map[string]uint64{"Truncated": 1}},
 			Reevaluated: report.Reevaluated{Walks: 1, Accepted: 1, Denied: 4},
 		}, nil

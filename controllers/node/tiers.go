@@ -232,7 +232,7 @@ func usesNodes(p *policy.Policy) bool {
 	return false
 }
 
-// policyNames returns the names of all policies, including those that wait for Nodes.
+// policyNames returns the names of all policies, including the policies that wait for Nodes.
 func (t *tiers) policyNames(s *policy.Snapshot) (out []types.NamespacedName) {
 	for name := range t.waiting {
 		out = append(out, types.NamespacedName{Name: name})

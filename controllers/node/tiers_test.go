@@ -14,11 +14,11 @@ import (
 	"github.com/sluicenet/sluice/test/policyapi"
 )
 
-// adminSpec returns the spec of an Admin policy that selects the pods of a namespace, with an action
-// for the egress to one kind of peer.
-func adminSpec(namespace, action, peer string) string {
+// denying returns the spec of an Admin policy that selects the pods of a namespace and denies egress to
+// the given peers.
+func denying(namespace, peers string) string {
 	return fmt.Sprintf(`{tier: Admin, priority: 1, subject: {namespaces: {matchLabels: {kubernetes.io/metadata.name: %s}}},
-		egress: [{action: %s, to: [%s]}]}`, namespace, action, peer)
+		egress: [{action: Deny, to: [%s]}]}`, namespace, peers)
 }
 
 const allPods = "{namespaces: {}}"
@@ -41,9 +41,9 @@ func TestClusterPolicies(t *testing.T) {
 	a.wantVerdict(t, "10.71.0.1", "10.71.0.2", rule.Allow)
 
 	policyapi.Install(t, c, policyapi.V1beta1)
-	p := c.clusterPolicy(t, policyapi.V1beta1, adminSpec(c.namespace, "Deny", allPods))
+	p := c.clusterPolicy(t, policyapi.V1beta1, denying(c.namespace, allPods))
 	a.wantVerdict(t, "10.71.0.1", "10.71.0.2", rule.Deny)
-	policyapi.SetSpec(t, p, adminSpec(c.namespace, "Deny", "{networks: [10.71.0.3/32]}"))
+	policyapi.SetSpec(t, p, denying(c.namespace, "{networks: [10.71.0.3/32]}"))
 	c.must(t, c.Update(t.Context(), p))
 	a.wantVerdict(t, "10.71.0.1", "10.71.0.2", rule.Allow)
 	a.wantVerdict(t, "10.71.0.1", "10.71.0.3", rule.Deny)
@@ -58,7 +58,7 @@ func TestDefinitionComesAndGoes(t *testing.T) {
 	policyapi.Install(t, c, policyapi.V1beta1)
 	c.pod(t, "web", "served", "10.72.0.1")
 	c.pod(t, "db", "elsewhere", "10.72.0.2")
-	c.clusterPolicy(t, policyapi.V1beta1, adminSpec(c.namespace, "Deny", allPods))
+	c.clusterPolicy(t, policyapi.V1beta1, denying(c.namespace, allPods))
 	a := start(t, server.Config(), "served", t.TempDir())
 	a.wantVerdict(t, "10.72.0.1", "10.72.0.2", rule.Deny)
 
@@ -67,11 +67,11 @@ func TestDefinitionComesAndGoes(t *testing.T) {
 	eventually.NoError(t, func() error { return a.ready("api-server") })
 
 	policyapi.Install(t, c, policyapi.V1alpha2)
-	p := c.clusterPolicy(t, policyapi.V1alpha2, adminSpec(c.namespace, "Deny", allPods))
+	p := c.clusterPolicy(t, policyapi.V1alpha2, denying(c.namespace, allPods))
 	a.wantVerdict(t, "10.72.0.1", "10.72.0.2", rule.Deny)
 	policyapi.Install(t, c, policyapi.V1alpha2, policyapi.V1beta1)
 	p.SetAPIVersion("policy.networking.k8s.io/" + policyapi.V1beta1)
-	policyapi.SetSpec(t, p, adminSpec(c.namespace, "Deny", "{networks: [10.72.0.3/32]}"))
+	policyapi.SetSpec(t, p, denying(c.namespace, "{networks: [10.72.0.3/32]}"))
 	c.must(t, c.Update(t.Context(), p))
 	a.wantVerdict(t, "10.72.0.1", "10.72.0.3", rule.Deny)
 	a.wantVerdict(t, "10.72.0.1", "10.72.0.2", rule.Allow)
@@ -86,7 +86,7 @@ func TestFirstTreeContainsClusterPolicies(t *testing.T) {
 	policyapi.Install(t, c, policyapi.V1beta1)
 	c.pod(t, "web", "first", "10.73.0.1")
 	c.node(t, "first-peer", "192.0.2.73")
-	c.clusterPolicy(t, policyapi.V1beta1, adminSpec(c.namespace, "Deny", allPods+", {nodes: {}}"))
+	c.clusterPolicy(t, policyapi.V1beta1, denying(c.namespace, allPods+", {nodes: {}}"))
 	directory := t.TempDir()
 	first := make(chan string, 1)
 	a := &agent{stateDir: directory}
@@ -94,7 +94,7 @@ func TestFirstTreeContainsClusterPolicies(t *testing.T) {
 		for ; ; <-time.After(time.Millisecond) {
 			if tree, err := a.tree(); err == nil {
 				verdict := evaluate(tree, "10.73.0.1", "192.0.2.73").Verdict()
-				first <- fmt.Sprint(verdict)
+				first <- verdict.String()
 				_ = tree.Close()
 				return
 			}
@@ -116,7 +116,7 @@ func TestOtherNodesAreWatchedOnDemand(t *testing.T) {
 	a.wantVerdict(t, "10.74.0.1", "192.0.2.74", rule.Allow)
 	c.node(t, "on-demand-peer", "192.0.2.74")
 	for range 2 {
-		p := c.clusterPolicy(t, policyapi.V1beta1, adminSpec(c.namespace, "Deny", "{nodes: {matchLabels: {name: on-demand-peer}}}"))
+		p := c.clusterPolicy(t, policyapi.V1beta1, denying(c.namespace, "{nodes: {matchLabels: {name: on-demand-peer}}}"))
 		a.wantVerdict(t, "10.74.0.1", "192.0.2.74", rule.Deny)
 		a.wantVerdict(t, "10.74.0.1", "192.0.2.75", rule.Allow)
 		c.must(t, c.Delete(t.Context(), p))

@@ -5,14 +5,14 @@ import "context"
 
 // Demand describes when a function must run.
 type Demand struct {
-	// Key returns what is needed, or "" if nothing is needed.
+	// Key identifies the needed run. It returns "" if no run is needed.
 	Key func() string
 	// Changed delivers a signal after the result of Key may have changed.
 	Changed <-chan struct{}
 	// Run runs until its context ends. It starts when the key changes. Before a run with another key
 	// starts, the previous run has ended.
 	Run func(ctx context.Context, key string)
-	// Ended is called after the last run has ended because nothing is needed any longer.
+	// Ended is called after a run has ended because no run is needed any longer.
 	Ended func()
 }
 

@@ -120,7 +120,7 @@ func startAgent(t *testing.T, config *rest.Config, w *writes, namespace, name st
 	config.Wrap(w.wrap)
 	stateDir := t.TempDir()
 	dataplane, err := status.Serve(stateDir, status.Source{Status: func() (report.Status, error) {
-		out := report.Status{Queueing: string(ruleset.QueueExpression)}
+		out := report.Status{TreeFormats: tree.Formats(), Queueing: string(ruleset.QueueExpression)}
 		// Before the first publication, there is no tree.
 		if current, err := tree.Open(statedir.Current(stateDir)); err == nil {
 			defer current.Close()

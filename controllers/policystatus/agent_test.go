@@ -28,10 +28,10 @@ func startAgent(t *testing.T, node string) {
 		current, err := tree.Open(statedir.Current(stateDir))
 		if err != nil {
 			// The agent has not published a tree yet.
-			return report.Status{Queueing: string(ruleset.QueueExpression)}, nil
+			return report.Status{TreeFormats: tree.Formats(), Queueing: string(ruleset.QueueExpression)}, nil
 		}
 		defer current.Close()
-		return report.Status{Generation: current.Generation(), Queueing: string(ruleset.QueueExpression)}, nil
+		return report.Status{Generation: current.Generation(), TreeFormats: tree.Formats(), Queueing: string(ruleset.QueueExpression)}, nil
 	}})
 	must(t, err)
 	ctx, cancel := context.WithCancel(context.Background())

@@ -103,7 +103,7 @@ func Remove(t testing.TB, c client.Client) {
 	t.Helper()
 	ctx := context.WithoutCancel(t.Context())
 	definition := Definition(t, V1beta1)
-	if err := c.Delete(ctx, definition); client.IgnoreNotFound(err) != nil {
+	if err := client.IgnoreNotFound(c.Delete(ctx, definition)); err != nil {
 		t.Fatalf("deleting %s: %v", definition.GetName(), err)
 	}
 	eventually.NoError(t, func() error {

@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluicenet/sluice/test/kube"
+	"github.com/sluicenet/sluice/test/policyapi"
 )
 
 var server *kube.Server
@@ -114,6 +115,7 @@ func TestInstall(t *testing.T) {
 	if file := apply(t, decode(t, output(t, "hack/manifests.sh", "sluice:"+version))); !slices.Equal(first, file) {
 		t.Errorf("dist/install.yaml differs from config/default:\n%s\n%s", strings.Join(first, "\n"), strings.Join(file, "\n"))
 	}
+	policyapi.Install(t, server.Client(t), policyapi.V1beta1)
 	samples, err := filepath.Glob("samples/*.yaml")
 	if err != nil || len(samples) == 0 {
 		t.Fatalf("samples: %v, %v", samples, err)
@@ -136,7 +138,7 @@ func TestInstall(t *testing.T) {
 
 // TestBasesCanBeBuiltAlone checks that kustomize can build each base separately.
 func TestBasesCanBeBuiltAlone(t *testing.T) {
-	for base, want := range map[string]int{"crd": 3, "rbac": 12, "manager": 4, "samples": 1, "prometheus": 3, "default": 19, "gke": 20, "openshift": 22} {
+	for base, want := range map[string]int{"crd": 4, "rbac": 12, "manager": 4, "samples": 1, "prometheus": 3, "default": 20, "gke": 21, "openshift": 23} {
 		if objects := decode(t, build(t, base)); len(objects) != want {
 			t.Errorf("config/%s has %d objects, want %d", base, len(objects), want)
 		}

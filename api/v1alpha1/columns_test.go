@@ -150,3 +150,19 @@ func TestPolicyStatusColumns(t *testing.T) {
 	})
 	columns(t, "policystatuses", namespace)
 }
+
+func TestClusterPolicyStatusColumns(t *testing.T) {
+	enforced := &v1alpha1.ClusterPolicyStatus{ObjectMeta: metav1.ObjectMeta{Name: "columns-rules"}}
+	store(t, enforced, func() {
+		since := metav1.NewTime(time.Now().Add(-25*time.Hour - 30*time.Minute))
+		enforced.Status = v1alpha1.EnforcementStatus{
+			ObservedGeneration: 2, Pods: 412, Rules: 4, EnforcedSince: &since,
+			Nodes: v1alpha1.PolicyNodes{Needed: 31, Enforcing: 31},
+		}
+		setAll(&enforced.Status.Conditions,
+			v1alpha1.NewCondition(v1alpha1.ConditionEnforced, metav1.ConditionTrue, v1alpha1.ReasonEnforcedEverywhere, "31 of 31 nodes enforce the current version"),
+			v1alpha1.NewCondition(v1alpha1.ConditionUnderstood, metav1.ConditionTrue, v1alpha1.ReasonAsExpected, ""),
+		)
+	})
+	columns(t, "clusterpolicystatuses", "", enforced.Name)
+}

@@ -64,9 +64,9 @@ func (n *Node) containerOf(pod *corev1.PodTemplateSpec, c *corev1.Container) (*l
 	for _, v := range c.Env {
 		variables[v.Name] = v.Value
 		if v.ValueFrom != nil {
-			// Use the name of the node, because spec.nodeName is the only field of the
-			// pod to which environment variables refer.
-			variables[v.Name] = n.Name()
+			if variables[v.Name], err = n.field(v.ValueFrom.FieldRef.FieldPath); err != nil {
+				return nil, fmt.Errorf("environment variable %s: %w", v.Name, err)
+			}
 		}
 	}
 	var replacements []string
@@ -98,6 +98,18 @@ func (n *Node) containerOf(pod *corev1.PodTemplateSpec, c *corev1.Container) (*l
 		out.Mounts[m.MountPath] = lab.Mount{Folder: folder, ReadOnly: m.ReadOnly}
 	}
 	return out, nil
+}
+
+// field returns a field of the node's pod.
+func (n *Node) field(path string) (string, error) {
+	switch path {
+	case "spec.nodeName":
+		return n.Name(), nil
+	case "metadata.namespace":
+		return systemNamespace, nil
+	default:
+		return "", fmt.Errorf("field %s is not supported", path)
+	}
 }
 
 // emptyDir creates the directory of an emptyDir volume. It creates a new directory for each

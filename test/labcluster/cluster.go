@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
@@ -33,6 +34,9 @@ type Options struct {
 	// Spec is the spec of the Enforcer. The lab renders the pod template of the nodes from this
 	// spec. The function New does not set defaults for empty fields.
 	Spec v1alpha1.EnforcerSpec
+	// Ports returns the ports on which a container listens. By default, these are the ports
+	// that the container declares.
+	Ports func(*corev1.Container) ([]corev1.ContainerPort, error)
 	// Log receives the messages of the scheduler, the kubelet and the namespace controller. By
 	// default, the lab discards these messages.
 	Log logr.Logger
@@ -75,6 +79,9 @@ type Cluster struct {
 func New(ctx context.Context, o Options) (*Cluster, error) {
 	if o.Nodes == 0 {
 		o.Nodes = 3
+	}
+	if o.Ports == nil {
+		o.Ports = func(c *corev1.Container) ([]corev1.ContainerPort, error) { return c.Ports, nil }
 	}
 	if o.Log.GetSink() == nil {
 		o.Log = logr.Discard()

@@ -20,8 +20,8 @@
 //     ranges of the node, and writes the CNI result of the pod like libcni. For the command
 //     of an init container, hook or container, it calls the function that the test has set
 //     with Cluster.SetCommand. It ignores all other commands. It starts a server on each
-//     container port and sets the status of the pod. It observes grace periods and deletions
-//     by force;
+//     container port, or on the ports that Options.Ports returns, and sets the status of the
+//     pod. It observes grace periods and deletions by force;
 //   - the controller that deletes the objects in a deleted namespace.
 //
 // # Cleanup

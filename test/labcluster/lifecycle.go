@@ -166,11 +166,15 @@ func (k *kubelet) startContainer(ctx context.Context, r *runningPod, c *corev1.C
 	return run != nil
 }
 
-// serve starts a server on each port of a container.
+// serve starts a server on each port on which a container listens.
 func (r *runningPod) serve(c *corev1.Container) error {
+	ports, err := r.node.cluster.options.Ports(c)
+	if err != nil {
+		return err
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, port := range c.Ports {
+	for _, port := range ports {
 		protocol, err := flow.ParseProtocol(string(port.Protocol))
 		if err != nil {
 			return err

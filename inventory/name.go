@@ -1,12 +1,16 @@
 package inventory
 
 import (
+	"slices"
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
+
+// clusterKinds contains the kinds whose objects are in no namespace.
+var clusterKinds = append([]string{"Namespace", "Node", "ClusterNetworkPolicy"}, NotEvaluatedKinds...)
 
 // ObjectName returns the name of an object for messages, such as
 // "Pod shop/web", "Node n1" or "object without a name".
@@ -17,7 +21,7 @@ func ObjectName(kind, namespace, name string) string {
 	if name == "" {
 		return kind + " without a name"
 	}
-	if kind == "Namespace" || kind == "Node" {
+	if slices.Contains(clusterKinds, kind) {
 		return kind + " " + name
 	}
 	if namespace == "" {

@@ -19,6 +19,9 @@ func (s *Set) Notes() []string {
 		}
 		notes = append(notes, "skipped kinds that do not affect policies: "+strings.Join(kinds, ", "))
 	}
+	if len(s.NotEvaluated) > 0 {
+		notes = append(notes, s.notEvaluated())
+	}
 	if len(s.SkippedFiles) > 0 {
 		notes = append(notes, "skipped files without Kubernetes objects: "+few(s.SkippedFiles))
 	}
@@ -31,6 +34,27 @@ func (s *Set) Notes() []string {
 		notes = append(notes, note+". Each counts once")
 	}
 	return notes
+}
+
+// NotEvaluatedKinds contains the kinds of policies that preceded ClusterNetworkPolicy. Sluice does
+// not evaluate these policies.
+var NotEvaluatedKinds = []string{"AdminNetworkPolicy", "BaselineAdminNetworkPolicy"}
+
+// NotEvaluatedVersion is the API version of the kinds in NotEvaluatedKinds.
+const NotEvaluatedVersion = "policy.networking.k8s.io/v1alpha1"
+
+// notEvaluated returns the note about policies that affect the verdicts of other programs, but not
+// those of Sluice.
+func (s *Set) notEvaluated() string {
+	var kinds []string
+	for _, k := range s.NotEvaluated {
+		if k.Count == 0 {
+			kinds = append(kinds, fmt.Sprintf("%s (you may not list them)", k.Kind))
+		} else {
+			kinds = append(kinds, fmt.Sprintf("%d %s", k.Count, k.Kind))
+		}
+	}
+	return "not evaluated: " + strings.Join(kinds, ", ") + ". Sluice does not enforce these kinds of policies: convert them to ClusterNetworkPolicies"
 }
 
 // few joins the first names in a list and appends the number of remaining names.

@@ -17,6 +17,9 @@ type Set struct {
 	// Skipped contains, for each kind that the set does not support, the number of skipped
 	// objects. It is sorted by kind.
 	Skipped []Skipped
+	// NotEvaluated contains the number of objects of each kind in NotEvaluatedKinds. It is sorted by
+	// kind. A count of 0 means that the number is unknown because the user may not list the kind.
+	NotEvaluated []Skipped
 	// SkippedFiles lists files of Helm and Kustomize, such as Chart.yaml, that were found in
 	// a directory but contain no Kubernetes object.
 	SkippedFiles []string
@@ -57,6 +60,14 @@ type Node struct {
 type Policy struct {
 	*policy.Policy
 	Origin Origin
+}
+
+// Kind returns the kind of the policy object.
+func (p *Policy) Kind() string {
+	if p.Scope == "" {
+		return "ClusterNetworkPolicy"
+	}
+	return "NetworkPolicy"
 }
 
 // Skipped is the number of skipped objects of one kind.

@@ -128,6 +128,11 @@ func newMapper() meta.RESTMapper {
 	add(definitions, meta.RESTScopeRoot, "CustomResourceDefinition")
 	add(corev1.SchemeGroupVersion, meta.RESTScopeRoot, "Namespace", "Node")
 	add(networkingv1.SchemeGroupVersion, meta.RESTScopeNamespace, "NetworkPolicy")
+	for _, kind := range tierKinds {
+		for _, version := range kind.versions {
+			add(schema.GroupVersion{Group: tierGroup, Version: version}, meta.RESTScopeRoot, kind.kind)
+		}
+	}
 	add(v1alpha1.GroupVersion, meta.RESTScopeNamespace, "PolicyStatus")
 	add(v1alpha1.GroupVersion, meta.RESTScopeRoot, "Enforcer", "NodeEnforcer")
 	return mapper

@@ -15,8 +15,10 @@ import (
 	"github.com/sluicenet/sluice/inventory"
 )
 
-// Read reads all Pods, Namespaces, Nodes and NetworkPolicies. If the user has no right to
-// list some of these kinds, the error names all these kinds.
+// Read reads all Pods, Namespaces, Nodes, NetworkPolicies and ClusterNetworkPolicies. If the user has
+// no right to list some of these kinds, the error names all these kinds. A cluster without the
+// CustomResourceDefinition of ClusterNetworkPolicy contains no ClusterNetworkPolicies, which is not
+// an error.
 func (c *Connection) Read(ctx context.Context) (*inventory.Set, error) {
 	b := builder{origin: inventory.Origin{File: c.Name}}
 	var (
@@ -26,6 +28,9 @@ func (c *Connection) Read(ctx context.Context) (*inventory.Set, error) {
 		policies   networkingv1.NetworkPolicyList
 	)
 	denied := denials{verb: "list"}
+	if err := c.readTiers(ctx, &b, &denied); err != nil {
+		return nil, err
+	}
 	for _, kind := range []struct {
 		resource string
 		into     client.ObjectList

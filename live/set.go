@@ -4,6 +4,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/sluicenet/sluice/inventory"
 	"github.com/sluicenet/sluice/policy"
@@ -45,6 +46,13 @@ func (b *builder) addPolicies(list []networkingv1.NetworkPolicy) {
 		// The returned error can be ignored because the policy itself contains the errors of
 		// its invalid parts.
 		p, _ := read.NetworkPolicy(&list[i])
+		b.set.Policies = append(b.set.Policies, inventory.Policy{Policy: p, Origin: b.origin})
+	}
+}
+
+func (b *builder) addClusterPolicies(list []unstructured.Unstructured) {
+	for i := range list {
+		p, _ := read.ClusterNetworkPolicy(&list[i])
 		b.set.Policies = append(b.set.Policies, inventory.Policy{Policy: p, Origin: b.origin})
 	}
 }

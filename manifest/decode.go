@@ -7,6 +7,7 @@ import (
 	"reflect"
 
 	"go.yaml.in/yaml/v3"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	kjson "sigs.k8s.io/json"
 
 	"github.com/sluicenet/sluice/inventory"
@@ -107,7 +108,7 @@ func (d *decoder) object(raw []byte, root path, defaultKind string, depth int) {
 	headerErrs, headerErr := kjson.UnmarshalStrict(raw, &h, kjson.DisallowDuplicateFields)
 	kind, apiVersion := h.Kind, h.APIVersion
 	if kind == "" && defaultKind != "" {
-		kind, apiVersion = defaultKind, apiVersions[defaultKind]
+		kind, apiVersion = defaultKind, apiVersions[defaultKind][0]
 	}
 	name := inventory.ObjectName(kind, h.Metadata.Namespace, h.Metadata.Name)
 	read, message := classify(apiVersion, kind)
@@ -125,7 +126,7 @@ func (d *decoder) object(raw []byte, root path, defaultKind string, depth int) {
 	case message != "":
 		d.fail(line, name, "", message)
 	case !read:
-		d.out.skip(skippedName(apiVersion, kind))
+		d.out.skip(apiVersion, kind)
 	default:
 		d.known(raw, root, kind, name, inventory.Origin{File: d.file, Line: line})
 	}
@@ -176,7 +177,24 @@ func (d *decoder) known(raw []byte, root path, kind, name string, origin invento
 				inventory.Policy{Policy: p, Origin: origin}, version(o.UID, o.ResourceVersion),
 			})
 		}
+	case "ClusterNetworkPolicy":
+		d.clusterPolicy(raw, root, name, origin)
 	}
+}
+
+// clusterPolicy decodes a ClusterNetworkPolicy. A field that is unknown or has a wrong type is not an
+// error of the input, because a newer version of the API can define it. The policy itself contains
+// an error for the field and fails closed, as on a node.
+func (d *decoder) clusterPolicy(raw []byte, root path, name string, origin inventory.Origin) {
+	const kind = "ClusterNetworkPolicy"
+	var o unstructured.Unstructured
+	if !d.decode(raw, root, name, &o.Object, false) || !d.named(root, name, kind, o.GetName(), "") {
+		return
+	}
+	p, _ := read.ClusterNetworkPolicy(&o)
+	d.out.policies = append(d.out.policies, versioned[inventory.Policy]{
+		inventory.Policy{Policy: p, Origin: origin}, version(o.GetUID(), o.GetResourceVersion()),
+	})
 }
 
 func (d *decoder) pod(raw []byte, root path, name string, origin inventory.Origin) {

@@ -18,6 +18,8 @@ type decoded struct {
 	policies   []versioned[inventory.Policy]
 	// skipped contains the number of skipped objects of each kind.
 	skipped map[string]int
+	// notEvaluated contains the number of objects of each kind in inventory.NotEvaluatedKinds.
+	notEvaluated map[string]int
 	// notObject is true if the unit contains no Kubernetes object, and belongs to a file that
 	// does not have to contain objects, such as Chart.yaml.
 	notObject bool
@@ -32,18 +34,23 @@ type versioned[T any] struct {
 	version string
 }
 
-func (d *decoded) skip(kind string) {
+// skip counts an object that this package does not read.
+func (d *decoded) skip(apiVersion, kind string) {
 	if d.skipped == nil {
-		d.skipped = map[string]int{}
+		d.skipped, d.notEvaluated = map[string]int{}, map[string]int{}
 	}
-	d.skipped[kind]++
+	if slices.Contains(inventory.NotEvaluatedKinds, kind) && sameGroup(apiVersion, inventory.NotEvaluatedVersion) {
+		d.notEvaluated[kind]++
+	} else {
+		d.skipped[skippedName(apiVersion, kind)]++
+	}
 }
 
 // join adds the objects of all units to a set, in the order of the input. If several objects
 // have the same kind and name, join adds only the first object. If another of these objects
 // differs from the first object, join reports an error.
 func join(units []unit, results []decoded, errs inventory.Errors, sources []source) (*inventory.Set, inventory.Errors) {
-	j := joiner{set: &inventory.Set{}, errs: errs, seen: map[string]earlier{}, skipped: map[string]int{}}
+	j := joiner{set: &inventory.Set{}, errs: errs, seen: map[string]earlier{}, skipped: map[string]int{}, notEvaluated: map[string]int{}}
 	for i := 0; i < len(units); {
 		end := i + 1
 		for end < len(units) && units[i].whole != nil && units[end].whole == units[i].whole {
@@ -60,11 +67,9 @@ func join(units []unit, results []decoded, errs inventory.Errors, sources []sour
 		}
 		i = end
 	}
-	for _, kind := range slices.Sorted(maps.Keys(j.skipped)) {
-		j.set.Skipped = append(j.set.Skipped, inventory.Skipped{Kind: kind, Count: j.skipped[kind]})
-	}
+	j.set.Skipped, j.set.NotEvaluated = sorted(j.skipped), sorted(j.notEvaluated)
 	if len(j.errs) == 0 && len(j.seen) == 0 && len(sources) > 0 {
-		j.errs = inventory.Errors{{Origin: inventory.Origin{File: sources[0].name}, Message: "contains no Pod, Namespace, Node or NetworkPolicy" + j.others()}}
+		j.errs = inventory.Errors{{Origin: inventory.Origin{File: sources[0].name}, Message: "contains no Pod, Namespace, Node, NetworkPolicy or ClusterNetworkPolicy" + j.others()}}
 	}
 	return j.set, j.errs
 }
@@ -74,8 +79,16 @@ type joiner struct {
 	errs inventory.Errors
 	// seen contains the first object of each kind and name. The key is the text that
 	// inventory.ObjectName returns.
-	seen    map[string]earlier
-	skipped map[string]int
+	seen                  map[string]earlier
+	skipped, notEvaluated map[string]int
+}
+
+// sorted lists the number of objects of each kind, sorted by kind.
+func sorted(counts map[string]int) (out []inventory.Skipped) {
+	for _, kind := range slices.Sorted(maps.Keys(counts)) {
+		out = append(out, inventory.Skipped{Kind: kind, Count: counts[kind]})
+	}
+	return out
 }
 
 // earlier describes the first object in the input that has a certain kind and name. Later
@@ -91,6 +104,9 @@ func (j *joiner) add(u *unit, d decoded) {
 	j.errs = append(j.errs, d.errs...)
 	for kind, n := range d.skipped {
 		j.skipped[kind] += n
+	}
+	for kind, n := range d.notEvaluated {
+		j.notEvaluated[kind] += n
 	}
 	if d.notObject {
 		j.set.SkippedFiles = append(j.set.SkippedFiles, u.file)
@@ -113,7 +129,7 @@ func (j *joiner) add(u *unit, d decoded) {
 	}
 	for _, p := range d.policies {
 		o := p.object
-		if j.first(inventory.ObjectName("NetworkPolicy", o.Scope, o.Name), o.Origin, p.version, o.Policy) {
+		if j.first(inventory.ObjectName(o.Kind(), o.Scope, o.Name), o.Origin, p.version, o.Policy) {
 			j.set.Policies = append(j.set.Policies, o)
 		}
 	}

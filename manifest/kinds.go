@@ -7,12 +7,14 @@ import (
 	"strings"
 )
 
-// apiVersions contains the API version of each kind that this package reads.
-var apiVersions = map[string]string{
-	"Pod":           "v1",
-	"Namespace":     "v1",
-	"Node":          "v1",
-	"NetworkPolicy": "networking.k8s.io/v1",
+// apiVersions contains the API versions of each kind that this package reads. The first version is
+// the version that messages suggest.
+var apiVersions = map[string][]string{
+	"Pod":                  {"v1"},
+	"Namespace":            {"v1"},
+	"Node":                 {"v1"},
+	"NetworkPolicy":        {"networking.k8s.io/v1"},
+	"ClusterNetworkPolicy": {"policy.networking.k8s.io/v1beta1", "policy.networking.k8s.io/v1alpha2"},
 }
 
 func isList(kind string) bool {
@@ -33,7 +35,11 @@ func itemKind(list string) string {
 // this package does not read them, but the author probably meant a kind that it reads,
 // message explains the mistake.
 func classify(apiVersion, kind string) (read bool, message string) {
-	want, read := apiVersions[kind]
+	versions, read := apiVersions[kind]
+	want := ""
+	if read {
+		want = versions[0]
+	}
 	switch {
 	case kind == "":
 		return false, "kind: missing; write the kind of the object, such as kind: NetworkPolicy"
@@ -41,7 +47,7 @@ func classify(apiVersion, kind string) (read bool, message string) {
 		return false, fmt.Sprintf("kind: %q is not a kind", kind)
 	case !read:
 		return false, misspelled(apiVersion, kind)
-	case apiVersion == want:
+	case slices.Contains(versions, apiVersion):
 		return true, ""
 	case apiVersion == "":
 		return false, fmt.Sprintf("apiVersion: missing; write apiVersion: %s", want)
@@ -61,7 +67,7 @@ func notInKind(r rune) bool {
 // of the same API group whose name differs only in upper and lower case.
 func misspelled(apiVersion, kind string) string {
 	for _, right := range slices.Sorted(maps.Keys(apiVersions)) {
-		if strings.EqualFold(kind, right) && (apiVersion == "" || sameGroup(apiVersion, apiVersions[right])) {
+		if strings.EqualFold(kind, right) && (apiVersion == "" || sameGroup(apiVersion, apiVersions[right][0])) {
 			return fmt.Sprintf("kind: %q does not exist; write kind: %s", kind, right)
 		}
 	}

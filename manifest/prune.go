@@ -99,7 +99,7 @@ func pruneField(kind, name string, v any) (value any, keep bool, err error) {
 	case isList(kind) && name == "items":
 		value, err = prune(v, itemKind(kind))
 		return value, true, err
-	case isList(kind), kind == "NetworkPolicy":
+	case isList(kind), kind == "NetworkPolicy", kind == "ClusterNetworkPolicy":
 		value, err = convert(v, nil)
 		return value, true, err
 	case fields == nil:

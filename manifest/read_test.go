@@ -86,7 +86,7 @@ func names(s *inventory.Set) []string {
 		out = append(out, "Pod "+o.Pod.Namespace+"/"+o.Name)
 	}
 	for _, o := range s.Policies {
-		out = append(out, "NetworkPolicy "+o.Scope+"/"+o.Name)
+		out = append(out, inventory.ObjectName(o.Kind(), o.Scope, o.Name))
 	}
 	return out
 }
@@ -97,23 +97,31 @@ func TestReadForms(t *testing.T) {
 		text string
 		want []string
 	}{
-		"one document":                     {podYAML, []string{"Pod default/web"}},
-		"stream":                           {podYAML + "---\n" + policyYAML, []string{"Pod default/web", "NetworkPolicy default/db"}},
-		"marker with comment":              {"--- # first\n" + podYAML + "--- \n# nothing\n---\n" + policyYAML, []string{"Pod default/web", "NetworkPolicy default/db"}},
-		"document end and directive":       {"%YAML 1.1\n---\n" + podYAML + "...\n---\n" + policyYAML, []string{"Pod default/web", "NetworkPolicy default/db"}},
-		"Windows line breaks":              {strings.ReplaceAll(podYAML+"---\n"+policyYAML, "\n", "\r\n"), []string{"Pod default/web", "NetworkPolicy default/db"}},
-		"byte order mark":                  {"\xef\xbb\xbf" + podYAML, []string{"Pod default/web"}},
-		"content after the marker":         {"--- {apiVersion: v1, kind: Namespace, metadata: {name: a}}\n", []string{"Namespace a"}},
-		"JSON":                             {fmt.Sprintf(policyJSON, "a"), []string{"NetworkPolicy default/a"}},
-		"JSON stream":                      {fmt.Sprintf(policyJSON, "a") + fmt.Sprintf(policyJSON, "b") + "\n", []string{"NetworkPolicy default/a", "NetworkPolicy default/b"}},
-		"JSON then YAML":                   {fmt.Sprintf(policyJSON, "a") + "\n---\n" + podYAML, []string{"Pod default/web", "NetworkPolicy default/a"}},
-		"YAML in flow style":               {"{apiVersion: v1, kind: Namespace, metadata: {name: a}}", []string{"Namespace a"}},
-		"List":                             {"apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: Namespace, metadata: {name: a}}\n- {apiVersion: v1, kind: Node, metadata: {name: n1}}\n", []string{"Namespace a", "Node n1"}},
-		"List in JSON":                     {`{"apiVersion":"v1","kind":"List","items":[` + fmt.Sprintf(policyJSON, "a") + `,` + fmt.Sprintf(policyJSON, "b") + `]}`, []string{"NetworkPolicy default/a", "NetworkPolicy default/b"}},
-		"List in a List":                   {"kind: List\nitems:\n- kind: NamespaceList\n  items:\n  - metadata: {name: a}\n", []string{"Namespace a"}},
-		"PodList with items without kind":  {`{"kind":"PodList","apiVersion":"v1","items":[` + fmt.Sprintf(bareItem, "a", 1) + `,` + fmt.Sprintf(bareItem, "b", 2) + `]}`, []string{"Pod x/a", "Pod x/b"}},
-		"empty list and another object":    {"kind: PodList\nitems: []\n---\n" + podYAML, []string{"Pod default/web"}},
-		"null items":                       {"kind: List\nitems: null\n---\n" + podYAML, []string{"Pod default/web"}},
+		"one document":                    {podYAML, []string{"Pod default/web"}},
+		"stream":                          {podYAML + "---\n" + policyYAML, []string{"Pod default/web", "NetworkPolicy default/db"}},
+		"marker with comment":             {"--- # first\n" + podYAML + "--- \n# nothing\n---\n" + policyYAML, []string{"Pod default/web", "NetworkPolicy default/db"}},
+		"document end and directive":      {"%YAML 1.1\n---\n" + podYAML + "...\n---\n" + policyYAML, []string{"Pod default/web", "NetworkPolicy default/db"}},
+		"Windows line breaks":             {strings.ReplaceAll(podYAML+"---\n"+policyYAML, "\n", "\r\n"), []string{"Pod default/web", "NetworkPolicy default/db"}},
+		"byte order mark":                 {"\xef\xbb\xbf" + podYAML, []string{"Pod default/web"}},
+		"content after the marker":        {"--- {apiVersion: v1, kind: Namespace, metadata: {name: a}}\n", []string{"Namespace a"}},
+		"JSON":                            {fmt.Sprintf(policyJSON, "a"), []string{"NetworkPolicy default/a"}},
+		"JSON stream":                     {fmt.Sprintf(policyJSON, "a") + fmt.Sprintf(policyJSON, "b") + "\n", []string{"NetworkPolicy default/a", "NetworkPolicy default/b"}},
+		"JSON then YAML":                  {fmt.Sprintf(policyJSON, "a") + "\n---\n" + podYAML, []string{"Pod default/web", "NetworkPolicy default/a"}},
+		"YAML in flow style":              {"{apiVersion: v1, kind: Namespace, metadata: {name: a}}", []string{"Namespace a"}},
+		"List":                            {"apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: Namespace, metadata: {name: a}}\n- {apiVersion: v1, kind: Node, metadata: {name: n1}}\n", []string{"Namespace a", "Node n1"}},
+		"List in JSON":                    {`{"apiVersion":"v1","kind":"List","items":[` + fmt.Sprintf(policyJSON, "a") + `,` + fmt.Sprintf(policyJSON, "b") + `]}`, []string{"NetworkPolicy default/a", "NetworkPolicy default/b"}},
+		"List in a List":                  {"kind: List\nitems:\n- kind: NamespaceList\n  items:\n  - metadata: {name: a}\n", []string{"Namespace a"}},
+		"PodList with items without kind": {`{"kind":"PodList","apiVersion":"v1","items":[` + fmt.Sprintf(bareItem, "a", 1) + `,` + fmt.Sprintf(bareItem, "b", 2) + `]}`, []string{"Pod x/a", "Pod x/b"}},
+		"empty list and another object":   {"kind: PodList\nitems: []\n---\n" + podYAML, []string{"Pod default/web"}},
+		"null items":                      {"kind: List\nitems: null\n---\n" + podYAML, []string{"Pod default/web"}},
+		"cluster policies of both versions": {
+			clusterPolicyYAML("v1beta1", "a", "") + "---\n" + clusterPolicyYAML("v1alpha2", "b", ""),
+			[]string{"ClusterNetworkPolicy a", "ClusterNetworkPolicy b"},
+		},
+		"ClusterNetworkPolicyList": {
+			"apiVersion: policy.networking.k8s.io/v1alpha2\nkind: ClusterNetworkPolicyList\nitems:\n- metadata: {name: a}\n",
+			[]string{"ClusterNetworkPolicy a"},
+		},
 		"a label that looks like a number": {"apiVersion: v1\nkind: Namespace\nmetadata: {name: a, labels: {1: \"2\"}}\n", []string{"Namespace a"}},
 	}
 	for name, test := range tests {
@@ -264,7 +272,7 @@ func TestReadErrors(t *testing.T) {
 		"S61 an impossible name":        {"apiVersion: v1\nkind: Namespace\nmetadata:\n  name: My_Space\n", []string{`standard input:4: Namespace My_Space: metadata.name: "My_Space" is not a valid name: a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')`}},
 		"S61 a scalar":                  {"hello\n", []string{"standard input:1: is not a Kubernetes object; want apiVersion, kind and metadata (separate several objects with a line ---, or put them under items: of kind: List)"}},
 		"S61 empty input":               {"", []string{"standard input: is empty; want YAML or JSON with Kubernetes objects"}},
-		"S61 only other kinds":          {"apiVersion: v1\nkind: Service\nmetadata: {name: a}\n", []string{"standard input: contains no Pod, Namespace, Node or NetworkPolicy, only kinds that do not affect policies (such as Service)"}},
+		"S61 only other kinds":          {"apiVersion: v1\nkind: Service\nmetadata: {name: a}\n", []string{"standard input: contains no Pod, Namespace, Node, NetworkPolicy or ClusterNetworkPolicy, only kinds that do not affect policies (such as Service)"}},
 		"S61 UTF-16":                    {"\xff\xfek\x00", []string{"standard input: is UTF-16 text; save it as UTF-8 (in PowerShell: kubectl ... | Out-File -Encoding utf8)"}},
 		"S61 an item of a list":         {"kind: List\nitems:\n- apiVersion: v1\n  kind: Node\n  metadata:\n    name: [n1]\n", []string{"standard input:6: Node without a name: metadata.name: is a list, must be a string"}},
 	}

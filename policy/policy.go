@@ -144,8 +144,11 @@ func (p *Policy) Rules(d rule.Direction) []Rule {
 	return p.Egress
 }
 
-// UsesNamespaces reports whether any rule selects namespaces by their labels.
+// UsesNamespaces reports whether the subject or any rule selects namespaces by their labels.
 func (p *Policy) UsesNamespaces() bool {
+	if p.Subject.Namespaces.Present() {
+		return true
+	}
 	for _, rules := range [...][]Rule{p.Ingress, p.Egress} {
 		for i := range rules {
 			if slices.ContainsFunc(rules[i].Peers, func(p Peer) bool { return p.Namespaces.Present() }) {

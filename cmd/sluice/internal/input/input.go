@@ -82,6 +82,7 @@ func (i *Input) Read(cmd *cobra.Command) (*inventory.Set, error) {
 	if err != nil {
 		return nil, err
 	}
+	NoteAll(cmd.ErrOrStderr(), set.Notes())
 	noteInvalid(cmd.ErrOrStderr(), set)
 	return set, nil
 }

@@ -1,0 +1,86 @@
+package live
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/sluicenet/sluice/inventory"
+)
+
+// tierGroup is the API group of ClusterNetworkPolicy and of the kinds that preceded it.
+const tierGroup = "policy.networking.k8s.io"
+
+// tierKinds contains the kinds of this group that Read lists. Each kind has one or more versions, of
+// which Read uses the first version that the cluster serves.
+var tierKinds = []struct {
+	kind, resource string
+	versions       []string
+}{
+	{"ClusterNetworkPolicy", "clusternetworkpolicies", []string{"v1beta1", "v1alpha2"}},
+	{inventory.NotEvaluatedKinds[0], "adminnetworkpolicies", []string{"v1alpha1"}},
+	{inventory.NotEvaluatedKinds[1], "baselineadminnetworkpolicies", []string{"v1alpha1"}},
+}
+
+// readTiers reads the ClusterNetworkPolicies of the cluster, and counts the objects of the kinds that
+// preceded it. Kinds that the cluster does not serve have no objects. If the user may not list the
+// ClusterNetworkPolicies, readTiers adds the missing right to denied.
+func (c *Connection) readTiers(ctx context.Context, b *builder, denied *denials) error {
+	served, err := c.servedTiers(ctx)
+	if err != nil {
+		return err
+	}
+	for _, kind := range tierKinds {
+		at := slices.IndexFunc(kind.versions, func(version string) bool { return slices.Contains(served[version], kind.resource) })
+		if at < 0 {
+			continue
+		}
+		count := 0
+		page := unstructured.UnstructuredList{}
+		page.SetGroupVersionKind(schema.GroupVersionKind{Group: tierGroup, Version: kind.versions[at], Kind: kind.kind + "List"})
+		err := c.list(ctx, &page, func() {
+			count += len(page.Items)
+			if kind.kind == "ClusterNetworkPolicy" {
+				b.addClusterPolicies(page.Items)
+			}
+		})
+		evaluated := kind.kind == "ClusterNetworkPolicy"
+		switch {
+		case evaluated:
+			err = denied.add(kind.resource+"."+tierGroup, err)
+		case apierrors.IsForbidden(err):
+			b.set.NotEvaluated, err = append(b.set.NotEvaluated, inventory.Skipped{Kind: kind.kind}), nil
+		case count > 0:
+			b.set.NotEvaluated = append(b.set.NotEvaluated, inventory.Skipped{Kind: kind.kind, Count: count})
+		}
+		if err != nil {
+			return fmt.Errorf("listing %s.%s: %w", kind.resource, tierGroup, err)
+		}
+	}
+	return nil
+}
+
+// servedTiers returns the resources of each version of the group tierGroup. If the cluster does not
+// serve the group, the result is empty.
+func (c *Connection) servedTiers(ctx context.Context) (map[string][]string, error) {
+	var group metav1.APIGroup
+	if err := c.getJSON(ctx, "/apis/"+tierGroup, &group); apierrors.IsNotFound(err) {
+		return nil, nil
+	} else if err != nil {
+		return nil, err
+	}
+	served := map[string][]string{}
+	for _, version := range group.Versions {
+		resources, err := c.Resources(ctx, version.GroupVersion)
+		if err != nil && !apierrors.IsNotFound(err) {
+			return nil, err
+		}
+		served[version.Version] = resources
+	}
+	return served, nil
+}

@@ -37,7 +37,7 @@ type Explanation struct {
 }
 
 func newExplanation(f flow.Flow, from, to *End) *Explanation {
-	e := &Explanation{TypeMeta: typeMeta("Explanation"), From: *from, To: *to, Protocol: f.Protocol.String()}
+	e := &Explanation{TypeMeta: NewTypeMeta("Explanation"), From: *from, To: *to, Protocol: f.Protocol.String()}
 	if f.Protocol.HasPorts() {
 		port := int(f.DstPort)
 		e.Port = &port

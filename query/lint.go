@@ -38,7 +38,7 @@ func (c *Cluster) Lint(namespace string) (*LintReport, error) {
 			return nil, err
 		}
 	}
-	r := &LintReport{TypeMeta: typeMeta("LintReport"), Findings: []Finding{}}
+	r := &LintReport{TypeMeta: NewTypeMeta("LintReport"), Findings: []Finding{}}
 	origins := map[string]string{}
 	for _, p := range c.set.Policies {
 		if namespace == "" || namespace == p.Scope {

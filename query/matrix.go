@@ -78,7 +78,7 @@ func (c *Cluster) Matrix(q *MatrixQuestion) (*Matrix, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Matrix{TypeMeta: typeMeta("Matrix"), Protocol: protocol.String(), Flows: []MatrixFlow{}}
+	m := &Matrix{TypeMeta: NewTypeMeta("Matrix"), Protocol: protocol.String(), Flows: []MatrixFlow{}}
 	if protocol.HasPorts() {
 		m.Port = &port
 	}

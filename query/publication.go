@@ -44,7 +44,7 @@ func (c *Cluster) Publish(node, stateDir string) (*Publication, error) {
 		return nil, err
 	}
 	p := &Publication{
-		TypeMeta: typeMeta("Publication"), Node: node, Generation: generation, Policies: len(c.set.Policies),
+		TypeMeta: NewTypeMeta("Publication"), Node: node, Generation: generation, Policies: len(c.set.Policies),
 		Path: statedir.Tree(stateDir, generation), Seconds: time.Since(start).Seconds(),
 	}
 	return p, p.read()

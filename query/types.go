@@ -9,4 +9,7 @@ type TypeMeta struct {
 	Kind       string `json:"kind"`
 }
 
-func typeMeta(kind string) TypeMeta { return TypeMeta{APIVersion: APIVersion, Kind: kind} }
+// NewTypeMeta returns the TypeMeta of an answer of the given kind.
+func NewTypeMeta(kind string) TypeMeta {
+	return TypeMeta{APIVersion: APIVersion, Kind: kind}
+}

@@ -17,7 +17,7 @@ import (
 	"github.com/sluicenet/sluice/api/v1alpha1"
 	"github.com/sluicenet/sluice/check"
 	"github.com/sluicenet/sluice/live"
-	"github.com/sluicenet/sluice/query"
+	"github.com/sluicenet/sluice/query/status"
 )
 
 // Options configures a dump.
@@ -125,7 +125,7 @@ func (d *dump) add(ctx context.Context) {
 	d.addJSON("system/events.json", reduced(d.system.events, reduceEvent))
 	d.addRanges(ctx)
 	d.addAnswer("check", check.NewReport("Cluster", check.Checks(d.facts)))
-	d.addAnswer("status", query.NewClusterStatus("cluster", query.Reports(*d.reports)))
+	d.addAnswer("status", status.NewCluster("cluster", status.Reports(*d.reports)))
 	d.addLogs(ctx)
 }
 

@@ -21,7 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
-	"github.com/sluicenet/sluice/query"
+	querystatus "github.com/sluicenet/sluice/query/status"
 )
 
 // kubeconfigOf writes a kubeconfig file and returns its path. The file contains one context,
@@ -298,7 +298,7 @@ func TestClusterStatus(t *testing.T) {
 		t.Errorf("exit %d: %s", code, cmp.Diff(want, got))
 	}
 	code, stdout, _ := sluiceAs("kubectl-sluice", "", "status", "--kubeconfig", kubeconfig, "-o", "json")
-	var report query.ClusterStatus
+	var report querystatus.Cluster
 	if err := json.Unmarshal([]byte(stdout), &report); err != nil || code != exitFailed || report.Enforced || len(report.Policies.Problems) != 2 {
 		t.Errorf("exit %d, %v: %s", code, err, stdout)
 	}

@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sluicenet/sluice/dataplane/status"
-	"github.com/sluicenet/sluice/query"
+	querystatus "github.com/sluicenet/sluice/query/status"
 )
 
 const nodeStatusHelp = `Shows the state of the dataplane that runs with the state directory: the generation that
@@ -69,7 +69,7 @@ func nodeStatus(cmd *cobra.Command, stateDir string, out *output) error {
 	if err != nil {
 		return notRunning(err, stateDir)
 	}
-	return out.write(cmd, query.NewNodeStatus(s, time.Now()))
+	return out.write(cmd, querystatus.NewNode(s, time.Now()))
 }
 
 // notRunning adds advice for the user to the error if no dataplane is running. It returns any
@@ -94,7 +94,7 @@ func remoteStatus(cmd *cobra.Command, flags *scopeFlags, node string, out *outpu
 	if err != nil {
 		return err
 	}
-	s, err := query.ReadNodeStatus(content, time.Now())
+	s, err := querystatus.ReadNode(content, time.Now())
 	if err != nil {
 		return err
 	}
@@ -110,7 +110,7 @@ func clusterStatus(cmd *cobra.Command, flags *scopeFlags, out *output) error {
 	if err != nil {
 		return err
 	}
-	s := query.NewClusterStatus(connection.Name, query.Reports(*reports))
+	s := querystatus.NewCluster(connection.Name, querystatus.Reports(*reports))
 	if err := out.write(cmd, s); err != nil {
 		return err
 	}

@@ -1,4 +1,4 @@
-package query_test
+package status_test
 
 import (
 	"bytes"
@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/sluicenet/sluice/dataplane/report"
-	"github.com/sluicenet/sluice/query"
+	"github.com/sluicenet/sluice/query/status"
 	"github.com/sluicenet/sluice/test/golden"
 )
 
@@ -60,11 +60,11 @@ func TestNodeStatusText(t *testing.T) {
 		status report.Status
 	}{{"enforcing", enforcing}, {"a rejected tree", rejected}, {"a tree that is not enforced yet", behind}, {"open connections are not re-evaluated yet", walking}, {"packets of a pod bypass netfilter", bypassed}, {"no tree yet", waiting}, {"no tree yet, and packets are held", booted}} {
 		fmt.Fprintf(&got, "## %s\n", c.name)
-		if err := query.NewNodeStatus(c.status, now).WriteText(&got); err != nil {
+		if err := status.NewNode(c.status, now).WriteText(&got); err != nil {
 			t.Fatal(err)
 		}
 	}
-	golden.Compare(t, filepath.Join("testdata", "nodestatus.golden"), got.String())
+	golden.Compare(t, filepath.Join("testdata", "node.golden"), got.String())
 }
 
 func TestNodeStatusOfBridges(t *testing.T) {
@@ -80,7 +80,7 @@ func TestNodeStatusOfBridges(t *testing.T) {
 		},
 	} {
 		var got bytes.Buffer
-		if err := query.NewNodeStatus(report.Status{Bridges: &c.bridges}, time.Now()).WriteText(&got); err != nil {
+		if err := status.NewNode(report.Status{Bridges: &c.bridges}, time.Now()).WriteText(&got); err != nil {
 			t.Fatal(err)
 		}
 		if !strings.Contains(got.String(), c.want) {

@@ -1,4 +1,4 @@
-package query
+package status
 
 import (
 	"bufio"
@@ -11,34 +11,35 @@ import (
 	"time"
 
 	"github.com/sluicenet/sluice/dataplane/report"
+	"github.com/sluicenet/sluice/query"
 )
 
-// NodeStatus describes the tree that the dataplane of one node enforces, and counts the
+// Node describes the tree that the dataplane of one node enforces, and counts the
 // packets that the dataplane evaluated.
-type NodeStatus struct {
-	TypeMeta
+type Node struct {
+	query.TypeMeta
 	report.Status
 	// Now is the time at which WriteText computes ages, such as the age of the rejected tree.
 	Now time.Time `json:"-"`
 }
 
-// NewNodeStatus returns the status of a node. The parameter now is the time at which
+// NewNode returns the status of a node. The parameter now is the time at which
 // WriteText computes ages.
-func NewNodeStatus(s report.Status, now time.Time) *NodeStatus {
-	return &NodeStatus{TypeMeta: typeMeta("NodeStatus"), Status: s, Now: now}
+func NewNode(s report.Status, now time.Time) *Node {
+	return &Node{TypeMeta: query.NewTypeMeta("NodeStatus"), Status: s, Now: now}
 }
 
-// ReadNodeStatus returns the status of a node from its JSON form.
-func ReadNodeStatus(content []byte, now time.Time) (*NodeStatus, error) {
+// ReadNode returns the status of a node from its JSON form.
+func ReadNode(content []byte, now time.Time) (*Node, error) {
 	var s report.Status
 	if err := json.Unmarshal(content, &s); err != nil {
 		return nil, fmt.Errorf("reading the status of a node: %w", err)
 	}
-	return NewNodeStatus(s, now), nil
+	return NewNode(s, now), nil
 }
 
 // WriteText writes the status as human-readable text.
-func (s *NodeStatus) WriteText(out io.Writer) error {
+func (s *Node) WriteText(out io.Writer) error {
 	w := bufio.NewWriter(out)
 	fmt.Fprintln(w, s.summary())
 	if r := s.Rejected; r != nil {
@@ -78,7 +79,7 @@ func (s *NodeStatus) WriteText(out io.Writer) error {
 }
 
 // writeBypassed writes the interfaces of pods whose packets bypass the rules.
-func (s *NodeStatus) writeBypassed(w io.Writer) {
+func (s *Node) writeBypassed(w io.Writer) {
 	if s.PodPackets == nil || s.PodPackets.Bypassed == 0 {
 		return
 	}
@@ -89,7 +90,7 @@ func (s *NodeStatus) writeBypassed(w io.Writer) {
 }
 
 // summary returns a sentence that states which generation is enforced.
-func (s *NodeStatus) summary() string {
+func (s *Node) summary() string {
 	switch {
 	case s.Generation == 0 && s.Seen == 0 && s.Queueing == "":
 		return "Not enforcing yet: waiting for the first tree. No packet is affected until then."
@@ -109,7 +110,7 @@ func writeLine(w io.Writer, name, format string, args ...any) {
 }
 
 // reevaluated describes the latest re-evaluation of open connections.
-func (s *NodeStatus) reevaluated() string {
+func (s *Node) reevaluated() string {
 	l := s.Reevaluated.Last
 	if l == nil {
 		return "not re-evaluated yet"
@@ -118,7 +119,7 @@ func (s *NodeStatus) reevaluated() string {
 		age(s.Now, l.At), l.Took.Round(time.Microsecond), l.Connections, l.Accepted, l.Denied, l.Cleared)
 }
 
-func (s *NodeStatus) writeVerdicts(w io.Writer) {
+func (s *Node) writeVerdicts(w io.Writer) {
 	v := &s.Verdicts
 	writeLine(w, "packets evaluated", "%d: accepted %d, denied %d, mid-stream %d", v.Packets, v.Accepted, v.Denied, v.MidStream)
 	writeLine(w, "unreadable", "%s", faults(v.Unreadable))
@@ -132,7 +133,7 @@ func (s *NodeStatus) writeVerdicts(w io.Writer) {
 
 // writeHeld describes the held packets. They belong to pods that the tree does not contain
 // yet.
-func (s *NodeStatus) writeHeld(w io.Writer) {
+func (s *Node) writeHeld(w io.Writer) {
 	h := &s.Held
 	if h.Limit == 0 {
 		writeLine(w, "unknown pods", "packets are not held")

@@ -1,4 +1,4 @@
-package query
+package status
 
 import (
 	"bufio"
@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
+	"github.com/sluicenet/sluice/query"
 )
 
 // maxProblems is the maximum number of node problems that WriteText lists, and also the
@@ -24,28 +25,28 @@ type Reports struct {
 	Policies []v1alpha1.PolicyStatus
 }
 
-// ClusterStatus states whether the nodes enforce their trees and whether the policies are
+// Cluster states whether the nodes enforce their trees and whether the policies are
 // enforced. It lists the problems of nodes and policies.
-type ClusterStatus struct {
-	TypeMeta
+type Cluster struct {
+	query.TypeMeta
 	Cluster string `json:"cluster"`
 	// Enforced is true if every node that the Enforcer selects enforces a tree, and every
 	// policy is enforced.
 	Enforced bool `json:"enforced"`
 	// Enforcer is null if the cluster contains no Enforcer.
-	Enforcer *EnforcerStatus `json:"enforcer"`
-	Nodes    ObjectStatus    `json:"nodes"`
-	Policies ObjectStatus    `json:"policies"`
+	Enforcer *Enforcer `json:"enforcer"`
+	Nodes    Objects    `json:"nodes"`
+	Policies Objects    `json:"policies"`
 }
 
-// EnforcerStatus is the status of the cluster's Enforcer object.
-type EnforcerStatus struct {
+// Enforcer is the status of the cluster's Enforcer object.
+type Enforcer struct {
 	Nodes      v1alpha1.NodeCounts `json:"nodes"`
 	Conditions []metav1.Condition  `json:"conditions"`
 }
 
-// ObjectStatus contains the number of nodes or policies, and their problems.
-type ObjectStatus struct {
+// Objects contains the number of nodes or policies, and their problems.
+type Objects struct {
 	Count    int       `json:"count"`
 	Problems []Problem `json:"problems"`
 }
@@ -59,16 +60,16 @@ type Problem struct {
 	Message  string `json:"message"`
 }
 
-// NewClusterStatus summarizes the reports of a cluster.
-func NewClusterStatus(cluster string, r Reports) *ClusterStatus {
-	s := &ClusterStatus{
-		TypeMeta: typeMeta("ClusterStatus"),
+// NewCluster summarizes the reports of a cluster.
+func NewCluster(cluster string, r Reports) *Cluster {
+	s := &Cluster{
+		TypeMeta: query.NewTypeMeta("ClusterStatus"),
 		Cluster:  cluster,
-		Nodes:    ObjectStatus{Count: len(r.Nodes), Problems: []Problem{}},
-		Policies: ObjectStatus{Count: len(r.Policies), Problems: []Problem{}},
+		Nodes:    Objects{Count: len(r.Nodes), Problems: []Problem{}},
+		Policies: Objects{Count: len(r.Policies), Problems: []Problem{}},
 	}
 	if e := r.Enforcer; e != nil {
-		s.Enforcer = &EnforcerStatus{Nodes: e.Status.Nodes, Conditions: e.Status.Conditions}
+		s.Enforcer = &Enforcer{Nodes: e.Status.Nodes, Conditions: e.Status.Conditions}
 		s.Enforced = meta.IsStatusConditionTrue(e.Status.Conditions, string(v1alpha1.ConditionAvailable))
 	}
 	for i := range r.Nodes {
@@ -80,7 +81,7 @@ func NewClusterStatus(cluster string, r Reports) *ClusterStatus {
 	return s
 }
 
-func (s *ClusterStatus) addProblems(to *ObjectStatus, problems []Problem) {
+func (s *Cluster) addProblems(to *Objects, problems []Problem) {
 	to.Problems = append(to.Problems, problems...)
 	for i := range problems {
 		s.Enforced = s.Enforced && problems[i].Enforced
@@ -192,7 +193,7 @@ func conditionProblem(name string, conditions []metav1.Condition, kind v1alpha1.
 const createEnforcer = `  echo '{"apiVersion":"policy.sluice.dev/v1alpha1","kind":"Enforcer","metadata":{"name":"default"}}' | kubectl create -f -`
 
 // WriteText writes the status as human-readable text.
-func (s *ClusterStatus) WriteText(out io.Writer) error {
+func (s *Cluster) WriteText(out io.Writer) error {
 	w := bufio.NewWriter(out)
 	if s.Enforcer == nil {
 		fmt.Fprintf(w, "Cluster %s: NOT enforced, because there is no Enforcer. To create one:\n%s\n", s.Cluster, createEnforcer)
@@ -207,7 +208,7 @@ func (s *ClusterStatus) WriteText(out io.Writer) error {
 	return nil
 }
 
-func (e *EnforcerStatus) write(w io.Writer, cluster string, enforced bool) {
+func (e *Enforcer) write(w io.Writer, cluster string, enforced bool) {
 	nodes := number(int(e.Nodes.Desired), "node", "nodes")
 	if enforced {
 		fmt.Fprintf(w, "Cluster %s: enforced on %d of %s.\n", cluster, e.Nodes.Ready, nodes)
@@ -219,7 +220,7 @@ func (e *EnforcerStatus) write(w io.Writer, cluster string, enforced bool) {
 	}
 }
 
-func (o *ObjectStatus) write(w io.Writer, one, many string) {
+func (o *Objects) write(w io.Writer, one, many string) {
 	fmt.Fprintf(w, "\n%s", number(o.Count, one, many))
 	if len(o.Problems) == 0 {
 		fmt.Fprintln(w, ", no problems")
@@ -233,4 +234,12 @@ func (o *ObjectStatus) write(w io.Writer, one, many string) {
 		}
 		fmt.Fprintf(w, "  %s  %s: %s\n", p.Name, p.Reason, p.Message)
 	}
+}
+
+// number returns a number and a noun, such as "1 node" or "2 nodes".
+func number(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
 }

@@ -136,7 +136,11 @@ func (e *Explanation) addTexts(texts *ruleTexts) {
 			other = &e.From
 		}
 		if side.Policy != nil {
-			side.Text = texts.rule(*side.Policy, direction, *side.Rule, other)
+			side.RuleDetails = texts.rule(*side.Policy, direction, *side.Rule, other)
+		}
+		for i := range side.Passed {
+			p := &side.Passed[i]
+			p.RuleDetails = texts.rule(p.Policy, direction, p.Rule, other)
 		}
 		for i := range side.NearMisses {
 			miss := &side.NearMisses[i]
@@ -144,7 +148,7 @@ func (e *Explanation) addTexts(texts *ruleTexts) {
 			if miss.Differs == rule.PeerPart.String() {
 				matching = nil
 			}
-			miss.Text = texts.rule(miss.Policy, direction, miss.Rule, matching)
+			miss.RuleDetails = texts.rule(miss.Policy, direction, miss.Rule, matching)
 		}
 	}
 }

@@ -59,21 +59,74 @@ func (e *Explanation) writeSide(w io.Writer, d rule.Direction, end *End) {
 	switch s.Reason {
 	case rule.NotIsolated.String():
 		fmt.Fprintf(w, "  %s %s: no policy isolates the pod for %s.\n", side, is, d)
+		writePassed(w, d, s)
 	case rule.Matched.String():
-		fmt.Fprintf(w, "  %s %s by a rule.\n    Rule: %s %s\n", side, is, *s.Policy, s.Text)
-		writeIsolation(w, d, s)
+		writeMatched(w, side+" "+is, d, s)
+		writeNearMisses(w, s.NearMisses)
 	case rule.NoRuleMatched.String():
 		fmt.Fprintf(w, "  %s %s: the pod is isolated for %s, and no rule allows this flow.\n", side, is, d)
+		writePassed(w, d, s)
 		writeIsolation(w, d, s)
 		writeNearMisses(w, s.NearMisses)
 	case rule.SameNode.String():
 		fmt.Fprintf(w, "  %s %s: no policy denies traffic from the pod's own node, so that probes work.\n", side, is)
 	case rule.SamePod.String():
-		fmt.Fprintf(w, "  %s %s: a pod can always reach itself.\n", side, is)
+		fmt.Fprintf(w, "  %s %s: NetworkPolicies do not apply to traffic from a pod to itself.\n", side, is)
+		writePassed(w, d, s)
 	case rule.Elsewhere.String():
 		fmt.Fprintf(w, "  %s is not evaluated: it is not a pod of this node. If it is a pod of another node, that node evaluates its %s.\n", side, d)
 	default:
 		writeExternal(w, side, is, end)
+	}
+}
+
+// writeMatched writes a side that a rule decided. The parameter decided is the beginning of the
+// sentence, such as "Ingress to shop/db is denied".
+func writeMatched(w io.Writer, decided string, d rule.Direction, s *report.Side) {
+	if s.Tier == "" {
+		fmt.Fprintf(w, "  %s by a rule.\n", decided)
+		writePassed(w, d, s)
+		fmt.Fprintf(w, "    Rule: %s %s\n", *s.Policy, s.Text)
+		writeIsolation(w, d, s)
+		return
+	}
+	fmt.Fprintf(w, "  %s by %s.\n", decided, tierRule(d, s.Tier, *s.Policy, *s.Rule, &s.RuleDetails))
+	writePassed(w, d, s)
+	if s.Priority != nil {
+		fmt.Fprintf(w, "    Rule: %s\n", s.Text)
+	}
+}
+
+// tierRule names a rule of a ClusterNetworkPolicy with its tier.
+func tierRule(d rule.Direction, tier, policyName string, index int, r *report.RuleDetails) string {
+	name := place(d, index)
+	if r.RuleName != "" {
+		name = fmt.Sprintf("%q", r.RuleName)
+	}
+	return fmt.Sprintf("rule %s of %s", name, tierPolicy(tier, policyName, r.Priority))
+}
+
+// tierPolicy names a policy. For a ClusterNetworkPolicy, it adds the kind, the tier and the priority.
+func tierPolicy(tier, policyName string, priority *int32) string {
+	switch {
+	case tier == "":
+		return policyName
+	case priority == nil:
+		return fmt.Sprintf("ClusterNetworkPolicy %s (%s tier)", policyName, tier)
+	default:
+		return fmt.Sprintf("ClusterNetworkPolicy %s (%s tier, priority %d)", policyName, tier, *priority)
+	}
+}
+
+// writePassed writes the rules that passed the flow to the next tier, one per line.
+func writePassed(w io.Writer, d rule.Direction, s *report.Side) {
+	for i := range s.Passed {
+		p := &s.Passed[i]
+		fmt.Fprintf(w, "    Passed to the next tier by %s", tierRule(d, p.Tier, p.Policy, p.Rule, &p.RuleDetails))
+		if p.Priority != nil {
+			fmt.Fprintf(w, ": %s", p.Text)
+		}
+		fmt.Fprintln(w)
 	}
 }
 
@@ -92,15 +145,17 @@ func writeIsolation(w io.Writer, d rule.Direction, s *report.Side) {
 }
 
 func writeNearMisses(w io.Writer, misses []report.NearMiss) {
-	for i, m := range misses {
+	for i := range misses {
+		m := &misses[i]
+		policyName := tierPolicy(m.Tier, m.Policy, m.Priority)
 		switch {
 		case i == maxNearMisses:
 			fmt.Fprintf(w, "    %s (-o json lists all).\n", number(len(misses)-i, "more rule almost matches", "more rules almost match"))
 			return
 		case m.Differs == rule.PortPart.String():
-			fmt.Fprintf(w, "    This peer is allowed on other ports (%s): %s %s\n", few(m.Ports), m.Policy, m.Text)
+			fmt.Fprintf(w, "    This peer is allowed on other ports (%s): %s %s\n", few(m.Ports), policyName, m.Text)
 		default:
-			fmt.Fprintf(w, "    Other peers are allowed on this port: %s %s\n", m.Policy, m.Text)
+			fmt.Fprintf(w, "    Other peers are allowed on this port: %s %s\n", policyName, m.Text)
 		}
 	}
 }

@@ -52,8 +52,19 @@ func flowEnd(a netip.Addr, port uint16, pod string, ports bool) string {
 	return text
 }
 
-// sideText describes the reason for the verdict of one side.
+// sideText describes the reason for the verdict of one side, and the rules that passed the flow to
+// the next tier.
 func sideText(d rule.Direction, s *report.Side) string {
+	var b strings.Builder
+	for i := range s.Passed {
+		p := &s.Passed[i]
+		fmt.Fprintf(&b, "passed by %s %s (%s tier), ", p.Policy, place(d, p.Rule), p.Tier)
+	}
+	b.WriteString(reasonText(d, s))
+	return b.String()
+}
+
+func reasonText(d rule.Direction, s *report.Side) string {
 	switch s.Reason {
 	case rule.NotIsolated.String():
 		return "no policy isolates it"
@@ -67,5 +78,9 @@ func sideText(d rule.Direction, s *report.Side) string {
 	if s.Policy == nil || s.Rule == nil {
 		return s.Reason
 	}
-	return fmt.Sprintf("%s by %s %s[%d]", strings.ToLower(verdictText(s.Verdict)), *s.Policy, d, *s.Rule)
+	text := fmt.Sprintf("%s by %s %s", strings.ToLower(verdictText(s.Verdict)), *s.Policy, place(d, *s.Rule))
+	if s.Tier != "" {
+		text += fmt.Sprintf(" (%s tier)", s.Tier)
+	}
+	return text
 }

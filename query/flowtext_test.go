@@ -19,6 +19,7 @@ func TestFlowText(t *testing.T) {
 	web6, db6 := netip.MustParseAddr("fd00:1::1"), netip.MustParseAddr("fd00:2::1")
 	isolated := &report.Side{Verdict: "Deny", Reason: "NoRuleMatched", IsolatedBy: []string{"default/db", "default/deny-all"}}
 	open := &report.Side{Verdict: "Allow", Reason: "NotIsolated"}
+	passed := []report.Passed{{Tier: "Admin", Policy: "trusted", Rule: 1}}
 	events := []report.Event{
 		{Verdict: report.Deny, Protocol: "TCP", Src: web4, Dst: db4, SrcPort: 40000, DstPort: 80, SrcPod: "default/web", DstPod: "default/db", Egress: open, Ingress: isolated},
 		{
@@ -31,6 +32,11 @@ func TestFlowText(t *testing.T) {
 		{Verdict: report.Deny, Protocol: "47", Src: web4, Dst: db4, DstPod: "default/db", Ingress: isolated},
 		{Verdict: report.Unreadable, Fault: "truncated"},
 		{Verdict: report.Deny, Protocol: "ICMP", Src: web4, Dst: db4, SrcPod: "default/web", Egress: isolated, Held: 38*time.Millisecond + 1},
+		{
+			Verdict: report.Deny, Protocol: "TCP", Src: web4, Dst: db4, SrcPort: 40000, DstPort: 80, SrcPod: "default/web", DstPod: "default/db",
+			Egress:  &report.Side{Verdict: "Allow", Reason: "NotIsolated", Passed: passed},
+			Ingress: &report.Side{Verdict: "Deny", Reason: "Rule", Tier: "Baseline", Policy: new("default-deny"), Rule: &third, Passed: passed},
+		},
 		{Verdict: report.Unknown, Protocol: "TCP", Src: web4, Dst: db4, SrcPort: 40000, DstPort: 80, DstPod: "default/db", Held: 3 * time.Second},
 	}
 	var got strings.Builder

@@ -44,7 +44,7 @@ func (c *Cluster) Lint(namespace string) (*LintReport, error) {
 		if namespace == "" || namespace == p.Scope {
 			r.Policies++
 		}
-		origins[p.Scope+"/"+p.Name] = p.Origin.String()
+		origins[p.String()] = p.Origin.String()
 	}
 	for _, f := range lint.Run(c.snapshot) {
 		if namespace == "" || namespace == f.Namespace {
@@ -82,6 +82,7 @@ func (c *Cluster) namespaces() []string {
 	for i := range c.set.Policies {
 		names[c.set.Policies[i].Scope] = true
 	}
+	delete(names, "") // ClusterNetworkPolicies are in no namespace.
 	return slices.Sorted(maps.Keys(names))
 }
 
@@ -120,8 +121,11 @@ func (r *LintReport) WriteText(out io.Writer) error {
 }
 
 func (f *Finding) heading() string {
-	if f.Policy == "" {
+	switch {
+	case f.Policy == "":
 		return "namespace " + f.Namespace
+	case f.Namespace == "":
+		return fmt.Sprintf("ClusterNetworkPolicy %s (%s)", f.Policy, f.Origin)
 	}
 	return fmt.Sprintf("%s (%s)", f.Policy, f.Origin)
 }

@@ -3,6 +3,7 @@ package query
 import (
 	"fmt"
 
+	"github.com/sluicenet/sluice/dataplane/report"
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/policy"
 )
@@ -22,22 +23,27 @@ func (c *Cluster) ruleTexts() *ruleTexts {
 	return t
 }
 
-// rule describes a rule in one line. If at least one peer of the rule matches the parameter
-// other, the text lists only the matching peers. If other is nil or no peer matches, the text
-// lists all peers.
-func (t *ruleTexts) rule(policyName string, d rule.Direction, index int, other *End) string {
-	place := fmt.Sprintf("%s[%d]", d, index)
+// place identifies a rule in its policy, such as "ingress[0]".
+func place(d rule.Direction, index int) string { return fmt.Sprintf("%s[%d]", d, index) }
+
+// rule describes a rule. If at least one peer of the rule matches the parameter other, the text
+// lists only the matching peers. If other is nil or no peer matches, the text lists all peers.
+func (t *ruleTexts) rule(policyName string, d rule.Direction, index int, other *End) report.RuleDetails {
 	if t == nil {
-		return place
+		return report.RuleDetails{Text: place(d, index)}
 	}
 	p := t.policies[policyName]
 	if p == nil || index >= len(p.Rules(d)) {
-		return place
+		return report.RuleDetails{Text: place(d, index)}
 	}
 	r := &p.Rules(d)[index]
-	if other == nil {
-		return r.String()
+	out := report.RuleDetails{Text: r.String(), RuleName: r.Name}
+	if p.Tier != rule.NetworkPolicyTier {
+		out.Priority = &p.Priority
 	}
-	end := t.snapshot.End(other.Address)
-	return r.StringFor(&end)
+	if other != nil {
+		end := t.snapshot.End(other.Address)
+		out.Text = r.StringFor(&end)
+	}
+	return out
 }

@@ -15,9 +15,7 @@ type Side struct {
 	// are nil if the verdict does not result from a rule.
 	Policy *string `json:"policy"`
 	Rule   *int    `json:"rule"`
-	// Text is a short description of this rule. It is empty if the program that writes the
-	// report does not have the policy.
-	Text string `json:"text,omitempty"`
+	RuleDetails
 	// Passed lists the rules with action Pass that passed the flow to the next tier.
 	Passed []Passed `json:"passed,omitempty"`
 	// IsolatedBy lists the names of the NetworkPolicies that isolate the pod in this direction.
@@ -25,6 +23,17 @@ type Side struct {
 	// NearMisses lists the rules that almost matched. It is empty unless near misses were
 	// requested.
 	NearMisses []NearMiss `json:"nearMisses,omitempty"`
+}
+
+// RuleDetails describes a rule. It is empty if the program that writes the report does not have the
+// policy.
+type RuleDetails struct {
+	// Text is a short description of the rule.
+	Text string `json:"text,omitempty"`
+	// RuleName is the name of the rule, and Priority the priority of its policy. They are set only
+	// for a rule of a ClusterNetworkPolicy. RuleName is empty if the rule has no name.
+	RuleName string `json:"ruleName,omitempty"`
+	Priority *int32 `json:"priority,omitempty"`
 }
 
 // SideOf returns the JSON form of a side of a decision. names resolves the names of
@@ -58,9 +67,7 @@ type Passed struct {
 	Tier   string `json:"tier"`
 	Policy string `json:"policy"`
 	Rule   int    `json:"rule"`
-	// Text is a short description of the rule. It is empty if the program that writes the report
-	// does not have the policy.
-	Text string `json:"text,omitempty"`
+	RuleDetails
 }
 
 // NearMiss is the JSON form of a rule that almost matched.
@@ -69,9 +76,7 @@ type NearMiss struct {
 	Tier   string `json:"tier,omitempty"`
 	Policy string `json:"policy"`
 	Rule   int    `json:"rule"`
-	// Text is a short description of the rule. It is empty if the program that writes the
-	// report does not have the policy.
-	Text string `json:"text,omitempty"`
+	RuleDetails
 	// Differs is the part of the rule that does not match: "peer" or "port".
 	Differs string `json:"differs"`
 	// Ports lists the ports at which the rule allows the peer of the flow, for example

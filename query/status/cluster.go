@@ -35,8 +35,8 @@ type Cluster struct {
 	Enforced bool `json:"enforced"`
 	// Enforcer is null if the cluster contains no Enforcer.
 	Enforcer *Enforcer `json:"enforcer"`
-	Nodes    Objects    `json:"nodes"`
-	Policies Objects    `json:"policies"`
+	Nodes    Objects   `json:"nodes"`
+	Policies Objects   `json:"policies"`
 }
 
 // Enforcer is the status of the cluster's Enforcer object.

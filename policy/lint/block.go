@@ -8,6 +8,7 @@ import (
 	"sort"
 
 	"github.com/sluicenet/sluice/policy"
+	"github.com/sluicenet/sluice/policy/lint/internal/sample"
 )
 
 // podAddress is an address of a pod.
@@ -69,12 +70,12 @@ func (p *pass) inExcepts(b *policy.Block, in span) []span {
 }
 
 // podsInBlock returns the addresses of pods in the block.
-func (p *pass) podsInBlock(b *policy.Block) (out examples) {
+func (p *pass) podsInBlock(b *policy.Block) (out sample.Pods) {
 	for part := range p.inBlock(b) {
-		for i := range part[:min(len(part), shownPods)] {
-			out.add(part[i].pod)
+		for i := range part[:min(len(part), sample.Shown)] {
+			out.Add(part[i].pod)
 		}
-		out.count += max(0, len(part)-shownPods)
+		out.Count += max(0, len(part)-sample.Shown)
 	}
 	return out
 }

@@ -44,6 +44,12 @@ var checks = []Check{
 	noSuchPort,
 	portOfSome,
 	noDNS,
+	samePriority,
+	shadowedRule,
+	baselineUnreached,
+	denyOfDNS,
+	networkOfPods,
+	everyPodQueued,
 	noNamespaceObject,
 	tooLarge,
 	checkFailed,
@@ -87,10 +93,11 @@ func eachPort(f func(*pass, place, *policy.Rule, *policy.Port)) func(*pass) {
 }
 
 // eachCIDR returns a function for Check.run that calls the function f with the CIDR and each
-// except of every block. It skips a block if one of its excepts covers the whole block.
+// except of every block of a NetworkPolicy. It skips a block if one of its excepts covers the whole
+// block.
 func eachCIDR(f func(*pass, place, policy.CIDR)) func(*pass) {
 	return eachPeer(func(p *pass, at place, peer *policy.Peer) {
-		if peer.Block == nil || wholeExcept(peer.Block) >= 0 {
+		if p.clusterScoped() || peer.Block == nil || wholeExcept(peer.Block) >= 0 {
 			return
 		}
 		f(p, at.in(".ipBlock.cidr"), peer.Block.CIDR)

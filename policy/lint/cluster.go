@@ -7,8 +7,10 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/policy"
 	"github.com/sluicenet/sluice/policy/label"
+	"github.com/sluicenet/sluice/policy/lint/internal/dns"
 )
 
 // cluster contains the objects that a run of lint reads, with indexes for the checks. In a run
@@ -22,8 +24,10 @@ type cluster struct {
 	// withPods contains the namespaces that have pods in the pod network, sorted by name.
 	withPods []*space
 	// objects is the number of Namespace objects.
-	objects   int
-	subjects  []*subject
+	objects  int
+	subjects []*subject
+	// tiers contains the policies of each tier in the order of their evaluation.
+	tiers     [rule.Tiers][]*subject
 	addresses []podAddress
 	// podsKnown is false if the input contains only policies. Checks then cannot determine
 	// which pods a selector matches.
@@ -57,6 +61,7 @@ type group struct {
 	// allowsDNS is true if a policy that selects the pods allows DNS, and hasEgressRules if
 	// such a policy has egress rules. prepareDNS sets both.
 	allowsDNS, hasEgressRules bool
+	tiers                     tierFacts
 }
 
 type groupKey struct {
@@ -99,7 +104,7 @@ func (c *cluster) addPod(p *policy.Pod) {
 	for _, a := range p.Addresses {
 		c.addresses = append(c.addresses, podAddress{addr: a, pod: p, group: g})
 	}
-	if isDNS(p.Labels) {
+	if dns.IsServer(p.Labels) {
 		c.dnsPods = append(c.dnsPods, p)
 	}
 }
@@ -122,11 +127,13 @@ func (s *space) group(p *policy.Pod) *group {
 	return g
 }
 
+// addPolicies adds policies. They must be in the order of their evaluation.
 func (c *cluster) addPolicies(policies []*policy.Policy) {
 	for _, p := range policies {
 		s := &subject{Policy: p, namespace: c.space(p.Scope), name: p.String()}
 		c.subjects = append(c.subjects, s)
 		s.namespace.subjects = append(s.namespace.subjects, s)
+		c.tiers[p.Tier] = append(c.tiers[p.Tier], s)
 	}
 }
 

@@ -19,7 +19,7 @@ var deadRules = Check{
 
 func (p *pass) rulesWithoutType(d rule.Direction, policyType string) {
 	n := len(p.Rules(d))
-	if n == 0 || p.Isolates[d] {
+	if n == 0 || p.Affects(d) {
 		return
 	}
 	rules := fmt.Sprintf("its %d %s rules do nothing", n, d)

@@ -28,11 +28,11 @@ type Finding struct {
 	Severity Severity `json:"severity"`
 	// Check is the name of the check, such as no-pod-selected.
 	Check string `json:"check"`
-	// Policy has the format "namespace/name". If the finding is for a namespace, Policy is
-	// empty.
+	// Policy has the format "namespace/name". For a ClusterNetworkPolicy, it is the name. If the
+	// finding is for a namespace, Policy is empty.
 	Policy string `json:"policy,omitempty"`
-	// Namespace is the namespace of the policy. If the finding is for a namespace, Namespace
-	// is the name of this namespace.
+	// Namespace is the namespace of the policy, or empty for a ClusterNetworkPolicy. If the finding is
+	// for a namespace, Namespace is the name of this namespace.
 	Namespace string `json:"namespace"`
 	// Field is the path of the field in the policy, such as spec.ingress[0].from[1].
 	Field string `json:"field,omitempty"`

@@ -9,6 +9,8 @@ import (
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/policy"
 	"github.com/sluicenet/sluice/policy/label"
+	"github.com/sluicenet/sluice/policy/lint/internal/dns"
+	"github.com/sluicenet/sluice/policy/lint/internal/sample"
 )
 
 // noDNS finds policies that isolate pods for egress and leave these pods unable to resolve
@@ -36,20 +38,6 @@ var noDNS = Check{
 			p.report(at, Note, dnsFix(p.subject), "the policy denies all egress, including DNS, and no other policy allows any")
 		}
 	},
-}
-
-const (
-	dnsPort = 53
-	// coreDNSPort is the port on which CoreDNS listens in some distributions. The DNS Service
-	// of these distributions maps port 53 to this port.
-	coreDNSPort  = 5353
-	dnsNamespace = "kube-system"
-)
-
-// isDNS reports whether the labels of a pod are the labels of CoreDNS, which is the DNS server of most
-// clusters.
-func isDNS(l label.Set) bool {
-	return l.Get("k8s-app") == "kube-dns" || l.Get("k8s-app") == "coredns" || l.Get("app.kubernetes.io/name") == "coredns"
 }
 
 // dnsState is the progress of prepareDNS for a namespace.
@@ -85,33 +73,38 @@ func (p *pass) prepareDNS() {
 		}
 		p.stopped = other.stopped
 	}
+	for _, g := range p.namespace.groups {
+		if p.dnsRule(rule.AdminTier, rule.Egress, g).action == rule.ActionAccept {
+			g.allowsDNS = true
+		}
+	}
 	state.done = !p.stopped
 }
 
 // withoutDNS reports whether the policy selects at least one pod for which no policy allows
 // DNS, and returns these pods. It ignores pods that are DNS servers. If the input contains no
 // pods, withoutDNS assumes that all policies of the namespace select the same pods.
-func (p *pass) withoutDNS() (without bool, pods examples) {
+func (p *pass) withoutDNS() (without bool, pods sample.Pods) {
 	if !p.podsKnown {
 		return !p.namespace.dns.allows, pods
 	}
 	for g := range p.selected() {
-		if !g.allowsDNS && !isDNS(g.labels) {
-			pods.add(g.pods...)
+		if !g.allowsDNS && !dns.IsServer(g.labels) {
+			pods.Add(g.pods...)
 		}
 	}
-	return pods.count > 0, pods
+	return pods.Count > 0, pods
 }
 
-func (p *pass) reportDNS(at place, pods examples) {
+func (p *pass) reportDNS(at place, pods sample.Pods) {
 	f := p.find(at, Warning)
 	if f == nil {
 		return
 	}
 	f.Message = "the policy isolates pods for egress and neither it nor another policy allows DNS: these pods cannot resolve names"
 	f.Fix = dnsFix(p.subject)
-	if pods.count > 0 {
-		p.detail(f, "%s: %s", podCount(pods.count), &pods)
+	if pods.Count > 0 {
+		p.detail(f, "%s: %s", sample.PodCount(pods.Count), &pods)
 	}
 }
 
@@ -133,7 +126,7 @@ func (p *pass) otherEgressRules() bool {
 func dnsFix(s *subject) string {
 	for i := range s.Egress {
 		r := &s.Egress[i]
-		if len(r.Ports) > 0 && includesDNS(r.Ports, flow.TCP) && !includesDNS(r.Ports, flow.UDP) {
+		if len(r.Ports) > 0 && dns.Includes(r.Ports, flow.TCP) && !dns.Includes(r.Ports, flow.UDP) {
 			return "add protocol: UDP at port 53; a port without a protocol is TCP, and DNS uses UDP first"
 		}
 	}
@@ -145,7 +138,7 @@ func dnsFix(s *subject) string {
 func (p *pass) allowsDNS() bool {
 	for i := range p.Egress {
 		r := &p.Egress[i]
-		if p.spend(10+10*len(r.Ports)) && !r.Invalid && includesDNS(r.Ports, flow.UDP) && p.reachesDNS(r) {
+		if p.spend(10+10*len(r.Ports)) && !r.Invalid && dns.Includes(r.Ports, flow.UDP) && p.reachesDNS(r) {
 			return true
 		}
 	}
@@ -176,6 +169,8 @@ func (p *pass) canBeDNS(r *policy.Rule, peer *policy.Peer) bool {
 	switch {
 	case !p.contains(peer):
 		return true
+	case peer.OfNodes:
+		return false
 	case peer.Block != nil:
 		return len(r.Ports) > 0 || peer.Block.CIDR.Prefix.Bits() == 0 || slices.ContainsFunc(p.dnsPods, func(pod *policy.Pod) bool { return p.blockContains(peer.Block, pod) })
 	case len(p.dnsPods) > 0 && p.scope == ScopeCluster:
@@ -185,7 +180,7 @@ func (p *pass) canBeDNS(r *policy.Rule, peer *policy.Peer) bool {
 	case p.scope == ScopeNamespace:
 		return slices.ContainsFunc(p.dnsPods, func(pod *policy.Pod) bool { return p.setContains(&peer.PodSet, pod) })
 	default:
-		return peer.Namespaces.Present() && peer.Namespaces.Matches(label.Of(map[string]string{corev1.LabelMetadataName: dnsNamespace}))
+		return peer.Namespaces.Present() && peer.Namespaces.Matches(label.Of(map[string]string{corev1.LabelMetadataName: dns.Namespace}))
 	}
 }
 
@@ -195,19 +190,4 @@ func (p *pass) blockContains(b *policy.Block, pod *policy.Pod) bool {
 
 func (p *pass) setContains(set *policy.PodSet, pod *policy.Pod) bool {
 	return p.matchesSpace(set, p.space(pod.Namespace)) && p.matches(set.Pods, &group{labels: pod.Labels})
-}
-
-// includesDNS reports whether the list ports includes the DNS port for a protocol. An empty
-// list includes every port.
-func includesDNS(ports []policy.Port, protocol flow.Protocol) bool {
-	return len(ports) == 0 || slices.ContainsFunc(ports, func(p policy.Port) bool {
-		switch {
-		case p.Protocol != protocol:
-			return false
-		case p.Name != "":
-			return p.Name == "dns" || p.Name == "domain" || p.Name == "dns-udp"
-		default:
-			return p.First <= dnsPort && dnsPort <= p.Last || p.First == coreDNSPort && p.Last == coreDNSPort
-		}
-	})
 }

@@ -15,10 +15,31 @@ var noNamespaceMatched = Check{
 	Doc:        "a `namespaceSelector` that no namespace matches",
 	run: eachPeer(func(p *pass, at place, peer *policy.Peer) {
 		if p.matchesNoNamespace(peer) {
-			p.report(at.in(".namespaceSelector"), Warning, p.namespaceFix(peer),
-				"no namespace has %s: this entry allows nothing", peer.Namespaces)
+			p.report(at.in(p.namespaceField(peer)), Warning, p.namespaceFix(peer),
+				"no namespace has %s: this entry %s", peer.Namespaces, p.matchesNothing())
 		}
 	}),
+}
+
+// namespaceField returns the path of the namespace selector in a peer.
+func (s *subject) namespaceField(peer *policy.Peer) string {
+	switch {
+	case !s.clusterScoped():
+		return ".namespaceSelector"
+	case peer.Pods.Present():
+		return ".pods.namespaceSelector"
+	default:
+		return ".namespaces"
+	}
+}
+
+// matchesNothing describes the effect of an entry that matches nothing. The result is a part of a
+// message.
+func (s *subject) matchesNothing() string {
+	if s.clusterScoped() {
+		return "matches nothing"
+	}
+	return "allows nothing"
 }
 
 // matchesNoNamespace reports whether the peer has a namespaceSelector that matches no

@@ -25,7 +25,7 @@ var noPeerMatched = Check{
 			severity = Note
 		}
 		if f := p.find(at, severity); f != nil {
-			f.Message, f.Fix = unmatched(peer)+": this entry allows nothing", p.peerFix(peer)
+			f.Message, f.Fix = unmatched(peer)+": this entry "+p.matchesNothing(), p.peerFix(peer)
 		}
 	}),
 }

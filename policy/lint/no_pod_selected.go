@@ -6,13 +6,14 @@ import (
 	"slices"
 
 	"github.com/sluicenet/sluice/policy"
+	"github.com/sluicenet/sluice/policy/lint/internal/sample"
 )
 
 var noPodSelected = Check{
 	Name:       "no-pod-selected",
 	Severities: []Severity{Warning},
 	Scopes:     []Scope{ScopeNamespace, ScopeCluster},
-	Doc:        "a `podSelector` that selects no pod, or only pods in the host network",
+	Doc:        "a `podSelector` or a `subject` that selects no pod, or only pods in the host network",
 	run: func(p *pass) {
 		if p.podsKnown && !anyPod(p.selected()) {
 			p.selectsNothing()
@@ -21,6 +22,13 @@ var noPodSelected = Check{
 }
 
 func (p *pass) selectsNothing() {
+	if p.clusterScoped() {
+		if p.objects > 0 {
+			p.report(outside("spec.subject", subjectPart), Warning, "compare the selectors with the labels of the namespaces and the pods",
+				"the subject contains no pod in the pod network: the policy does nothing")
+		}
+		return
+	}
 	const fixNamespace = "check metadata.namespace: a policy selects pods of its own namespace only"
 	at, selector := outside("spec.podSelector", subjectPart), p.Subject.Pods
 	if pod := p.selectedHostPod(); pod != nil {
@@ -70,7 +78,7 @@ func (p *pass) similarLabels() string {
 			}
 		}
 		if len(values) > 0 {
-			return fmt.Sprintf("for %s they have %s", r.Key, few(slices.Sorted(maps.Keys(values))))
+			return fmt.Sprintf("for %s they have %s", r.Key, sample.Few(slices.Sorted(maps.Keys(values))))
 		}
 	}
 	return fmt.Sprintf("none of them has %s", firstKey)

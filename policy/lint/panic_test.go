@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/policy"
 	"github.com/sluicenet/sluice/policy/label"
 )
@@ -21,7 +22,7 @@ func TestCheckThatPanics(t *testing.T) {
 	checks = append([]Check{broken}, checks...)
 	nothing := policy.PodSet{Namespace: "shop", Pods: label.NewSelector([]label.Requirement{{Key: "app", Operator: "exists"}})}
 	findings, err := RunNamespace(Namespace{Policies: []*policy.Policy{
-		{Name: "bad", Scope: "shop", Subject: nothing}, {Name: "good", Scope: "shop", Subject: nothing},
+		{Name: "bad", Scope: "shop", Tier: rule.NetworkPolicyTier, Subject: nothing}, {Name: "good", Scope: "shop", Tier: rule.NetworkPolicyTier, Subject: nothing},
 	}})
 	if err == nil || !strings.Contains(err.Error(), "check broken of policy shop/bad: panic: out of order") || !strings.Contains(err.Error(), "panic_test.go") {
 		t.Errorf("error %v, want one with the policy, the reason and the stack", err)
@@ -47,7 +48,7 @@ func TestChecksDeclareTheirScopes(t *testing.T) {
 		}
 		none := 0
 		p := &pass{cluster: newCluster(ScopeNamespace, namespaceLimits, true), budget: &none, subject: &subject{Policy: &policy.Policy{
-			Scope: "shop", Ingress: make([]policy.Rule, 10), Egress: []policy.Rule{{Peers: make([]policy.Peer, 10)}},
+			Scope: "shop", Tier: rule.NetworkPolicyTier, Ingress: make([]policy.Rule, 10), Egress: []policy.Rule{{Peers: make([]policy.Peer, 10)}},
 		}}}
 		if p.run(&c); p.stopped {
 			t.Errorf("check %s needs a budget", c.Name)

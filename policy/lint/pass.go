@@ -155,3 +155,11 @@ func (p *pass) reportFailure(check *Check) {
 	p.begin(&checkFailed)
 	p.report(outside("spec", endPart), Note, "report the policy as a bug of Sluice", "the check %s failed because of an internal error", check.Name)
 }
+
+// detail sets the detail of a finding. In a run on one namespace, findings have no details,
+// because the details change whenever pods start or end.
+func (p *pass) detail(f *Finding, format string, args ...any) {
+	if p.scope == ScopeCluster {
+		f.Detail = fmt.Sprintf(format, args...)
+	}
+}

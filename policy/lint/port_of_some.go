@@ -5,6 +5,7 @@ import (
 
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/policy"
+	"github.com/sluicenet/sluice/policy/lint/internal/sample"
 )
 
 var portOfSome = Check{
@@ -21,9 +22,9 @@ var portOfSome = Check{
 			return
 		}
 		if f := p.find(at, Note); f != nil {
-			f.Message = fmt.Sprintf("only some of the pods %s have a %s port named %q", whose(r), port.Protocol, port.Name)
+			f.Message = fmt.Sprintf("only some of the pods %s have a %s", whose(r), p.portName(port))
 			f.Fix = "name the port in every pod, or use its number"
-			p.detail(f, "%d of %s", with, podCount(pods))
+			p.detail(f, "%d of %s", with, sample.PodCount(pods))
 		}
 	}),
 }

@@ -1,6 +1,8 @@
 package lint
 
 import (
+	"slices"
+
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/policy"
 )
@@ -52,7 +54,7 @@ func (p *pass) addPeers(t *targets, r *policy.Rule) {
 		}
 	}
 	for i := range r.Peers {
-		if peer := &r.Peers[i]; !peer.Invalid && peer.Block == nil {
+		if peer := &r.Peers[i]; !peer.Invalid && !peer.OfNodes && peer.Block == nil {
 			addSet(&peer.PodSet)
 		}
 	}
@@ -92,7 +94,13 @@ func (p *pass) count(t *targets, port *policy.Port) (pods, with int) {
 }
 
 func (p *pass) defines(ports policy.ContainerPorts, port *policy.Port) bool {
-	return p.spend(10+5*len(ports)) && ports.Number(port.Protocol, port.Name) != 0
+	if !p.spend(10 + 5*len(ports)) {
+		return false
+	}
+	if !p.clusterScoped() {
+		return ports.Number(port.Protocol, port.Name) != 0
+	}
+	return slices.ContainsFunc(ports, func(have policy.ContainerPort) bool { return have.Name == port.Name })
 }
 
 // eachPorts returns an iterator over the named ports of the pods.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/sluicenet/sluice/policy"
+	"github.com/sluicenet/sluice/policy/lint/internal/sample"
 )
 
 // twoDashes finds two adjacent peer entries, where one entry has only a namespaceSelector and
@@ -16,6 +17,9 @@ var twoDashes = Check{
 	Scopes:     []Scope{ScopeNamespace, ScopeCluster},
 	Doc:        "`- namespaceSelector` and `- podSelector` as two entries, which allow pods that match either, if the author probably meant one entry with both; a note if the list has more entries",
 	run: eachRule(func(p *pass, at place, r *policy.Rule) {
+		if p.clusterScoped() {
+			return
+		}
 		for i := 0; i+1 < len(r.Peers); i++ {
 			namespaces, pods := &r.Peers[i], &r.Peers[i+1]
 			if onlyPods(namespaces) {
@@ -42,8 +46,8 @@ func (p *pass) eitherOrBoth(at place, r *policy.Rule, namespaces, pods *policy.P
 	}
 	f.Message = fmt.Sprintf("two entries: either any pod of namespaces with %s, or pods with %s in namespace %s%s", selected, pods.Pods, p.Scope, why)
 	f.Fix = "if both must hold, remove the second dash, so that namespaceSelector and podSelector are in one entry"
-	if both.count > 0 {
-		p.detail(f, "%s: %s", podCount(both.count), &both)
+	if both.Count > 0 {
+		p.detail(f, "%s: %s", sample.PodCount(both.Count), &both)
 	}
 }
 
@@ -57,15 +61,15 @@ func (p *pass) eitherOrBoth(at place, r *policy.Rule, namespaces, pods *policy.P
 //
 // Otherwise the rule has more than two entries, and the severity is Note. Authors often list
 // several separate clients in one rule, so they probably meant two separate entries.
-func (p *pass) suspicion(r *policy.Rule, namespaces, pods *policy.Peer) (severity Severity, why string, both examples) {
+func (p *pass) suspicion(r *policy.Rule, namespaces, pods *policy.Peer) (severity Severity, why string, both sample.Pods) {
 	if own := p.namespace; own.object != nil && p.matchesSpace(&namespaces.PodSet, own) {
 		return Warning, "; the first covers the second, which therefore adds nothing", both
 	}
 	if p.podsKnown && !anyPod(p.groupsOf(&pods.PodSet)) {
 		for g := range p.groupsOf(&policy.PodSet{Namespaces: namespaces.Namespaces, Pods: pods.Pods}) {
-			both.add(g.pods...)
+			both.Add(g.pods...)
 		}
-		if both.count > 0 {
+		if both.Count > 0 {
 			return Warning, "; no pod matches the second part, but pods match both selectors", both
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/test/cluster"
 	"github.com/sluicenet/sluice/test/reference"
+	"github.com/sluicenet/sluice/test/stage"
 )
 
 // history contains the initial objects of a cluster, followed by changes. The test draws the
@@ -175,14 +176,33 @@ func compare(t tester, chapter int, dirs *stateDirs, updated *clusterUnderTest, 
 	}
 }
 
+// administration contains policies as an administrator writes them for the namespaces of a realistic
+// cluster: monitoring is always allowed, some destinations are always denied, teams decide about DNS
+// and about their own pods, and everything between teams is denied by default.
+const administration = `
+- {admin: monitoring, priority: 10, subject: {namespaces: {}}, ingress: [{action: Accept, from: [{namespaces: {matchLabels: {role: monitoring}}}], protocols: [{destinationNamedPort: metrics}]}]}
+- {admin: metadata, priority: 20, subject: {namespaces: {matchExpressions: [{key: team, operator: Exists}]}}, egress: [
+    {action: Pass, to: [{pods: {namespaceSelector: {}, podSelector: {matchLabels: {app: kube-dns}}}}]},
+    {action: Deny, to: [{networks: [203.0.0.0/10, 169.254.169.254/32]}, {nodes: {}}]}]}
+- {admin: production, priority: 30, subject: {namespaces: {matchLabels: {env: prod}}}, ingress: [
+    {action: Deny, from: [{namespaces: {matchLabels: {env: dev}}}]},
+    {action: Accept, from: [{namespaces: {matchLabels: {role: ingress}}}], protocols: [{tcp: {destinationPort: {range: {start: 8000, end: 8999}}}}]}]}
+- {baseline: teams, priority: 10, subject: {namespaces: {matchExpressions: [{key: team, operator: Exists}]}}, ingress: [
+    {action: Accept, from: [{pods: {namespaceSelector: {}, podSelector: {matchLabels: {tier: api}}}}], protocols: [{destinationNamedPort: postgres}, {destinationNamedPort: redis}]},
+    {action: Deny, from: [{namespaces: {}}]}]}
+`
+
 // TestRealisticClusters compares the decisions for a larger cluster with the reference
 // implementation. In this cluster, many pods share classes and programs.
 func TestRealisticClusters(t *testing.T) {
 	r := cluster.NewRealistic(1, cluster.Size{Pods: 600, Policies: 200, DualStack: true})
-	w := newClusterUnderTest(t, newStateDirs(t), []string{cluster.LocalNode}, r.Objects())
+	objects := r.Objects()
+	objects.ClusterNetworkPolicies = stage.Objects(t, administration).ClusterNetworkPolicies
+	w := newClusterUnderTest(t, newStateDirs(t), []string{cluster.LocalNode}, objects)
 	defer w.close()
 	w.publish()
 	n := w.nodes[0]
+	tiers := map[rule.Tier]int{}
 	for _, f := range r.Flows(1, 500, 0.5) {
 		egress, ingress := n.evaluate(f)
 		want := reference.Evaluate(w.objects, f)
@@ -191,6 +211,12 @@ func TestRealisticClusters(t *testing.T) {
 		}
 		if ingress.Reason != rule.Elsewhere {
 			w.checkSide(f, rule.Ingress, ingress, want.Ingress)
+			if ingress.Reason == rule.Matched {
+				tiers[ingress.Tier]++
+			}
 		}
+	}
+	if len(tiers) != rule.Tiers {
+		t.Errorf("ingress rules matched in the tiers %v, want all tiers", tiers)
 	}
 }

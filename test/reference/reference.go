@@ -42,7 +42,7 @@ type Side struct {
 	// empty.
 	Rules []RuleRef
 	// IsolatedBy contains the names of the NetworkPolicies that isolate the pod in this direction,
-	// in ascending order. It is empty unless Reason is Matched or NoRuleMatched.
+	// in ascending order. If the NetworkPolicy tier did not decide the verdict, IsolatedBy is empty.
 	IsolatedBy []string
 	// Passes contains the Pass rules that matched before the verdict was decided, in the order
 	// of their tiers. It contains at most one rule of each tier.

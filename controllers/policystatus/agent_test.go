@@ -2,6 +2,7 @@ package policystatus_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -11,12 +12,14 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/sluicenet/sluice/api/v1alpha1"
 	agent "github.com/sluicenet/sluice/controllers/node"
 	"github.com/sluicenet/sluice/dataplane/report"
 	"github.com/sluicenet/sluice/dataplane/ruleset"
 	"github.com/sluicenet/sluice/dataplane/statedir"
 	"github.com/sluicenet/sluice/dataplane/status"
 	"github.com/sluicenet/sluice/dataplane/tree"
+	"github.com/sluicenet/sluice/test/policyapi"
 )
 
 // startAgent starts an agent and a status socket. The socket stands in for a dataplane that
@@ -86,5 +89,27 @@ func TestPolicyStatusWithAgents(t *testing.T) {
 		if took := time.Since(began); took > limit {
 			t.Errorf("the status shows a change as enforced after %s, want at most %s", took, limit)
 		}
+	}
+}
+
+// TestClusterPolicyStatusWithAgents runs real agents. It checks that a ClusterNetworkPolicy counts as
+// enforced on all nodes, even after a change without an effect.
+func TestClusterPolicyStatusWithAgents(t *testing.T) {
+	f := newFixture(t)
+	policyapi.Install(t, f, policyapi.V1beta1)
+	for i, name := range []string{"tier-agent-a", "tier-agent-b"} {
+		must(t, f.Create(t.Context(), &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}}))
+		startAgent(t, name)
+		f.createPod(t, "db", name, fmt.Sprintf("10.9.2.%d", i+1))
+	}
+	startWriter(t)
+	p := f.createClusterPolicy(t, denyAll)
+	f.wantCondition(t, p, metav1.ConditionTrue, v1alpha1.ReasonEnforcedEverywhere, "2 of 2 nodes")
+	// The second selector matches the same namespaces, and the spec has a new generation.
+	policyapi.SetSpec(t, p, specFor(f.namespace, `{action: Deny, to: [{namespaces: {matchLabels: {}}}]}`))
+	must(t, f.Update(t.Context(), p))
+	f.wantCondition(t, p, metav1.ConditionTrue, v1alpha1.ReasonEnforcedEverywhere, "2 of 2 nodes")
+	if p.GetGeneration() != 2 {
+		t.Errorf("generation %d, want 2", p.GetGeneration())
 	}
 }

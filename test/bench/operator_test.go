@@ -155,6 +155,7 @@ func operatorResources(objects *cluster.Realistic) []standin.Resource {
 		{GroupVersionResource: networking.WithResource("networkpolicies"), Kind: "NetworkPolicy", Namespaced: true, Objects: untyped(values(objects.Policies()), func(*networkingv1.NetworkPolicy) {})},
 		{GroupVersionResource: v1alpha1.GroupVersion.WithResource("nodeenforcers"), Kind: "NodeEnforcer", Objects: untyped(values(nodeEnforcers(objects)), func(*v1alpha1.NodeEnforcer) {})},
 		{GroupVersionResource: policyStatuses, Kind: "PolicyStatus", Namespaced: true},
+		{GroupVersionResource: v1alpha1.GroupVersion.WithResource("clusterpolicystatuses"), Kind: "ClusterPolicyStatus"},
 		{GroupVersionResource: v1alpha1.GroupVersion.WithResource("enforcers"), Kind: "Enforcer"},
 	}
 	for _, r := range []struct {
@@ -162,6 +163,7 @@ func operatorResources(objects *cluster.Realistic) []standin.Resource {
 		resource, kind string
 		namespaced     bool
 	}{
+		{schema.GroupVersion{Group: "apiextensions.k8s.io", Version: "v1"}, "customresourcedefinitions", "CustomResourceDefinition", false},
 		{core, "services", "Service", true},
 		{core, "serviceaccounts", "ServiceAccount", true},
 		{core, "configmaps", "ConfigMap", true},

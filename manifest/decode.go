@@ -40,7 +40,7 @@ func (d *decoder) fail(line int, object, field, message string) {
 	})
 }
 
-// lineOf returns the line of a field in the file. The parameter root is the path of the
+// lineOf returns the line of a field in the file. The `root` parameter is the path of the
 // object in the text, and p is the path of the field in the object.
 func (d *decoder) lineOf(root, p path) int {
 	if !d.parsed {
@@ -91,7 +91,7 @@ func (d *decoder) yamlErrors(err error, jsonError *inventory.Error) {
 	}
 }
 
-// object decodes one object. The parameter root is the path of the object in the text. The
+// object decodes one object. The `root` parameter is the path of the object in the text. The
 // parameter depth is the number of lists in the text that contain the object. If the object
 // specifies no kind, its kind is defaultKind, because the API server omits the kind of items
 // in lists such as PodList.
@@ -132,7 +132,7 @@ func (d *decoder) object(raw []byte, root path, defaultKind string, depth int) {
 	}
 }
 
-// list decodes the items of a list. The parameter kind is the kind of the list.
+// list decodes the items of a list. The `kind` parameter is the kind of the list.
 func (d *decoder) list(raw []byte, root path, kind string, depth int) {
 	missing := []json.RawMessage{nil}
 	list := listObject{Items: missing}

@@ -37,7 +37,7 @@ type jsonSplitter struct {
 	data    []byte
 	decoder *json.Decoder
 	units   []unit
-	// line is the number of the line that contains the byte data[counted]. The method lineAt
+	// line is the number of the line that contains the byte data[counted]. The `lineAt` method
 	// advances both fields.
 	line, counted int
 }
@@ -123,8 +123,8 @@ func (s *jsonSplitter) object() (jsonObject, error) {
 	return object, err
 }
 
-// field reads the value of one field of an object. The parameter key is the name of the field.
-// If the name is kind or items, the method stores the value in the parameter object.
+// field reads the value of one field of an object. The `key` parameter is the name of the field.
+// If the name is kind or items, the method stores the value in the `object` parameter.
 func (s *jsonSplitter) field(object *jsonObject, key string) error {
 	start := bytes.TrimLeft(s.data[s.decoder.InputOffset():], " \t\r\n:")
 	if key == "items" && len(start) > 0 && start[0] == '[' {
@@ -163,7 +163,7 @@ func ignoreType(err error) error {
 	return err
 }
 
-// jsonError returns the first syntax error in a text. The parameter line is the line of the
+// jsonError returns the first syntax error in a text. The `line` parameter is the line of the
 // file on which the text begins.
 func jsonError(file string, text []byte, line int) *inventory.Error {
 	var value json.RawMessage

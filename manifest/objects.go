@@ -97,7 +97,7 @@ type listObject struct {
 	Items      []json.RawMessage `json:"items"`
 }
 
-// policyObject is a NetworkPolicy with the field status, which Kubernetes 1.24 to 1.27 wrote.
+// policyObject is a NetworkPolicy with the `status` field, which Kubernetes 1.24 to 1.27 wrote.
 // The field is defined here because later Go types do not define it. The status does not
 // affect verdicts.
 type policyObject struct {

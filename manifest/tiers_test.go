@@ -12,7 +12,7 @@ import (
 	"github.com/sluicenet/sluice/inventory"
 )
 
-// clusterPolicyYAML returns a ClusterNetworkPolicy with one rule. The parameter more contains further
+// clusterPolicyYAML returns a ClusterNetworkPolicy with one rule. The `more` parameter contains further
 // lines of the rule.
 func clusterPolicyYAML(version, name, more string) string {
 	return fmt.Sprintf(`apiVersion: policy.networking.k8s.io/%s

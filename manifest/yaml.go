@@ -153,7 +153,7 @@ func duplicatesIn(mapping *yamlv3.Node) (errs syntaxErrors) {
 	return errs
 }
 
-// mergedKeys returns the keys that a merge key sets. The parameter value is the value of the
+// mergedKeys returns the keys that a merge key sets. The `value` parameter is the value of the
 // merge key: a mapping or a sequence of mappings.
 func mergedKeys(value *yamlv3.Node) (names []string) {
 	if value.Kind == yamlv3.AliasNode {

@@ -15,7 +15,7 @@ type node struct {
 	pods   map[*TrackedPod]struct{}
 	// waiting contains the pods of the node for which Snapshot.waits returns true.
 	waiting map[*TrackedPod]struct{}
-	// The map addresses contains the addresses of the node. The value is the number of times
+	// The `addresses` map contains the addresses of the node. The value is the number of times
 	// that Node and Pod objects list the address for this node.
 	addresses map[netip.Addr]int
 }

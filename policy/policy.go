@@ -159,7 +159,7 @@ func (p *Policy) UsesNamespaces() bool {
 	return false
 }
 
-// Selects reports whether the policy applies to a pod. The parameter namespace is the Namespace
+// Selects reports whether the policy applies to a pod. The `namespace` parameter is the Namespace
 // object of the pod's namespace, or nil if no such object exists. It is not needed for a
 // NetworkPolicy. A policy can select a pod that has no address yet. A policy never selects finished
 // pods or pods in the host network.
@@ -225,7 +225,7 @@ func (p *Peer) Matches(e *End) bool {
 }
 
 // MatchesNamespace reports whether the set can contain pods in a namespace. If the namespace
-// has no Namespace object, the parameter object is nil.
+// has no Namespace object, the `object` parameter is nil.
 func (s *PodSet) MatchesNamespace(name string, object *Namespace) bool {
 	if s.Namespace != "" {
 		return s.Namespace == name

@@ -176,7 +176,7 @@ func (s *Snapshot) linger(p *TrackedPod) bool {
 	return true
 }
 
-// update replaces the state of a pod. The parameter gone is true if the Pod object has been
+// update replaces the state of a pod. The `gone` parameter is true if the Pod object has been
 // deleted. In this case, update removes the pod if it has no sandbox.
 func (s *Snapshot) update(p *TrackedPod, object *Pod, gone bool) {
 	if p.Pod != nil {

@@ -16,7 +16,7 @@ import (
 
 // lifecycleModel is a simple but slow model of a node's pods and their sandboxes.
 type lifecycleModel struct {
-	// pods contains the Pod objects by name. The field gone contains the last states of
+	// pods contains the Pod objects by name. The `gone` field contains the last states of
 	// deleted objects.
 	pods map[string]policy.Pod
 	gone []policy.Pod

@@ -23,7 +23,7 @@ type tester interface {
 }
 
 // clusterUnderTest is a cluster with one snapshot, and with a compiler and a tree for each
-// node. The method apply changes the snapshot, and the method publish updates all trees.
+// node. The `apply` method changes the snapshot, and the `publish` method updates all trees.
 type clusterUnderTest struct {
 	tester
 	objects  cluster.Objects

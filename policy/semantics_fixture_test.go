@@ -31,8 +31,8 @@ func newFixture(t testing.TB, objects string, policies ...*networkingv1.NetworkP
 	return &fixture{t: t, clusterUnderTest: w}
 }
 
-// pod returns a copy of a pod. The test can change the copy and pass the copy to the method
-// set.
+// pod returns a copy of a pod. The test can change the copy and pass the copy to the `set`
+// method.
 func (s *fixture) pod(name string) *corev1.Pod {
 	s.t.Helper()
 	for _, p := range s.objects.Pods {

@@ -37,10 +37,10 @@ type Snapshot struct {
 // It exists while it contains at least one of these objects.
 type TrackedNamespace struct {
 	name string
-	// object is nil if the namespace has no Namespace object. The field deleted contains the last
+	// object is nil if the namespace has no Namespace object. The `deleted` field contains the last
 	// Namespace object if it was deleted while a pod had a sandbox. See Snapshot.retain.
 	object, deleted *Namespace
-	// pods contains the pods that have a Pod object, by name. The field gone contains the
+	// pods contains the pods that have a Pod object, by name. The `gone` field contains the
 	// lingering pods, by UID.
 	pods, gone map[string]*TrackedPod
 	cohorts    map[cohortKey]*Cohort

@@ -77,7 +77,7 @@ func both(egress, ingress evaluatedSide) rule.Verdict {
 	return rule.Decision{Egress: egress.Side, Ingress: ingress.Side}.Verdict()
 }
 
-// evaluatedSide is one side of a decision. The field tree is the tree with which the side was
+// evaluatedSide is one side of a decision. The `tree` field is the tree with which the side was
 // evaluated, or nil if the address on that side does not belong to a pod.
 type evaluatedSide struct {
 	rule.Side

@@ -80,7 +80,7 @@ func (e *Explanation) writeSide(w io.Writer, d rule.Direction, end *End) {
 	}
 }
 
-// writeMatched writes a side that a rule decided. The parameter decided is the beginning of the
+// writeMatched writes a side that a rule decided. The `decided` parameter is the beginning of the
 // sentence, such as "Ingress to shop/db is denied".
 func writeMatched(w io.Writer, decided string, d rule.Direction, s *report.Side) {
 	if s.Tier == "" {

@@ -10,7 +10,7 @@ import (
 )
 
 // findEnd returns the end of a flow for a text: an IP address, a pod (namespace/name or only
-// name), or a workload. For a workload, findEnd returns one of its pods. The parameter field is
+// name), or a workload. For a workload, findEnd returns one of its pods. The `field` parameter is
 // the name that error messages use for the text, such as "from".
 func (c *Cluster) findEnd(field, text, namespace string) (*End, error) {
 	if text == "" {
@@ -148,7 +148,7 @@ func (c *Cluster) hostNetworkEnd(field string, p *inventory.Pod) (*End, error) {
 }
 
 // findInTree returns the end of a flow for a text: an IP address, or a pod of the tree's node.
-// It uses only this tree. The parameter field is the name that error messages use for the text,
+// It uses only this tree. The `field` parameter is the name that error messages use for the text,
 // such as "from".
 func findInTree(t *tree.Tree, field, text, namespace string) (*End, error) {
 	if text == "" {

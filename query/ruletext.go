@@ -26,7 +26,7 @@ func (c *Cluster) ruleTexts() *ruleTexts {
 // place identifies a rule in its policy, such as "ingress[0]".
 func place(d rule.Direction, index int) string { return fmt.Sprintf("%s[%d]", d, index) }
 
-// rule describes a rule. If at least one peer of the rule matches the parameter other, the text
+// rule describes a rule. If at least one peer of the rule matches the `other` parameter, the text
 // lists only the matching peers. If other is nil or no peer matches, the text lists all peers.
 func (t *ruleTexts) rule(policyName string, d rule.Direction, index int, other *End) report.RuleDetails {
 	if t == nil {

@@ -115,8 +115,8 @@ func TestExampleOnTheWire(t *testing.T) {
 	}
 }
 
-// wantRound compares every result of a round with the expected results in the parameter
-// lines. The expected results were derived by hand from the text of the policies. In a line,
+// wantRound compares every result of a round with the expected results in the `lines`
+// parameter. The expected results were derived by hand from the text of the policies. In a line,
 // the name "node" stands for the node.
 func wantRound(t *testing.T, r *wire.Round, lines string) {
 	t.Helper()

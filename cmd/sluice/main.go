@@ -23,7 +23,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	return runAs("sluice", args, stdin, stdout, stderr)
 }
 
-// runAs runs the program and returns the exit code. If the file name in the parameter name is
+// runAs runs the program and returns the exit code. If the file name in the `name` parameter is
 // kubectl-sluice, it runs the commands of the kubectl plugin.
 func runAs(name string, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

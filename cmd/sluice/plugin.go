@@ -11,7 +11,7 @@ import (
 // pluginName is the file name with which kubectl finds the program as a plugin.
 const pluginName = "kubectl-sluice"
 
-// isPlugin reports whether the program was started as a kubectl plugin. The parameter name is
+// isPlugin reports whether the program was started as a kubectl plugin. The `name` parameter is
 // the path with which the program was started.
 func isPlugin(name string) bool {
 	return strings.TrimSuffix(filepath.Base(name), ".exe") == pluginName

@@ -41,7 +41,7 @@ func (f *scopeFlags) addFlags(cmd *cobra.Command, s scope) {
 }
 
 // selectsCluster reports whether a command uses a cluster instead of this node. If no flag
-// selects a cluster or this node, the parameter s determines the result. The parameter nodes is
+// selects a cluster or this node, the `s` parameter determines the result. The `nodes` parameter is
 // true if the user set the flag --node, which selects nodes of a cluster.
 func (f *scopeFlags) selectsCluster(s scope, nodes bool) (bool, error) {
 	given := nodes || f.Given()

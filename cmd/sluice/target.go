@@ -6,7 +6,7 @@ import (
 	"github.com/sluicenet/sluice/query"
 )
 
-// addTargetFlags adds the flags --port and --protocol to a command. The parameter port is the
+// addTargetFlags adds the flags --port and --protocol to a command. The `port` parameter is the
 // help text of --port.
 func addTargetFlags(cmd *cobra.Command, t *query.Target, port string) {
 	cmd.Flags().StringVar(&t.Port, "port", "", port)

@@ -71,7 +71,7 @@ func create(t *testing.T, c client.Client, object client.Object) {
 }
 
 // The function `as` returns a client with the rights of an agent whose token is bound to the
-// given node. If the parameter node is empty, the token is not bound to a node.
+// given node. If the `node` parameter is empty, the token is not bound to a node.
 func as(t *testing.T, node string) client.Client {
 	t.Helper()
 	config := server.Config()

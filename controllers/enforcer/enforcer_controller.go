@@ -97,7 +97,7 @@ type Reconciler struct {
 	history  *history
 	rejected rejections
 	metrics  *metrics.Collector
-	// ignored is the owner of the Enforcer that the method ignore reported last.
+	// ignored is the owner of the Enforcer that the `ignore` method reported last.
 	ignored  string
 	guarded  time.Time // the last check of the objects of rbac.Installation
 	schedule freeing.Schedule

@@ -117,7 +117,7 @@ func (r *running) written(suffix string) int {
 	return sum
 }
 
-// startOperator runs an operator until the test ends or the method stop is called. The test
+// startOperator runs an operator until the test ends or the `stop` method is called. The test
 // fails if the operator makes a request that its role does not allow.
 func startOperator(t *testing.T) *running {
 	t.Helper()
@@ -281,7 +281,7 @@ func (f *fixture) createNode(name string) *corev1.Node {
 	return node
 }
 
-// setReady sets the condition Ready of a node. The parameter since is the time of the
+// setReady sets the condition Ready of a node. The `since` parameter is the time of the
 // condition's last transition.
 func (f *fixture) setReady(node *corev1.Node, status corev1.ConditionStatus, since time.Time) {
 	f.t.Helper()

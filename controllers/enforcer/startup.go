@@ -44,7 +44,7 @@ func (r *Reconciler) removeStartupTaints(ctx context.Context, spec *v1alpha1.Enf
 }
 
 // keepsTaint returns why a node keeps the startup taint for now, or "" if the taint can be
-// removed. The parameter report may be nil.
+// removed. The `report` parameter may be nil.
 func keepsTaint(spec *v1alpha1.EnforcerSpec, node *corev1.Node, report *v1alpha1.NodeEnforcer) string {
 	if !isLinux(node) || !selects(spec, node) {
 		return "it has the startup taint, but no policy is enforced on it: remove the taint, or select the node in the Enforcer"

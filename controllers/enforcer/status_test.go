@@ -32,7 +32,7 @@ func linux(name string, taints ...corev1.Taint) corev1.Node {
 	}
 }
 
-// reports returns a NodeEnforcer. The parameter silent is the time for which its agent has not
+// reports returns a NodeEnforcer. The `silent` parameter is the time for which its agent has not
 // renewed its Lease.
 func reports(name string, silent time.Duration, conditions ...metav1.Condition) v1alpha1.NodeEnforcer {
 	n := v1alpha1.NodeEnforcer{ObjectMeta: metav1.ObjectMeta{Name: name}}
@@ -52,7 +52,7 @@ func is(kind v1alpha1.ConditionType, status metav1.ConditionStatus, message stri
 
 var ready = is(v1alpha1.ConditionReady, metav1.ConditionTrue, "enforcing")
 
-// daemons returns a DaemonSet. The parameter updated is the number of pods that run the current
+// daemons returns a DaemonSet. The `updated` parameter is the number of pods that run the current
 // template.
 func daemons(updated, unavailable int32) *appsv1.DaemonSet {
 	return &appsv1.DaemonSet{

@@ -40,7 +40,7 @@ func Run(ctx context.Context, log logr.Logger, start func(context.Context) error
 
 // NewCache returns a function for manager.Options.NewCache. The function works around a fault
 // of controller-runtime 0.25: if the context of a manager ends before the manager's cache has
-// synced, the manager loops at full processor load (see runnableGroup.Start). The parameter ctx
+// synced, the manager loops at full processor load (see runnableGroup.Start). The `ctx` parameter
 // must be the context of the manager. After this context has ended, a cache from this function
 // always reports that it has synced.
 func NewCache(ctx context.Context) cache.NewCacheFunc {

@@ -52,7 +52,7 @@ func (l *leases) node(name string, now time.Time) *heartbeat {
 }
 
 // observe records the content of the Lease of a node. It reports whether the result of
-// responding changed. The parameter initial is true if the Lease may be old, because the
+// responding changed. The `initial` parameter is true if the Lease may be old, because the
 // operator has only begun to watch Leases.
 func (l *leases) observe(node, content string, initial bool, now time.Time) bool {
 	l.mu.Lock()

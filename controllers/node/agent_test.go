@@ -242,6 +242,6 @@ func fromNamespaces(key, value string) networkingv1.NetworkPolicyIngressRule {
 	return networkingv1.NetworkPolicyIngressRule{From: []networkingv1.NetworkPolicyPeer{{NamespaceSelector: &selector}}}
 }
 
-// The variable now is an option that deletes a pod at once. Without this option, the API server
+// The `now` variable is an option that deletes a pod at once. Without this option, the API server
 // waits for a kubelet before it deletes the pod.
 var now = client.GracePeriodSeconds(0)

@@ -33,7 +33,7 @@ type changes struct {
 	// undelivered contains the resource versions of objects that the cache has already stored
 	// but whose events the informer has not delivered yet. Only lists need this map: the cache
 	// stores a complete list first, and the informer then delivers the events in any order. For
-	// watches, the field newest is enough, because a watch delivers events in the order of
+	// watches, the `newest` field is enough, because a watch delivers events in the order of
 	// versions.
 	undelivered map[uint64]struct{}
 }

@@ -31,7 +31,7 @@ type dataplane struct {
 	stateDir string
 	metrics  *metrics
 	log      logr.Logger
-	// publications is a trigger that is set after each change of the field newest.
+	// publications is a trigger that is set after each change of the `newest` field.
 	publications trigger.Trigger
 
 	mu sync.Mutex
@@ -45,7 +45,7 @@ func newDataplane(stateDir string, m *metrics, log logr.Logger) *dataplane {
 	return &dataplane{stateDir: stateDir, metrics: m, log: log, publications: trigger.New()}
 }
 
-// published records a publication. The method run then polls for its acknowledgement.
+// published records a publication. The `run` method then polls for its acknowledgement.
 func (d *dataplane) published(p publication) {
 	d.mu.Lock()
 	d.newest = p

@@ -131,7 +131,7 @@ func (p *publisher) run(ctx context.Context) error {
 	}
 }
 
-// If another program removed the published tree, checkPublished makes the method step publish
+// If another program removed the published tree, checkPublished makes the `step` method publish
 // it again. Otherwise, a dataplane that starts later would find no tree. A tree with a higher
 // generation stays in place, because another agent with newer objects published it.
 func (p *publisher) checkPublished() {

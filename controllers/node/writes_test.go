@@ -15,11 +15,10 @@ import (
 	"github.com/sluicenet/sluice/test/eventually"
 )
 
-// TestWrites counts the requests with which agents write Leases and NodeEnforcers. The agents
-// write at most 0.1 Leases per second and node. They write no NodeEnforcer while nothing
-// changes, while only the annotations of a policy change, or while a policy changes that
-// selects none of their pods. They also write none while changes of remote pods cause 20 new
-// trees per second.
+// TestWrites counts the requests with which agents write Leases and NodeEnforcers. Each agent
+// writes at most 0.1 Leases per second. Agents write no NodeEnforcer if nothing changes, if only
+// the annotations of a policy change, if a policy that selects none of their pods changes, or if
+// changes of remote pods cause 20 new trees per second.
 func TestWrites(t *testing.T) {
 	const nodes = 3
 	c := newCluster(t)

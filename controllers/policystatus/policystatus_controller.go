@@ -41,7 +41,7 @@ const workers = 4
 // Reconciler maintains one PolicyStatus for each NetworkPolicy, and one ClusterPolicyStatus for each
 // ClusterNetworkPolicy.
 type Reconciler struct {
-	// reader reads from the caches. direct reads from the API server.
+	// reader uses the caches. direct bypasses the caches and queries the API server.
 	reader, direct client.Reader
 	client         client.Client
 
@@ -119,7 +119,7 @@ func (r *Reconciler) report(ctx context.Context, seen *cluster.Observation) (rec
 	return reconcile.Result{}, err
 }
 
-// complete adds the findings to an observation. The parameter held is the status that the
+// complete adds the findings to an observation. The `held` parameter is the status that the
 // status object currently has in the API server. Lint does not check ClusterNetworkPolicies, so their
 // findings are the errors in the policy.
 func (r *Reconciler) complete(seen *cluster.Observation, held *v1alpha1.EnforcementStatus) *observation {
@@ -219,7 +219,7 @@ func statusIn(object client.Object) *v1alpha1.EnforcementStatus {
 	return &object.(*v1alpha1.PolicyStatus).Status
 }
 
-// remove deletes the status object of a deleted policy and stores it in the parameter held. This is
+// remove deletes the status object of a deleted policy and stores it in the `held` parameter. This is
 // necessary because the garbage collector does not delete a status object without an owner, which
 // another client may have created.
 func (r *Reconciler) remove(ctx context.Context, held client.Object, name client.ObjectKey) error {

@@ -170,7 +170,7 @@ func (t *tiers) watchFailed(_ context.Context, _ *toolscache.Reflector, err erro
 	t.log.V(1).Info("Watch ended", "kind", clusterpolicy.Kind, "reason", err.Error())
 }
 
-// set records a policy and the condition that it has. The parameter before is nil for a new policy.
+// set records a policy and the condition that it has. The `before` parameter is nil for a new policy.
 func (t *tiers) set(before, after *reportedPolicy, q queue) {
 	name := after.GetName()
 	t.mu.Lock()

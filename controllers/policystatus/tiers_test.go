@@ -21,8 +21,8 @@ import (
 	"github.com/sluicenet/sluice/test/policyapi"
 )
 
-// specFor returns the spec of an Admin policy that selects the pods of a namespace. The parameter
-// rules contains its egress rules.
+// specFor returns the spec of an Admin policy that selects the pods of a namespace. The `rules`
+// parameter contains its egress rules.
 func specFor(namespace, rules string) string {
 	return fmt.Sprintf(`{tier: Admin, priority: 1, subject: {namespaces: {matchLabels: {kubernetes.io/metadata.name: %s}}}, egress: [%s]}`, namespace, rules)
 }

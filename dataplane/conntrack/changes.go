@@ -9,7 +9,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/internal/netlink"
 )
 
-// changesSize is the size of the collected requests, in bytes, at which the method add sends
+// changesSize is the size of the collected requests, in bytes, at which the `add` method sends
 // them to the kernel.
 const changesSize = 32 << 10
 
@@ -36,7 +36,7 @@ func (c *changes) close() error { return c.socket.Close() }
 func (c *changes) discard() { c.queue = c.queue[:0] }
 
 // add collects a request that changes the mark of a connection: it clears the bits of the
-// parameter mask, and sets the parameter bits. If enough requests have been collected,
+// parameter mask, and sets the `bits` parameter. If enough requests have been collected,
 // add calls flush.
 func (c *changes) add(e *entry, mask, bits uint32) error {
 	c.queue = e.appendMark(c.queue, mask, bits)

@@ -48,7 +48,7 @@ func openDump() (*dump, error) {
 func (d *dump) close() error { return d.socket.Close() }
 
 // read requests all connections and sends the kernel's datagrams to a channel. The receiver
-// must return each buffer by calling putBack. The method read returns after it has sent the
+// must return each buffer by calling putBack. The `read` method returns after it has sent the
 // last datagram to the channel. If read fails or the context ends, the caller may call read
 // again. The new call reads the table from the beginning.
 //
@@ -117,8 +117,8 @@ type summary struct {
 	// connections is set if the datagram contains connections of the latest request.
 	connections bool
 	// The field ended is set if the datagram contains the end of the dump for the latest
-	// request. The field otherEnded is set if the datagram contains the end of the dump for an
-	// earlier request. The field busy is set if the kernel rejected the latest request because
+	// request. The `otherEnded` field is set if the datagram contains the end of the dump for an
+	// earlier request. The `busy` field is set if the kernel rejected the latest request because
 	// the dump for an earlier request has not ended.
 	ended, otherEnded, busy bool
 	// interrupted is set if the table changed during the dump, so that connections can be

@@ -45,7 +45,7 @@ const (
 const liberal = 0x08
 
 // entry is one connection in the connection tracking table. Its slices refer to the buffer that
-// was passed to the method parse.
+// was passed to the `parse` method.
 type entry struct {
 	original, reply tuple
 	mark            uint32
@@ -178,8 +178,8 @@ func appendListRequest(b []byte, sequence uint32) []byte {
 	return netlink.End(b, begin)
 }
 
-// appendMark appends a request to b. The request clears the bits of the parameter mask in the
-// mark of the connection, and sets the parameter bits. The kernel does not change the other
+// appendMark appends a request to b. The request clears the bits of the `mask` parameter in the
+// mark of the connection, and sets the `bits` parameter. The kernel does not change the other
 // bits of the mark (ctnetlink_change_mark in net/netfilter/nf_conntrack_netlink.c).
 func (e *entry) appendMark(b []byte, mask, bits uint32) []byte {
 	begin := len(b)

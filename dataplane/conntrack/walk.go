@@ -91,7 +91,7 @@ func (c *Connections) updateOne(payload []byte, state stateFunc, r *Result) erro
 	return c.changes.add(e, c.marks.Mask|c.cleared, want)
 }
 
-// count counts a change of Sluice's bits to the value of the parameter want.
+// count counts a change of Sluice's bits to the value of the `want` parameter.
 func (r *Result) count(want uint32, marks ruleset.Marks) {
 	switch want {
 	case 0:

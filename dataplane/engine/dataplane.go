@@ -55,7 +55,7 @@ type Dataplane struct {
 	waiting *tree.Tree
 	arrived trigger.Trigger
 
-	// sandboxesMu guards the field sandboxes and serializes calls of Engine.SetSandboxes.
+	// sandboxesMu guards the `sandboxes` field and serializes calls of Engine.SetSandboxes.
 	// sandboxes contains the pod sandboxes of the node, or nil until the CNI results have been
 	// read. publishMu serializes publications of the sandboxes.
 	sandboxesMu, publishMu sync.Mutex
@@ -202,8 +202,8 @@ func (d *Dataplane) openWithoutTree(ctx context.Context) (*Engine, error) {
 	return e, d.use(ctx, e)
 }
 
-// openFirst opens an engine for the waiting tree. If there is no tree and the parameter
-// starting is true, openFirst opens an engine without a tree.
+// openFirst opens an engine for the waiting tree. If there is no tree and the `starting`
+// parameter is true, openFirst opens an engine without a tree.
 func (d *Dataplane) openFirst(ctx context.Context, starting bool) (*Engine, error) {
 	e, err := d.open(ctx)
 	if e == nil && err == nil && starting {

@@ -102,7 +102,7 @@ type Engine struct {
 	seen        generation.Generation
 	reevaluated report.Reevaluated
 	bridges     bridges
-	// table is nil before the first TakeTable. queues is the queue range of the field pool.
+	// table is nil before the first TakeTable. queues is the queue range of the `pool` field.
 	table  *ruleset.Table
 	pool   *queue.Pool
 	queues ruleset.Queues

@@ -57,7 +57,7 @@ func (e *Engine) findLinks() error {
 }
 
 // setLinks finds the links of the pods of a generation and updates the nftables sets that
-// contain these links. The parameter sandboxes may be nil.
+// contain these links. The `sandboxes` parameter may be nil.
 func (e *Engine) setLinks(g *generation.Generation, sandboxes *report.Sandboxes) error {
 	all := slices.Collect(maps.Keys(g.Names))
 	links, err := e.links.Find(link.Pods{All: all, Isolated: g.Isolated, Open: g.LinkLocal})

@@ -12,7 +12,7 @@ import (
 const seizeInterval = 20 * time.Millisecond
 
 // Seize takes both locks for a process that uninstalls. If a dataplane holds the table lock,
-// the parameter request determines what Seize does. If request is true, Seize requests the
+// the `request` parameter determines what Seize does. If request is true, Seize requests the
 // table lock, and returns an error if the dataplane does not yield. If request is false, Seize
 // calls the function waiting once, and waits until the dataplane ends. If the state directory
 // does not exist, Seize returns a Lock that holds neither lock.

@@ -33,7 +33,7 @@ type held struct {
 	// interface out. Index 0 means that there is no such interface.
 	in, out uint32
 	arrived time.Time
-	// until is the time of the next decision about the packet. The method update makes this
+	// until is the time of the next decision about the packet. The `update` method makes this
 	// decision earlier if the node changes before this time.
 	until time.Time
 	// forPod is set if the packet waits for a pod. If neither forPod nor forPeer is set, the

@@ -127,7 +127,7 @@ func (h *Holder) LearnedLinks() []uint32 {
 	return slices.Sorted(maps.Keys(h.table.learned))
 }
 
-// SetTree sets the pods of the tree in use. The map pods contains the name of each pod by
+// SetTree sets the pods of the tree in use. The `pods` map contains the name of each pod by
 // address. Call SetTree after the rules have been changed, so that the released packets are
 // evaluated with the new tree.
 func (h *Holder) SetTree(pods map[netip.Addr]string) {
@@ -166,7 +166,7 @@ func (h *Holder) SetSandboxes(s report.Sandboxes) {
 // SetAgentGone records whether no agent runs that could publish another tree.
 func (h *Holder) SetAgentGone(gone bool) { h.change(func(t *table) { t.agentGone = gone }) }
 
-// Disputed returns each address in the map pods to which the CNI results assign another pod. The
+// Disputed returns each address in the `pods` map to which the CNI results assign another pod. The
 // holder does not treat these addresses as known.
 func (h *Holder) Disputed(pods map[netip.Addr]string) []netip.Addr {
 	h.mu.Lock()
@@ -347,7 +347,7 @@ func (h *Holder) carryOut(o outcome) {
 // deny sends a verdict with which the rules deny a packet without evaluating it again.
 func (h *Holder) deny(p *held) { h.send(p, nfqueue.NfAccept, h.config.Marks.Denied) }
 
-// send sends a verdict to the kernel. The parameter bits is the new value of Sluice's bits in
+// send sends a verdict to the kernel. The `bits` parameter is the new value of Sluice's bits in
 // the packet mark.
 func (h *Holder) send(p *held, verdict int, bits uint32) {
 	if err := h.nf.SetVerdictWithOption(p.id, verdict, nfqueue.WithMark(h.config.Marks.Set(p.mark, bits))); err != nil {

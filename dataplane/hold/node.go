@@ -70,7 +70,7 @@ func (n *node) setSandboxes(s report.Sandboxes) {
 	}
 }
 
-// disputed returns each address in the map pods to which the CNI results assign another pod.
+// disputed returns each address in the `pods` map to which the CNI results assign another pod.
 func (n *node) disputed(pods map[netip.Addr]string) []netip.Addr {
 	var out []netip.Addr
 	for a, owner := range n.sandboxes {

@@ -69,7 +69,7 @@ func (p *Peers) Follow(ctx context.Context, stateDir string, log logr.Logger) er
 	})
 }
 
-// Holds reports whether a denied packet must be held. The parameter peer is the source or
+// Holds reports whether a denied packet must be held. The `peer` parameter is the source or
 // destination address that may belong to a pod of another node. All workers call Holds
 // concurrently, so it neither allocates memory nor waits.
 func (p *Peers) Holds(peer netip.Addr) bool {

@@ -24,7 +24,7 @@ type Bridge struct {
 }
 
 // bridgesAmong returns a description of each bridge in links whose index is in numbers. The
-// keys of the map direct are addresses of pods. The values are the indexes of the interfaces
+// keys of the `direct` map are addresses of pods. The values are the indexes of the interfaces
 // through which the routes to these addresses lead.
 func bridgesAmong(links []rtnl.Link, numbers []uint32, direct map[netip.Addr]uint32) []Bridge {
 	ports := map[int]map[string]uint32{}
@@ -53,7 +53,7 @@ func bridgesAmong(links []rtnl.Link, numbers []uint32, direct map[netip.Addr]uin
 }
 
 // leadingThrough returns the addresses of the pods to which routes lead through the interface
-// with the given index, in ascending order. For the map direct, see bridgesAmong.
+// with the given index, in ascending order. For the `direct` map, see bridgesAmong.
 func leadingThrough(number uint32, direct map[netip.Addr]uint32) []netip.Addr {
 	var out []netip.Addr
 	for a, leading := range direct {

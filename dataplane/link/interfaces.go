@@ -43,8 +43,8 @@ var (
 	pairs = map[string]bool{"veth": true, "netkit": true}
 )
 
-// interfaces returns a description of each link. The parameter uplinks is the result of the
-// method uplinks. The parameter toPods contains the indexes of the interfaces through which
+// interfaces returns a description of each link. The `uplinks` parameter is the result of the
+// method uplinks. The `toPods` parameter contains the indexes of the interfaces through which
 // routes lead directly to pods.
 func (f *Finder) interfaces(links []rtnl.Link, uplinks map[uint32]struct{}, toPods []uint32) ([]Interface, error) {
 	addresses, err := f.routes.AddrList(nil, rtnl.FAMILY_ALL)

@@ -185,7 +185,7 @@ func (f *Finder) Find(pods Pods) (Links, error) {
 }
 
 // numbersOf returns the indexes of the interfaces through which the routes to the given
-// addresses lead, in ascending order and without duplicates. For the map direct, see
+// addresses lead, in ascending order and without duplicates. For the `direct` map, see
 // bridgesAmong.
 func numbersOf(direct map[netip.Addr]uint32, addresses ...[]netip.Addr) []uint32 {
 	var out []uint32

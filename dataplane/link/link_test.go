@@ -25,7 +25,7 @@ import (
 // namespace.
 type node struct {
 	*lab.Node
-	// pods contains the pods that the method pod has added.
+	// pods contains the pods that the `pod` method has added.
 	pods   []*lab.Pod
 	t      *testing.T
 	finder *link.Finder

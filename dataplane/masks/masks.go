@@ -74,7 +74,7 @@ func (r *Record) End(ours ruleset.Marks) error {
 	return statedir.WriteMasks(r.stateDir, []uint32{ours.Mask})
 }
 
-// Check returns an error if the installed rules use another mask than the parameter ours, and the
+// Check returns an error if the installed rules use another mask than the `ours` parameter, and the
 // two masks share a bit. A dataplane must not start with such a mask, because the bit can mean
 // allow in one mask and deny in the other mask. If the installed rules cannot be read, Check
 // returns nil, and Begin returns the error later.
@@ -97,7 +97,7 @@ func check(ours, installed ruleset.Marks) error {
 // Used returns the masks whose bits connections may have: the recorded masks and the mask of the
 // installed rules. If the mask of the installed rules is not recorded, Used records it, so that
 // it is still known after the rules have been removed. If rules are installed, but neither the
-// rules nor the record contain a mask, Used returns the mask of the parameter fallback. If no
+// rules nor the record contain a mask, Used returns the mask of the `fallback` parameter. If no
 // dataplane has run on the node since it booted, the result is empty.
 func Used(stateDir string, fallback ruleset.Marks) ([]uint32, error) {
 	recorded, installed, err := read(stateDir)

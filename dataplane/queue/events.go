@@ -31,7 +31,7 @@ type Events struct {
 	ring   chan record
 	missed atomic.Uint64
 
-	// mu guards the fields below. The method flush holds mu while it takes records from the
+	// mu guards the fields below. The `flush` method holds mu while it takes records from the
 	// ring and resolves the names in these records.
 	mu          sync.Mutex
 	subscribers map[*subscriber]struct{}
@@ -113,7 +113,7 @@ func (s *subscriber) close() {
 	}
 }
 
-// setInterest stores the largest interest of all subscribers in the field wanted.
+// setInterest stores the largest interest of all subscribers in the `wanted` field.
 func (e *Events) setInterest() {
 	most := nothing
 	for s := range e.subscribers {

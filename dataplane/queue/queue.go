@@ -45,7 +45,7 @@ type Config struct {
 type Hold interface {
 	// Holds reports whether a worker moves a denied packet to the hold queue. The worker calls
 	// it only if the policies of a local pod deny the packet and the peer of this pod is not a
-	// local pod. The parameter peer is the address of the peer. All workers call Holds
+	// local pod. The `peer` parameter is the address of the peer. All workers call Holds
 	// concurrently, so it must neither allocate memory nor wait.
 	Holds(peer netip.Addr) bool
 }

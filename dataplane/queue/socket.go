@@ -89,9 +89,9 @@ type socket struct {
 	poll           func(fd uintptr)
 	receiveMessage iter.Seq2[mdlayher.Message, error]
 
-	// interrupted is set if the method serve must return.
+	// interrupted is set if the `serve` method must return.
 	interrupted atomic.Bool
-	// yielded is the last time at which the method serve called Go's scheduler.
+	// yielded is the last time at which the `serve` method called Go's scheduler.
 	yielded time.Time
 
 	// bound is set after the queue has been bound. The next acknowledgement then confirms
@@ -317,7 +317,7 @@ func convert(m *netlink.Messages) mdlayher.Message {
 }
 
 // acknowledgement returns the kernel's reply to the message that was written last. If packets
-// arrive before the reply, acknowledgement stores them in the field pending.
+// arrive before the reply, acknowledgement stores them in the `pending` field.
 func (s *socket) acknowledgement() (mdlayher.Message, error) {
 	if s.bound.Load() {
 		defer s.unboundOnce.Do(func() { close(s.unbound) })
@@ -338,7 +338,7 @@ func (s *socket) acknowledgement() (mdlayher.Message, error) {
 }
 
 // findAck searches the messages of the last read for an acknowledgement and returns it. It adds
-// the packets of that read to the field pending.
+// the packets of that read to the `pending` field.
 func (s *socket) findAck() (ack mdlayher.Message, found bool) {
 	for i := range s.count {
 		messages := netlink.ReadMessages(s.datagram(i))
@@ -362,7 +362,7 @@ func (s *socket) Close() error {
 	return errors.Join(err, s.kernel.Close())
 }
 
-// interrupt makes the method serve return os.ErrDeadlineExceeded after the current batch.
+// interrupt makes the `serve` method return os.ErrDeadlineExceeded after the current batch.
 func (s *socket) interrupt() error {
 	// Set the flag before waking the goroutine. Otherwise serve could wake up, find that the
 	// flag is not set, and wait again.

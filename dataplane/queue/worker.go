@@ -182,7 +182,7 @@ func (w *worker) publish(r *record) {
 	w.pool.config.Events.publish(r)
 }
 
-// fail sends an error of the socket to the channel failed, unless the pool is closing. It
+// fail sends an error of the socket to the `failed` channel, unless the pool is closing. It
 // always returns 1, which ends the worker.
 func (w *worker) fail(ctx context.Context, err error) int {
 	if ctx.Err() == nil {

@@ -138,7 +138,7 @@ func (r *result) addresses() ([]netip.Addr, error) {
 // such interface. An interface is outside the pod if its field `sandbox` is empty. The plugins
 // bridge and ptp list the node's interfaces first, so the last interface outside the pod is the
 // node's end of the pod's veth pair. Some plugins leave the field empty for the interface inside
-// the pod, too. The parameter own is the name of this interface, and hostInterface ignores it.
+// the pod, too. The `own` parameter is the name of this interface, and hostInterface ignores it.
 func (r *result) hostInterface(own string) string {
 	name := ""
 	for _, i := range r.Interfaces {

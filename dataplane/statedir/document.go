@@ -12,7 +12,7 @@ import (
 // document is a file of the state directory that one process replaces and another process
 // reads.
 type document[T any] struct {
-	// The field what describes the content of the file in errors.
+	// The `what` field describes the content of the file in errors.
 	what, path string
 	// limit is the largest size in bytes of a file that is read.
 	limit int64

@@ -75,7 +75,7 @@ func BenchmarkEvaluate(b *testing.B) {
 }
 
 // slowdown returns the factor by which the reference implementation is slower than the tree.
-// The parameter evaluation is the time that the tree needs for one evaluation. The function
+// The `evaluation` parameter is the time that the tree needs for one evaluation. The function
 // measures the reference implementation for a quarter of a second, and for at least one flow.
 func slowdown(c *cluster.Realistic, flows []flow.Flow, evaluation time.Duration) float64 {
 	objects := c.Objects()

@@ -38,8 +38,8 @@ func (t *Tree) Passed(s rule.Side) []rule.Source {
 	return out
 }
 
-// source describes a rule. The parameter program is the offset of the program that contains the
-// rule. The parameter number is the number of the rule in this program.
+// source describes a rule. The `program` parameter is the offset of the program that contains the
+// rule. The `number` parameter is the number of the rule in this program.
 func (t *Tree) source(program, number uint32) rule.Source {
 	p := t.programs[program:]
 	r := p[format.ProgramBody+p[format.ProgramIsolated]+number*format.RuleWords:]
@@ -101,7 +101,7 @@ func (t *Tree) Pods() iter.Seq[Pod] {
 	}
 }
 
-// denies reports whether one of a pod's programs for a direction can deny a flow. The parameter pod
+// denies reports whether one of a pod's programs for a direction can deny a flow. The `pod` parameter
 // is the record of the pod.
 func (t *Tree) denies(pod []uint32, d rule.Direction) bool {
 	for _, program := range pod[format.PodPrograms+int(d)*format.Tiers:][:format.Tiers] {

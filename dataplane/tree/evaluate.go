@@ -87,7 +87,7 @@ func (t *Tree) find(a netip.Addr) end {
 	return e
 }
 
-// evaluate evaluates one side of a flow with the programs of a pod. The parameter table is the index
+// evaluate evaluates one side of a flow with the programs of a pod. The `table` parameter is the index
 // of the port table, and peer is the other end of the flow.
 func (t *Tree) evaluate(programs []uint32, table int, port uint32, peer *end) rule.Side {
 	side := rule.Side{Verdict: rule.Allow, Reason: rule.NotIsolated}
@@ -144,7 +144,7 @@ func (t *Tree) lookup(program uint32, table int, port uint32, peer *end) uint32 
 	return decide(p, leafAt(p, p[format.ProgramPorts+table], port), peer)
 }
 
-// matched records in a side that a rule decided. The parameter entry is the entry of this rule.
+// matched records in a side that a rule decided. The `entry` parameter is the entry of this rule.
 func matched(side *rule.Side, program, entry uint32) {
 	side.Verdict, side.Reason = rule.Deny, rule.Matched
 	side.Ref = rule.Ref{Program: program, Rule: entry >> format.ActionBits}

@@ -15,7 +15,7 @@ type tester interface {
 	Fatalf(format string, args ...any)
 }
 
-// fixture publishes trees in a state directory. The field tree contains the tree that was
+// fixture publishes trees in a state directory. The `tree` field contains the tree that was
 // published last.
 type fixture struct {
 	dir       string

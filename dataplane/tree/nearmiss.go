@@ -14,7 +14,7 @@ import (
 // allow the same traffic, NearMisses returns only the first of them. It considers the rules of the
 // tier that denied the flow, and of the tiers before it.
 //
-// The parameter s must be a side of the decision that this tree returned for the flow: the side
+// The `s` parameter must be a side of the decision that this tree returned for the flow: the side
 // for the given direction. If no policy denied the side, the result is empty.
 func (t *Tree) NearMisses(f flow.Flow, direction rule.Direction, s rule.Side) []rule.NearMiss {
 	if s.Verdict != rule.Deny || s.Ref.Program == 0 {

@@ -52,7 +52,7 @@ func (v *programVerifier) begin(words []uint32) {
 	clear(v.regions)
 }
 
-// unmarked sets a bit in the byte that the field marks contains for the word at the given
+// unmarked sets a bit in the byte that the `marks` field contains for the word at the given
 // offset. It returns true if this bit was not set before.
 func (v *programVerifier) unmarked(offset uint32, mark uint8) bool {
 	seen := v.marks[offset]&mark != 0
@@ -67,7 +67,7 @@ func (v *programVerifier) first(r region) bool {
 	return !seen
 }
 
-// part returns the words of the program that start at the given offset. The parameter count is
+// part returns the words of the program that start at the given offset. The `count` parameter is
 // the number of words. If some of these words belong to the head of the program or are outside
 // the program, part returns an error. The parameter `what` is the name of the part in this
 // error.

@@ -33,7 +33,7 @@ type Result struct {
 
 // Run removes the rules, the marks, the sockets and the trees of a node, in the network namespace
 // of the calling thread. If Run returns no error, nothing of Sluice is left except for the locks,
-// which the caller must hold. The parameter fallback contains the marks to remove if rules are
+// which the caller must hold. The `fallback` parameter contains the marks to remove if rules are
 // installed but their marks are unknown.
 //
 // Run removes the rules first, so that no rule sets new marks while it removes the marks. Then it

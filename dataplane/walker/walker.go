@@ -84,7 +84,7 @@ func New(log logr.Logger) *Walker {
 	return &Walker{log: log, due: trigger.New()}
 }
 
-// Request requests a walk. The parameter g is either a new generation that the workers and the
+// Request requests a walk. The `g` parameter is either a new generation that the workers and the
 // nftables sets already use, or the generation of the previous request, to repeat its walk.
 func (w *Walker) Request(g *generation.Shared) {
 	w.mu.Lock()

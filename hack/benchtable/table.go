@@ -59,7 +59,7 @@ func parse(output string) results {
 	return r
 }
 
-// add adds the values of one output line. The parameter fields contains the fields of this
+// add adds the values of one output line. The `fields` parameter contains the fields of this
 // line.
 func (t *table) add(fields []string) {
 	row := t.row(benchmarkName(fields[0]))
@@ -140,7 +140,7 @@ func (t *table) print(w io.Writer) error {
 }
 
 // printColumns prints lines of cells in aligned columns. The first column is left-aligned. The
-// other columns are right-aligned if the parameter numbers is true.
+// other columns are right-aligned if the `numbers` parameter is true.
 func printColumns(w io.Writer, lines [][]string, numbers bool) error {
 	widths := make([]int, len(lines[0]))
 	for _, line := range lines {

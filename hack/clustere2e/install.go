@@ -19,7 +19,7 @@ const overlay = `resources: [%s]
 images: [{name: sluice, newName: %s, newTag: %q}]
 `
 
-// The method overlay creates a directory with a kustomization for `kubectl apply -k`. The
+// The `overlay` method creates a directory with a kustomization for `kubectl apply -k`. The
 // kustomization is config/default with the image under test.
 func (c *cluster) overlay() (directory string, err error) {
 	base, err := filepath.Abs(filepath.Join(c.config, "default"))

@@ -169,7 +169,7 @@ func below(name, folder string) bool {
 	return name == folder || strings.HasPrefix(name, folder+"/")
 }
 
-// findings returns the findings in one text. The parameter file is the file of the text.
+// findings returns the findings in one text. The `file` parameter is the file of the text.
 func (l *list) findings(file string, t text) []finding {
 	var found []finding
 	for _, w := range l.Words {

@@ -12,7 +12,7 @@ import (
 // Describe returns a text with the version, the commit, the Go version and the platform. If
 // the commit is unknown, the text omits it.
 //
-// The parameter revision is the output of git describe: the commit, followed by -dirty if
+// The `revision` parameter is the output of git describe: the commit, followed by -dirty if
 // files were modified after the commit. If revision is empty, Describe uses the commit that
 // the go command recorded in the program.
 func Describe(version, revision string) string {

@@ -260,8 +260,8 @@ func (c *Compiler) markNodePrograms() {
 }
 
 // matchNumbers returns a match for those ports of the rule whose numbers do not depend on the
-// peer. These are the numbered ports, and the port names for which the parameter ports contains
-// a number. The parameter nodes contains the addresses of the nodes that are peers of the rule. If
+// peer. These are the numbered ports, and the port names for which the `ports` parameter contains
+// a number. The `nodes` parameter contains the addresses of the nodes that are peers of the rule. If
 // no flow can match, the second result is false.
 func (in *compiledRule) matchNumbers(ports policy.ContainerPorts, nodes []rule.Block) (rule.Match, bool) {
 	m := rule.Match{Ports: slices.Clip(in.ports), Any: in.everyPeer}

@@ -31,7 +31,7 @@ type compiledRule struct {
 	action rule.Action
 	// index is the position of the rule in the policy, counting invalid rules.
 	index int
-	// If the rule lists no ports, everyPort is true. Otherwise the field ports contains the
+	// If the rule lists no ports, everyPort is true. Otherwise the `ports` field contains the
 	// numbered ports of the rule, and names contains the named ports.
 	everyPort bool
 	ports     []rule.Ports

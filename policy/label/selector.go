@@ -105,8 +105,8 @@ func (s Selector) Matches(l Set) bool {
 }
 
 // meets reports whether the labels of an object meet a requirement with the operator
-// operators[op]. The parameter exists is true if the object has the label of the requirement.
-// The parameter among is true if, in addition, the label's value is one of the values in the
+// operators[op]. The `exists` parameter is true if the object has the label of the requirement.
+// The `among` parameter is true if, in addition, the label's value is one of the values in the
 // requirement. An object without the label meets a requirement with NotIn.
 func meets(op byte, exists, among bool) bool {
 	switch op {
@@ -122,7 +122,7 @@ func meets(op byte, exists, among bool) bool {
 }
 
 // cutValues skips the values in an encoded requirement and returns the rest of the encoding.
-// It also reports whether one of the skipped values equals the parameter value.
+// It also reports whether one of the skipped values equals the `value` parameter.
 func cutValues(fields, value string) (among bool, rest string) {
 	n, rest := cutNumber(fields)
 	for range n {

@@ -112,7 +112,7 @@ func (p *pass) find(at place, severity Severity) *Finding {
 }
 
 // report adds a finding with the given texts. The parameters format and args contain the
-// message. If the message already contains the fix, the parameter fix is empty. A check that
+// message. If the message already contains the fix, the `fix` parameter is empty. A check that
 // computes the texts from many objects calls find instead.
 func (p *pass) report(at place, severity Severity, fix, format string, args ...any) {
 	if f := p.find(at, severity); f != nil {

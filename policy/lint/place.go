@@ -21,7 +21,7 @@ type place struct {
 }
 
 // position determines the order of a policy's findings. The field part is the part of the
-// policy, such as subjectPart. The field rule is the index of the rule. The field entry is
+// policy, such as subjectPart. The `rule` field is the index of the rule. The `entry` field is
 // the position of a peer or port in the rule.
 type position struct{ part, rule, entry int }
 
@@ -46,13 +46,13 @@ func (p position) compare(q position) int {
 	return slices.Compare([]int{p.part, p.rule, p.entry}, []int{q.part, q.rule, q.entry})
 }
 
-// outside returns the place of a field that is not in a rule. The parameter part is the part of
+// outside returns the place of a field that is not in a rule. The `part` parameter is the part of
 // the policy that contains the field.
 func outside(field string, part int) place {
 	return place{field: field, item: -1, order: position{part: part}}
 }
 
-// inRule returns the place of a rule. The parameter part is ingressPart or egressPart.
+// inRule returns the place of a rule. The `part` parameter is ingressPart or egressPart.
 func inRule(part, index int, r *policy.Rule) place {
 	return place{rule: r, item: -1, order: position{part: part, rule: index}}
 }

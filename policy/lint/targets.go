@@ -10,7 +10,7 @@ import (
 // targets contains the pods that can be destinations of a rule.
 type targets struct {
 	rule *policy.Rule
-	// groups contains the groups of which all pods are destinations. The map pods contains the
+	// groups contains the groups of which all pods are destinations. The `pods` map contains the
 	// other destinations.
 	groups []*group
 	pods   map[*policy.Pod]bool
@@ -65,7 +65,7 @@ func (p *pass) addPeers(t *targets, r *policy.Rule) {
 	}
 }
 
-// addBlock adds the pods in a block, except for the pods of the groups in the map whole.
+// addBlock adds the pods in a block, except for the pods of the groups in the `whole` map.
 func (p *pass) addBlock(t *targets, whole map[*group]bool, b *policy.Block) {
 	for part := range p.inBlock(b) {
 		for _, a := range part {

@@ -85,8 +85,8 @@ func TestInvalidRuleAffectsNoOtherRule(t *testing.T) {
 	}
 }
 
-// TestErrorsOfALargePolicy checks that a policy with 200,000 invalid parts leads to 100 errors and
-// little memory, and that each rule with an invalid part is still invalid.
+// TestErrorsOfALargePolicy checks that a policy with 200,000 invalid parts results in only 100 errors,
+// and that each rule with an invalid part is still invalid.
 func TestErrorsOfALargePolicy(t *testing.T) {
 	np := &networkingv1.NetworkPolicy{}
 	for i := range 200 {

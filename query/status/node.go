@@ -23,7 +23,7 @@ type Node struct {
 	Now time.Time `json:"-"`
 }
 
-// NewNode returns the status of a node. The parameter now is the time at which
+// NewNode returns the status of a node. The `now` parameter is the time at which
 // WriteText computes ages.
 func NewNode(s report.Status, now time.Time) *Node {
 	return &Node{TypeMeta: query.NewTypeMeta("NodeStatus"), Status: s, Now: now}
@@ -168,8 +168,8 @@ func faults(counts map[string]uint64) string {
 }
 
 // writeSides writes a table with the number of Allow and Deny verdicts for each direction,
-// address family and protocol. It omits rows in which both numbers are zero. The parameter
-// sides contains pairs of entries with the same direction, family and protocol: first the
+// address family and protocol. It omits rows in which both numbers are zero. The `sides`
+// parameter contains pairs of entries with the same direction, family and protocol: first the
 // entry for Deny, and then the entry for Allow.
 func writeSides(w io.Writer, sides []report.SideCount) {
 	head := false

@@ -64,7 +64,7 @@ type application struct {
 	policy  *networkingv1.NetworkPolicy
 	allowed []networkingv1.NetworkPolicyIngressRule
 	prober  *child
-	// first is the arrival time of the first packet of a new flow after the method allow
+	// first is the arrival time of the first packet of a new flow after the `allow` method
 	// has set this field to 0. last is the arrival time of the newest packet of the open
 	// connection. Both times are in nanoseconds since the machine was booted.
 	first, last atomic.Int64
@@ -181,7 +181,7 @@ func (a *application) forbid() time.Duration {
 	return max(0, time.Duration(a.last.Load())-written)
 }
 
-// receive receives packets and stores an arrival time in the parameter arrival. If the
+// receive receives packets and stores an arrival time in the `arrival` parameter. If the
 // parameter last is true, this is the time of the newest packet. If last is false, it is the
 // time of the first packet since arrival was set to 0.
 func (a *application) receive(server *lab.Pod, at netip.AddrPort, arrival *atomic.Int64, last bool) {

@@ -74,8 +74,8 @@ candidates:
 	return tcpConfig{}
 }
 
-// enforce installs the rules and deletes all connection tracking entries. If the parameter
-// queue is false, it also replaces the rule that queues packets with a rule that accepts
+// enforce installs the rules and deletes all connection tracking entries. If the `queue`
+// parameter is false, it also replaces the rule that queues packets with a rule that accepts
 // packets.
 func (c *connections) enforce(queue bool) {
 	c.b.Helper()

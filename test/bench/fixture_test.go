@@ -36,7 +36,7 @@ type fixture struct {
 	// state is the path of the state directory that contains the tree of the node.
 	state string
 	tree  *tree.Tree
-	// generation contains the addresses of the isolated pods in the tree. The method install
+	// generation contains the addresses of the isolated pods in the tree. The `install` method
 	// writes these addresses to the rules.
 	generation  generation.Generation
 	config      ruleset.Config

@@ -132,7 +132,7 @@ func (a *agentProcess) settled() (resident, peak float64) {
 	return settledMemory(a.b, a.Process)
 }
 
-// settledMemory does the same as the method settled, but for any process.
+// settledMemory does the same as the `settled` method, but for any process.
 func settledMemory(b *testing.B, p *process.Process) (resident, peak float64) {
 	b.Helper()
 	if !once() {

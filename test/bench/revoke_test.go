@@ -72,7 +72,7 @@ type revocation struct {
 	generation uint64
 	engine     *child
 	sender     *child
-	// first is the arrival time of the first datagram after the method change has set this
+	// first is the arrival time of the first datagram after the `change` method has set this
 	// field to 0. The time is in nanoseconds since the machine was booted.
 	first atomic.Int64
 }
@@ -104,7 +104,7 @@ func newRevocation(b *testing.B) *revocation {
 	return r
 }
 
-// allowProbes returns the policy that the method change adds and removes.
+// allowProbes returns the policy that the `change` method adds and removes.
 func (r *revocation) allowProbes(server netip.Addr) *networkingv1.NetworkPolicy {
 	r.b.Helper()
 	pod, ok := r.snapshot.Owner(server)
@@ -174,7 +174,7 @@ func (r *revocation) open(ends tcpConfig) {
 	}
 }
 
-// change publishes a tree, which contains the policy only if the parameter allowed is true. It
+// change publishes a tree, which contains the policy only if the `allowed` parameter is true. It
 // returns two durations, which both start when the symlink is renamed. The first one ends when
 // the first datagram arrives, and is valid only if allowed is true. The second one ends with
 // the acknowledgement.

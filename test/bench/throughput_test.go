@@ -186,7 +186,7 @@ func BenchmarkThroughput(b *testing.B) {
 	}
 }
 
-// track adds a table with one rule if the parameter wanted is true. The rule matches on the
+// track adds a table with one rule if the `wanted` parameter is true. The rule matches on the
 // state of connections, so the kernel tracks connections. If wanted is false, track removes the
 // table.
 func track(wanted bool) error {

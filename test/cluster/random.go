@@ -16,7 +16,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/flow"
 )
 
-// Choose returns a number from 0 to n-1. The parameter n must be greater than 0. Random makes
+// Choose returns a number from 0 to n-1. The `n` parameter must be greater than 0. Random makes
 // every choice with a Choose function. Smaller numbers lead to simpler clusters. So when a
 // property test shrinks the numbers of a failing run, it finds a small cluster with which the
 // test fails. A Choose function can be implemented with rapid.IntRange or rand.IntN.
@@ -221,7 +221,7 @@ func (r *Random) setAddresses(pod *corev1.Pod) {
 	}
 }
 
-// Flow returns a random flow between addresses of one family. The parameter family is 4 or 6.
+// Flow returns a random flow between addresses of one family. The `family` parameter is 4 or 6.
 // Most of the addresses are addresses of pods.
 func (r *Random) Flow(family int) flow.Flow {
 	f := flow.Flow{

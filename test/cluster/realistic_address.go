@@ -19,8 +19,8 @@ func (r *Realistic) locals() int {
 	return min(LocalPods, r.size.Pods)
 }
 
-// localsBefore returns the number of pods on LocalNode whose index is less than the parameter
-// index. The indexes of the pods on LocalNode are evenly distributed, so that every namespace
+// localsBefore returns the number of pods on LocalNode whose index is less than the `index`
+// parameter. The indexes of the pods on LocalNode are evenly distributed, so that every namespace
 // has some pods on LocalNode.
 func (r *Realistic) localsBefore(index int) int { return index * r.locals() / r.size.Pods }
 

@@ -26,7 +26,7 @@ type traffic struct {
 type podRef struct{ deployment, index int }
 
 // Flows returns n flows. Either the source or the destination of each flow is a pod of
-// LocalNode. The parameter hitRatio is a number from 0 to 1. This share of the flows matches a
+// LocalNode. The `hitRatio` parameter is a number from 0 to 1. This share of the flows matches a
 // rule of a policy that selects the pod. The other flows have random pods and ports, or come
 // from outside the cluster. Most of these other flows are denied if the namespace of the pod
 // has a policy that denies by default.

@@ -29,7 +29,7 @@ func (r *Realistic) planPolicies(random *rand.Rand) {
 	}
 }
 
-// planPolicy returns a policy for a namespace. The parameter turn is the number of policies
+// planPolicy returns a policy for a namespace. The `turn` parameter is the number of policies
 // that the namespace already has.
 func (r *Realistic) planPolicy(random *rand.Rand, ns, turn int) *networkingv1.NetworkPolicy {
 	policy := &networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: r.namespaces[ns].name}}
@@ -150,7 +150,7 @@ func byLabels(namespaces, pods map[string]string) networkingv1.NetworkPolicyPeer
 	return peer
 }
 
-// portList returns one NetworkPolicyPort for each element of the parameter ports. An element is
+// portList returns one NetworkPolicyPort for each element of the `ports` parameter. An element is
 // the name or the number of a port.
 func portList(protocol corev1.Protocol, ports ...any) []networkingv1.NetworkPolicyPort {
 	var list []networkingv1.NetworkPolicyPort

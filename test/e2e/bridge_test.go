@@ -28,7 +28,7 @@ var priorityTags = [][]lab.Tag{
 }
 
 // wantTagged sends frames from shop/db to shop/web: for each address family, one frame with
-// each list of tags in priorityTags. If the parameter want is true, the datagrams in these
+// each list of tags in priorityTags. If the `want` parameter is true, the datagrams in these
 // frames must arrive. Otherwise none of them may arrive.
 func (s *fixture) wantTagged(when string, want bool) {
 	s.t.Helper()
@@ -52,7 +52,7 @@ func (s *fixture) wantTagged(when string, want bool) {
 	}
 }
 
-// wantPorts waits until the set of ports in the bridge table is equal to the parameter ports.
+// wantPorts waits until the set of ports in the bridge table is equal to the `ports` parameter.
 // If ports is empty, wantPorts waits until the set is empty or the table does not exist.
 func (s *fixture) wantPorts(when string, ports ...string) {
 	s.t.Helper()

@@ -246,8 +246,8 @@ func (s *fixture) host(end string) *lab.Host {
 	return s.pod(end).Host
 }
 
-// address returns the address of a host. The parameter end is the name of the host. The address
-// has the same family as the parameter like.
+// address returns the address of a host. The `end` parameter is the name of the host. The address
+// has the same family as the `like` parameter.
 func (s *fixture) address(end string, like netip.Addr) netip.Addr {
 	s.t.Helper()
 	a, ok := s.host(end).Address(like)

@@ -184,7 +184,7 @@ func TestS56bForgedPeers(t *testing.T) {
 // wantOnlyPeer checks that a server has received none of the forged datagrams that another host
 // has sent with the source address of lab/probe. For this check, lab/probe itself sends a
 // datagram, and wantOnlyPeer waits for the reply. This datagram arrives after all datagrams
-// that were sent earlier. The parameter before is the number of datagrams that the server had
+// that were sent earlier. The `before` parameter is the number of datagrams that the server had
 // received before the forged datagrams were sent.
 func (s *fixture) wantOnlyPeer(server *lab.Server, before uint64, src, dst netip.AddrPort) {
 	s.t.Helper()

@@ -191,7 +191,7 @@ func (s *fixture) handOver(args ...string) {
 }
 
 // lateAgent adds an isolated pod that sends packets immediately. While these packets are held,
-// it calls the function in the parameter meanwhile. Then it publishes a tree that contains the
+// it calls the function in the `meanwhile` parameter. Then it publishes a tree that contains the
 // pod, and checks the verdicts for the packets.
 func (s *fixture) lateAgent(results cniResults, name string, meanwhile func()) {
 	s.t.Helper()

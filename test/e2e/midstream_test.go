@@ -86,8 +86,8 @@ func TestMidStreamPacketsOpenNothing(t *testing.T) {
 }
 
 // sends transmits a TCP packet from shop/web. The dataplane must evaluate this packet. The
-// packet must increase the counter of mid-stream packets by the parameter midStream, and the
-// counter of denied packets by the parameter denied. Otherwise the test fails.
+// packet must increase the counter of mid-stream packets by the `midStream` parameter, and the
+// counter of denied packets by the `denied` parameter. Otherwise the test fails.
 func (s *fixture) sends(src, dst netip.AddrPort, flags byte, midStream, denied uint64) {
 	s.t.Helper()
 	before := s.plane.status().Verdicts

@@ -37,7 +37,7 @@ func (s *fixture) keepsSending(conn net.Conn) {
 }
 
 // wantPodPackets waits until the field PodPackets of the dataplane's status meets a
-// condition. The parameter what describes the condition in the failure message.
+// condition. The `what` parameter describes the condition in the failure message.
 func (s *fixture) wantPodPackets(what string, meets func(p *report.PodPackets) bool) {
 	s.t.Helper()
 	eventually.NoError(s.t, func() error {

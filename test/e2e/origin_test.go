@@ -91,7 +91,7 @@ func (s *fixture) anywhere(h *lab.Host, protocol flow.Protocol, port uint16) *la
 }
 
 // wantLinkLocal checks whether pods can send packets from their link-local addresses to their
-// node. The parameter reaches contains the names of the pods and the expected result for each
+// node. The `reaches` parameter contains the names of the pods and the expected result for each
 // pod.
 func (s *fixture) wantLinkLocal(when string, reaches map[string]bool) {
 	s.t.Helper()
@@ -128,8 +128,8 @@ func (s *fixture) wantLinkLocal(when string, reaches map[string]bool) {
 	}
 }
 
-// echoes sends an echo request from a pod and reports whether the reply arrives. The parameter
-// want is the expected result. If want is false, echoes waits only for denialTime, because it
+// echoes sends an echo request from a pod and reports whether the reply arrives. The `want`
+// parameter is the expected result. If want is false, echoes waits only for denialTime, because it
 // expects no reply.
 func (s *fixture) echoes(pod string, to netip.Addr, want bool) bool {
 	s.t.Helper()
@@ -225,7 +225,7 @@ func (s *fixture) takeAddresses(pod string, addresses ...netip.Addr) {
 	}))
 }
 
-// wantForged sends packets with the source addresses src. If the parameter want is true, these
+// wantForged sends packets with the source addresses src. If the `want` parameter is true, these
 // packets must arrive. Otherwise they must not arrive.
 func (s *fixture) wantForged(when, from, to string, src []netip.Addr, want bool) {
 	s.t.Helper()

@@ -30,8 +30,8 @@ type stream struct {
 // silence is the time without data after which a stream counts as cut.
 const silence = 400 * time.Millisecond
 
-// open opens a stream over the same address family as the parameter like. The line contains
-// source, destination, protocol and port, as in the method want, but no result.
+// open opens a stream over the same address family as the `like` parameter. The line contains
+// source, destination, protocol and port, as in the `want` method, but no result.
 func (s *fixture) open(line string, like netip.Addr) *stream {
 	s.t.Helper()
 	for _, a := range s.attempts(stage.Expectations(s.t, line+" allowed")[0]) {

@@ -47,7 +47,7 @@ func (c *Container) Cmd() *exec.Cmd {
 	}
 }
 
-// StartContainer starts a container in the namespace. The parameter cmd must be a result of
+// StartContainer starts a container in the namespace. The `cmd` parameter must be a result of
 // c.Cmd. The caller must wait for the end of the command with cmd.Wait. When this process ends,
 // the kernel kills the command.
 func (n *Namespace) StartContainer(c *Container, cmd *exec.Cmd) error {

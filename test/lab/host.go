@@ -54,7 +54,7 @@ func (h *Host) Close() {
 // Addresses returns the addresses of the host.
 func (h *Host) Addresses() []netip.Addr { return slices.Clone(h.addresses) }
 
-// Address returns the first address of the host that has the same family as the parameter like.
+// Address returns the first address of the host that has the same family as the `like` parameter.
 // If the host has no such address, the second result is false.
 func (h *Host) Address(like netip.Addr) (netip.Addr, bool) {
 	for _, a := range h.addresses {
@@ -87,7 +87,7 @@ var forwarding = [][2]string{
 	{"net/ipv6/conf/default/forwarding", "1"},
 }
 
-// newHost creates a host without links. If the parameter routes is true, the host forwards
+// newHost creates a host without links. If the `routes` parameter is true, the host forwards
 // packets.
 func newHost(name string, routes bool) (*Host, error) {
 	ns, err := newNamespace(name)
@@ -122,7 +122,7 @@ func setUp(routes bool) error {
 // below creates a host that is connected to h: a pod if h is a node, or a node if h is the
 // outside host. It creates the namespace of the new host, a veth pair, the addresses of the new
 // host, and the routes between both hosts. The result port is the name of the interface in h.
-// This name consists of the parameter kind and a number, such as pod-1.
+// This name consists of the `kind` parameter and a number, such as pod-1.
 func (h *Host) below(name, kind string, by gateway, addresses []netip.Addr) (child *Host, port string, err error) {
 	child, err = newHost(name, by == nodeGateway)
 	if err != nil {
@@ -204,7 +204,7 @@ func configure(addresses []netip.Addr, by gateway) error {
 }
 
 // route adds a route for each prefix. Packets to these prefixes leave the host on the interface
-// with the name port. If the parameter gateway is valid, it is the next hop of the routes. If
+// with the name port. If the `gateway` parameter is valid, it is the next hop of the routes. If
 // the host itself sends packets over these routes, their source address is the first address of
 // the host.
 func (h *Host) route(port string, gateway netip.Addr, to ...netip.Prefix) error {

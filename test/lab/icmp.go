@@ -101,7 +101,7 @@ func (h *Host) probeEcho(ctx context.Context, src, dst netip.Addr, again time.Du
 }
 
 // SendUnreachable sends the ICMP error "port unreachable" to the address of src. The error
-// quotes a datagram from src to dst, as if no program used the port of dst. The parameter from
+// quotes a datagram from src to dst, as if no program used the port of dst. The `from` parameter
 // is the source address of the error. It must be an address of this host.
 func (h *Host) SendUnreachable(from netip.Addr, src, dst netip.AddrPort) error {
 	protocol, message := flow.ICMP, []byte{unreachable4, portUnreachable4, 0, 0, 0, 0, 0, 0}

@@ -48,7 +48,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // initChunk contains the fields of an INIT or INIT ACK chunk.
 type initChunk struct {
 	source, destination uint16
-	// The field tag is the tag of the host that sends the chunk. The field verification is the
+	// The `tag` field is the tag of the host that sends the chunk. The `verification` field is the
 	// tag of the host that receives the chunk, or 0 in INIT.
 	verification, tag uint32
 	kind              byte

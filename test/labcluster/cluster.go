@@ -59,7 +59,7 @@ type Cluster struct {
 	// host or adds services to the nodes.
 	widening sync.Mutex
 
-	// commanding guards the field commands.
+	// commanding guards the `commands` field.
 	commanding sync.Mutex
 	commands   map[string]Command
 
@@ -68,7 +68,7 @@ type Cluster struct {
 	running context.Context
 	cancel  context.CancelFunc
 	ended   sync.WaitGroup
-	// faulting guards the field fault.
+	// faulting guards the `fault` field.
 	faulting sync.Mutex
 	fault    error
 }

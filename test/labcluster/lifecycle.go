@@ -139,7 +139,7 @@ func (k *kubelet) start(r *runningPod, containers *sync.WaitGroup) {
 }
 
 // startContainer starts the function that SetCommand has set for the container's command, and a
-// server for each port. Then it runs the postStart hook. If the parameter main is not nil,
+// server for each port. Then it runs the postStart hook. If the `main` parameter is not nil,
 // startContainer adds the running command to this WaitGroup. The result is false if SetCommand
 // has set no function.
 func (k *kubelet) startContainer(ctx context.Context, r *runningPod, c *corev1.Container, containers, main *sync.WaitGroup) (hasCommand bool) {

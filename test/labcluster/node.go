@@ -38,7 +38,7 @@ type Node struct {
 
 	agent, dataplane *process.Process
 	// emptyDirs is the number of directories that the method emptyDir has created. For each
-	// volume name, the map health contains the newest of these directories. Health checks use
+	// volume name, the `health` map contains the newest of these directories. Health checks use
 	// this directory.
 	emptyDirs int
 	health    map[string]string

@@ -272,9 +272,8 @@ func marksOf(t *testing.T, node *labcluster.Node) (out []uint32) {
 	return out
 }
 
-// nft runs the program nft on a node and returns its output. If the parameter commands has
-// several lines, it is the content of a file with nft commands. Otherwise it contains the
-// arguments of nft.
+// nft runs the program nft on a node and returns its output. If `commands` has more than one line,
+// nft reads it as a script. Otherwise, it contains the arguments of nft.
 func nft(t *testing.T, node *labcluster.Node, commands string) string {
 	t.Helper()
 	cmd := exec.Command("nft", strings.Fields(commands)...)

@@ -33,7 +33,7 @@ type runningPod struct {
 	// mu guards the fields below.
 	mu      sync.Mutex
 	servers []*lab.Server
-	// terminating is true if the channel terminate is closed. The timer calls the function kill
+	// terminating is true if the `terminate` channel is closed. The timer calls the function kill
 	// at the time killAt.
 	terminating bool
 	killAt      time.Time

@@ -13,7 +13,7 @@ import (
 )
 
 // Health runs a health check of the newest container with the given name and returns the
-// result. The parameter path is /healthz or /readyz. A kubelet gets the same result from the
+// result. The `path` parameter is /healthz or /readyz. A kubelet gets the same result from the
 // probe of the container.
 func (n *Node) Health(ctx context.Context, container, path string) error {
 	return health.Check(ctx, "unix:"+filepath.Join(n.health[container+"-health"], container+".sock"), path)

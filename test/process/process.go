@@ -38,7 +38,7 @@ type Process struct {
 	ended chan struct{}
 }
 
-// Start starts a command. The name appears in error messages. The parameter start is the
+// Start starts a command. The name appears in error messages. The `start` parameter is the
 // function that starts the command. If it is the method Start of a lab.Node, for example, the
 // command runs in a network namespace. If it is nil, Start uses (*exec.Cmd).Start. Standard
 // output and standard error go to the log, unless the caller has set cmd.Stdout or cmd.Stderr.

@@ -9,8 +9,8 @@ import (
 // module is the import path of the project.
 const module = "github.com/sluicenet/sluice"
 
-// Build builds a program of the project as a static binary. The parameter path is the file to
-// which the binary is written. The parameter folder is the directory of the program's package,
+// Build builds a program of the project as a static binary. The `path` parameter is the file to
+// which the binary is written. The `folder` parameter is the directory of the program's package,
 // relative to the root of the project, such as cmd/sluice. The parameters flags are additional
 // flags of go build.
 func Build(path, folder string, flags ...string) error {

@@ -69,7 +69,7 @@ func (e evaluation) peerMatches(entry v1beta1.ClusterNetworkPolicyEgressPeer) bo
 	}
 }
 
-// selectsPod reports whether a pod matches an entry with the field namespaces or pods. If the pod's
+// selectsPod reports whether a pod matches an entry with the `namespaces` or `pods` field. If the pod's
 // namespace has no Namespace object, no entry matches the pod (S27).
 func selectsPod(objects cluster.Objects, namespaces *metav1.LabelSelector, pods *v1beta1.NamespacedPod, pod *corev1.Pod) bool {
 	if pods != nil {

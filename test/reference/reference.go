@@ -105,7 +105,7 @@ func seenFrom(objects cluster.Objects, node string, address netip.Addr) *corev1.
 	return owner(objects.Pods, address)
 }
 
-// end is the source or the destination of a flow. The field pod is nil if the address belongs
+// end is the source or the destination of a flow. The `pod` field is nil if the address belongs
 // to no pod.
 type end struct {
 	address netip.Addr

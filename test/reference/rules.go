@@ -75,7 +75,7 @@ func brokenPort(port networkingv1.NetworkPolicyPort) bool {
 }
 
 // allowsPeer reports whether one of the rule's peers matches the peer of a flow (S20 to S25).
-// The parameter namespace is the namespace of the policy.
+// The `namespace` parameter is the namespace of the policy.
 func (r policyRule) allowsPeer(objects cluster.Objects, namespace string, peer end) bool {
 	if len(r.peers) == 0 {
 		return true

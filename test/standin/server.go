@@ -91,7 +91,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.serveResource(w, r, version, parts)
 }
 
-// serveResource serves a request. The parameter parts contains the part of the path behind the
+// serveResource serves a request. The `parts` parameter contains the part of the path behind the
 // version, for example namespaces, shop, policystatuses, db, status.
 func (s *Server) serveResource(w http.ResponseWriter, r *http.Request, version schema.GroupVersion, parts []string) {
 	var key objectKey

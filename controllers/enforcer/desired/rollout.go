@@ -13,7 +13,7 @@ import (
 var defaultMaxUnavailable = intstr.FromString("10%")
 
 // Replaced returns the number or the percentage of pods that the DaemonSet controller may replace
-// at the same time. The parameter nodes is the number of nodes that should enforce policies. The
+// at the same time. The `nodes` parameter is the number of nodes that should enforce policies. The
 // parameter notReady is the number of these nodes that are not Ready.
 //
 // The DaemonSet controller counts each pod that is not available, so the pods of nodes that are

@@ -52,7 +52,7 @@ type Fault struct {
 	Since time.Time
 }
 
-// fault is a fault that the filter has not forgotten. The field last is the time at which the
+// fault is a fault that the filter has not forgotten. The `last` field is the time at which the
 // fault was last present.
 type fault struct {
 	Fault

@@ -165,7 +165,8 @@ func (e *Endpoint) handler() http.Handler {
 	return mux
 }
 
-// dataplane returns a handler that forwards requests to a path of the dataplane's socket.
+// dataplane returns a handler that forwards requests to the dataplane's Unix socket, with the given
+// URL path.
 func (e *Endpoint) dataplane(path string) http.Handler {
 	transport := status.Transport(e.StateDir)
 	// After the dataplane was replaced, a connection that was kept open would still lead to

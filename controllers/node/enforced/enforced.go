@@ -133,7 +133,7 @@ func (p *Policies) ofCluster() (out []digest.Digest) {
 	return out
 }
 
-// selectedBy returns the pods that a policy selects. The parameter namespace is the Namespace object
+// selectedBy returns the pods that a policy selects. The `namespace` parameter is the Namespace object
 // of the pods, or nil.
 func (b byLabels) selectedBy(p *policy.Policy, namespace *policy.Namespace) (out []*policy.Pod) {
 	for labels, group := range b {

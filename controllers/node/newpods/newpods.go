@@ -65,7 +65,7 @@ var failures = [...]struct {
 	{v1alpha1.ReasonNoAgent, func(h *report.Held) uint64 { return h.NoAgent }, "because no agent was running"},
 }
 
-// At returns the conditions PodsKnownEarly and HeldPacketsEvaluated. The parameter now is the
+// At returns the conditions PodsKnownEarly and HeldPacketsEvaluated. The `now` parameter is the
 // time of the observation o. This time must not decrease from one call to the next.
 func (c *Conditions) At(o Observation, now time.Time) []metav1.Condition {
 	c.observe(o, now)
@@ -126,7 +126,7 @@ func (c *Conditions) knownEarly(o Observation, now time.Time) metav1.Condition {
 	return condition(metav1.ConditionUnknown, v1alpha1.ReasonEmptyCNIResults, "the directory of CNI results contains no pod yet")
 }
 
-// evaluated returns the condition HeldPacketsEvaluated. The parameter early is the condition
+// evaluated returns the condition HeldPacketsEvaluated. The `early` parameter is the condition
 // PodsKnownEarly.
 func (c *Conditions) evaluated(running *report.Status, early metav1.Condition, now time.Time) metav1.Condition {
 	condition := func(status metav1.ConditionStatus, reason v1alpha1.Reason, message string) metav1.Condition {

@@ -92,8 +92,8 @@ func TestHeldPacketsEvaluated(t *testing.T) {
 		unknown = metav1.ConditionUnknown
 	)
 	results := &report.Sandboxes{Available: true, Sandboxes: []report.Sandbox{{Name: "web"}}}
-	// dataplane returns the status of a dataplane. The parameter started is the time at which
-	// the dataplane started, relative to the variable start.
+	// dataplane returns the status of a dataplane. The `started` parameter is the time at which
+	// the dataplane started, relative to the `start` variable.
 	dataplane := func(started time.Duration, held report.Held) Observation {
 		held.Limit, held.CNIResults = 3*time.Second, true
 		return Observation{Sandboxes: results, Dataplane: &report.Status{Started: start.Add(started), Queueing: "queue expression", Held: held}}

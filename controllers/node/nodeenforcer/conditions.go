@@ -31,7 +31,7 @@ func (s *Source) observeProgress(published *v1alpha1.Generation, now time.Time) 
 	}
 }
 
-// readyCondition returns the condition Ready. The parameter behind is true if, for some time,
+// readyCondition returns the condition Ready. The `behind` parameter is true if, for some time,
 // the dataplane has enforced an earlier generation than the published one.
 func readyCondition(s *v1alpha1.NodeEnforcerStatus, running *report.Status, behind bool) metav1.Condition {
 	switch {

@@ -12,7 +12,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/report"
 )
 
-// Condition returns the condition PacketsObserved. The parameter running is the status of the
+// Condition returns the condition PacketsObserved. The `running` parameter is the status of the
 // dataplane, or nil if the dataplane does not respond.
 func Condition(running *report.Status) metav1.Condition {
 	condition := func(status metav1.ConditionStatus, reason v1alpha1.Reason, message string) metav1.Condition {

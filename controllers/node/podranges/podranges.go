@@ -33,8 +33,8 @@ type publisher struct {
 }
 
 // Add adds a reconciler to a manager. The reconciler publishes the pod ranges in the directory
-// stateDir each time they change. The parameter namespace is the namespace of the ConfigMap
-// with the ranges of the cluster. The parameter node is the name of the Node on which the
+// stateDir each time they change. The `namespace` parameter is the namespace of the ConfigMap
+// with the ranges of the cluster. The `node` parameter is the name of the Node on which the
 // dataplane runs.
 func Add(mgr manager.Manager, namespace, node, stateDir string, options controller.Options) error {
 	one := handler.EnqueueRequestsFromMapFunc(func(context.Context, client.Object) []reconcile.Request {

@@ -53,7 +53,7 @@ func (x *Index) Observe(name types.NamespacedName) *Observation {
 }
 
 // selected returns the number of pods of a namespace that a policy selects. It adds the reachable
-// pods among them to the map byNode.
+// pods among them to the `byNode` map.
 func (ns *namespace) selected(p *policy.Policy, byNode map[string][]*policy.Pod) (pods int) {
 	for labels, group := range ns.byLabels {
 		if !p.Subject.Pods.Matches(labels) {
@@ -73,7 +73,7 @@ func (ns *namespace) selected(p *policy.Policy, byNode map[string][]*policy.Pod)
 }
 
 // Affected returns the names of the policies whose observation changes because the state of a
-// pod changed. The parameter before is nil for a new pod, and the parameter after is nil for a
+// pod changed. The `before` parameter is nil for a new pod, and the `after` parameter is nil for a
 // deleted pod.
 func (x *Index) Affected(before, after *policy.Pod) []types.NamespacedName {
 	pod := after

@@ -72,7 +72,7 @@ func programNames(words []uint32, f func(number uint32)) {
 }
 
 // leaf encodes a leaf with the given matches and returns the offset of the leaf. The matches
-// must be in the order of the rules. The parameter next is the offset of the next leaf, or 0 if
+// must be in the order of the rules. The `next` parameter is the offset of the next leaf, or 0 if
 // there is no next leaf. The next leaf must already be encoded.
 func (e *encoder) leaf(refs []matchRef, next uint32) uint32 {
 	key := binary.NativeEndian.AppendUint32(make([]byte, 0, 4+8*len(refs)), next)

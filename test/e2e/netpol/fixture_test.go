@@ -159,7 +159,7 @@ func (s *fixture) fill(text string) string {
 	})
 }
 
-// address returns an address of the pod or host with the given name. The parameter family is
+// address returns an address of the pod or host with the given name. The `family` parameter is
 // "4" or "6".
 func (s *fixture) address(name, family string) netip.Addr {
 	s.Helper()

@@ -104,7 +104,7 @@ func (i *instants) connect(ctx context.Context, host *lab.Host, pod, to string, 
 	}
 }
 
-// targets returns a TCP target and a UDP target for each address of a pod. The parameter end is
+// targets returns a TCP target and a UDP target for each address of a pod. The `end` parameter is
 // the name of the pod. The port of each target is 80.
 func (i *instants) targets(end string) (out []string) {
 	for _, a := range i.end(end).Addresses {
@@ -141,7 +141,7 @@ func (i *instants) waitEnded(pods ...string) {
 	})
 }
 
-// check checks all attempts of a pod to connect to the given targets. If the parameter allowed
+// check checks all attempts of a pod to connect to the given targets. If the `allowed` parameter
 // is true, every attempt must succeed. If it is false, every attempt must fail.
 func (i *instants) check(pod string, targets []string, allowed bool) (first time.Duration) {
 	i.Helper()

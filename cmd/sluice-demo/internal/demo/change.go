@@ -119,8 +119,8 @@ func (d *demo) change(ctx context.Context) error {
 }
 
 // changed publishes one change while some connections are open. Then it tries all connections
-// and returns the results. The parameter before contains the attempts of the previous round.
-// The parameter command is the command for the change.
+// and returns the results. The `before` parameter contains the attempts of the previous round.
+// The `command` parameter is the command for the change.
 func (d *demo) changed(ctx context.Context, command string, before []*wire.Attempt) (*wire.Round, error) {
 	open, err := d.open(ctx, before)
 	defer func() { wire.CloseAll(open) }()
@@ -149,7 +149,7 @@ func (d *demo) changed(ctx context.Context, command string, before []*wire.Attem
 }
 
 // enforce publishes the tree, and waits until the dataplane enforces it. It returns the
-// generation of the tree, and the time from the parameter published until the dataplane
+// generation of the tree, and the time from the `published` parameter until the dataplane
 // enforced the tree.
 func (d *demo) enforce(ctx context.Context, published time.Time) (generation uint64, took time.Duration, err error) {
 	err = d.page.Step("publishing the change", func(func(string)) (string, error) {
@@ -167,7 +167,7 @@ func (d *demo) enforce(ctx context.Context, published time.Time) (generation uin
 }
 
 // open opens connections that stay open during the change. The new policies deny some of these
-// connections and allow others. The parameter before contains the attempts of the previous
+// connections and allow others. The `before` parameter contains the attempts of the previous
 // round. If the new policies deny no connection that succeeded in the previous round, open
 // opens no connections.
 func (d *demo) open(ctx context.Context, before []*wire.Attempt) (open []*wire.Open, err error) {

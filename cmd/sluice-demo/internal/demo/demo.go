@@ -215,7 +215,7 @@ func (d *demo) firstRound(ctx context.Context) error {
 }
 
 // round evaluates every connection with the published tree, opens every connection, and
-// returns the results. The parameter command is the command for the change before the round.
+// returns the results. The `command` parameter is the command for the change before the round.
 func (d *demo) round(ctx context.Context, command string) (*wire.Round, error) {
 	attempts := wire.Attempts(d.topology.Ends, d.Ports)
 	if err := wire.Evaluate(current(d.state.Path()), attempts); err != nil {

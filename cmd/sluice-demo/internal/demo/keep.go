@@ -98,8 +98,8 @@ func (d *demo) commands(enter map[*lab.Host]string) ([]page.Hint, error) {
 }
 
 // attempt returns a shell command that opens a TCP connection from one pod to another pod that
-// is isolated for ingress. In the last round, this connection had the result in the parameter
-// want. If there is no such connection, ok is false.
+// is isolated for ingress. In the last round, this connection had the result in the `want`
+// parameter. If there is no such connection, ok is false.
 func (d *demo) attempt(enter map[*lab.Host]string, want lab.Result) (command string, ok bool) {
 	for _, a := range d.report.Rounds[len(d.report.Rounds)-1].Attempts {
 		if a.Result == want && a.Port.Protocol == flow.TCP && a.Dst.Is4() && a.From.Kind == topology.KindPod && a.To.Kind == topology.KindPod && len(a.Ingress.IsolatedBy) > 0 {

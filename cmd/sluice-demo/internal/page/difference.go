@@ -8,7 +8,7 @@ import (
 )
 
 // difference describes how the mark of the connections from one end to another changed. On each
-// port in the field ports, the change of the policies replaced the mark in the field before
+// port in the `ports` field, the change of the policies replaced the mark in the field before
 // with the mark in the field after.
 type difference struct {
 	from, to *topology.End
@@ -106,7 +106,7 @@ func summarize(all []difference) []*summary {
 }
 
 // Differences writes how the results changed between two rounds. The parameters before and
-// after contain the attempts of the two rounds for the same connections. The parameter ports
+// after contain the attempts of the two rounds for the same connections. The `ports` parameter
 // contains all ports that were tried.
 func (p *Page) Differences(before, after []*wire.Attempt, ports []topology.Port) {
 	all := differences(before, after)

@@ -75,7 +75,7 @@ func (p *Page) Line(format string, args ...any) {
 func (p *Page) Heading(text string) { p.Line("\n%s", p.paint(bold, text)) }
 
 // Step calls the function `work` and shows its progress on one line. During the call, the line
-// shows the text in the parameter doing, or the latest text that `work` passed to the function
+// shows the text in the `doing` parameter, or the latest text that `work` passed to the function
 // progress. After the call, the line shows the text that `work` returned and the duration of
 // the call.
 func (p *Page) Step(doing string, work func(progress func(string)) (string, error)) error {

@@ -136,8 +136,8 @@ func milliseconds(nanoseconds int64) string {
 // Hint is a command for the user, and the purpose of the command.
 type Hint struct{ Purpose, Command string }
 
-// Hints writes commands that the user can run while the demo keeps running. The parameter
-// namespaces contains the commands that enter a network namespace. The parameter others
+// Hints writes commands that the user can run while the demo keeps running. The `namespaces`
+// parameter contains the commands that enter a network namespace. The `others` parameter
 // contains all other commands.
 func (p *Page) Hints(namespaces, others []Hint) {
 	p.Line("\n%s", p.paint(bold, "Everything keeps running until you press Ctrl-C"))

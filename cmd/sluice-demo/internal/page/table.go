@@ -18,7 +18,7 @@ import (
 // connection succeeds, or no connection was tried.
 type mark string
 
-// These are the marks. The method legend describes their meanings.
+// These are the marks. The `legend` method describes their meanings.
 const (
 	untried  mark = "-"
 	opens    mark = "✓"

@@ -148,8 +148,8 @@ func someOf(ports, all []topology.Port) string {
 	return strings.Join(topology.Texts(ports), ", ")
 }
 
-// list writes items in one or more lines. The first line begins with the text in the parameter
-// word, and the other lines are indented by the same width.
+// list writes items in one or more lines. The first line begins with the text in the `word`
+// parameter, and the other lines are indented by the same width.
 func (p *Page) list(word string, items []string) {
 	for _, line := range wrap(items, p.width-len(word)) {
 		p.Line("%s", p.paint(faint, word+line))
@@ -187,7 +187,7 @@ func (g *group) names(peers []peer) []string {
 }
 
 // peerNames returns the names of peers. The name of an end appears once, even if the list
-// contains the end with both address families. The parameter all contains all peers of the
+// contains the end with both address families. The `all` parameter contains all peers of the
 // group. If the end has both families in all but only one in peers, peerNames appends this
 // family to the name.
 func peerNames(peers, all []peer) []string {

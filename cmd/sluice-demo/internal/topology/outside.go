@@ -96,7 +96,7 @@ func elsewhere(blocks []*policy.Block, taken map[netip.Addr]bool) *End {
 
 // pick returns an address in the prefix `within` that a host can use. The address is not in
 // the map taken, and fits(address) is true. For addresses outside the prefix, fits must return
-// false. pick prefers addresses from the variable documentation. If it cannot use one of
+// false. pick prefers addresses from the `documentation` variable. If it cannot use one of
 // these, it tries addresses at the beginning of the prefix, of its second half, of its second
 // quarter, and so on.
 func pick(within netip.Prefix, fits func(netip.Addr) bool, taken map[netip.Addr]bool) (netip.Addr, bool) {

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// The method read must return the time at which the data arrived, even if the test reads the
+// The `read` method must return the time at which the data arrived, even if the test reads the
 // data later. The test sends data, notes the time, and then reads the data. The arrival time
 // must not be after the noted time. The kernel does not add timestamps immediately after they
 // are enabled, so the test repeats this check.

@@ -116,8 +116,8 @@ func Observe(ctx context.Context, open []*Open) error {
 }
 
 // Conclude determines whether each connection continues, and sets the fields Continues, Agrees,
-// Last and Pause. The parameter published is the time of the publication. The parameter
-// enforced is the duration from the publication until the acknowledgement.
+// Last and Pause. The `published` parameter is the time of the publication. The `enforced`
+// parameter is the duration from the publication until the acknowledgement.
 func Conclude(ctx context.Context, open []*Open, published time.Time, enforced time.Duration) error {
 	for _, o := range open {
 		if o.Allowed() {
@@ -143,8 +143,8 @@ func Conclude(ctx context.Context, open []*Open, published time.Time, enforced t
 // under the old policies. For each of the protocols TCP and UDP, PickOpen selects one
 // connection that the new policies deny, and one that they allow. If the new policies deny no
 // successful connection of a protocol, PickOpen selects no connection of this protocol. Both
-// parameters contain the same connections. The parameter before contains the decisions and
-// results under the old policies. The parameter after contains the decisions under the new
+// parameters contain the same connections. The `before` parameter contains the decisions and
+// results under the old policies. The `after` parameter contains the decisions under the new
 // policies.
 func PickOpen(before, after []*Attempt) []*Attempt {
 	var denied, allowed []*Attempt

@@ -43,7 +43,7 @@ func CountPackets(node *lab.Node) (Packets, error) {
 }
 
 // queued returns the total number of packets that the kernel has put into the NFQUEUE queues
-// of a network namespace. The parameter path is the file nfnetlink_queue in /proc. The kernel
+// of a network namespace. The `path` parameter is the file nfnetlink_queue in /proc. The kernel
 // numbers the packets in each queue from 1, so queued adds up the ID of the last packet in
 // each queue. This ID is in the eighth column, id_sequence (seq_show in
 // net/netfilter/nfnetlink_queue.c).

@@ -61,7 +61,7 @@ type Connection struct {
 	Ingress report.Side `json:"ingress"`
 }
 
-// NewRound returns a round with the results of attempts. The parameter command is the command
+// NewRound returns a round with the results of attempts. The `command` parameter is the command
 // for the change before the round.
 func NewRound(command string, attempts []*Attempt) *Round {
 	r := &Round{Command: command, Attempts: attempts}

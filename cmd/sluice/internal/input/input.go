@@ -46,7 +46,7 @@ func (i *Input) AddClusterFlags(cmd *cobra.Command) {
 }
 
 // None returns an error if the user specified files or a cluster in addition to another flag
-// that specifies the input. The parameter flag is the name of this other flag.
+// that specifies the input. The `flag` parameter is the name of this other flag.
 func (i *Input) None(flag string) error {
 	switch {
 	case len(i.Paths) > 0:

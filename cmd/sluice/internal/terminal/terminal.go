@@ -28,7 +28,7 @@ func Width(w io.Writer) int {
 	return width
 }
 
-// Progress shows the text in the parameter what on the terminal while a command works. If w is
+// Progress shows the text in the `what` parameter on the terminal while a command works. If w is
 // not a terminal, it shows nothing. The returned function clears the line.
 func Progress(w io.Writer, what string) (done func()) {
 	if Width(w) == 0 {

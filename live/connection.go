@@ -134,7 +134,7 @@ func newMapper() meta.RESTMapper {
 		}
 	}
 	add(v1alpha1.GroupVersion, meta.RESTScopeNamespace, "PolicyStatus")
-	add(v1alpha1.GroupVersion, meta.RESTScopeRoot, "Enforcer", "NodeEnforcer")
+	add(v1alpha1.GroupVersion, meta.RESTScopeRoot, "Enforcer", "NodeEnforcer", "ClusterPolicyStatus")
 	return mapper
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
@@ -15,6 +16,9 @@ type Reports struct {
 	Enforcer *v1alpha1.Enforcer
 	Nodes    []v1alpha1.NodeEnforcer
 	Policies []v1alpha1.PolicyStatus
+	// ClusterPolicies is empty if the cluster does not serve the kind ClusterPolicyStatus, which
+	// older operators do not install.
+	ClusterPolicies []v1alpha1.ClusterPolicyStatus
 }
 
 // Reports reads the status objects that the operator and the agents write. If the CRDs are
@@ -29,6 +33,7 @@ func (c *Connection) Reports(ctx context.Context) (*Reports, error) {
 		enforcers v1alpha1.EnforcerList
 		nodes     v1alpha1.NodeEnforcerList
 		policies  v1alpha1.PolicyStatusList
+		clustered v1alpha1.ClusterPolicyStatusList
 	)
 	for _, kind := range []struct {
 		resource string
@@ -44,9 +49,13 @@ func (c *Connection) Reports(ctx context.Context) (*Reports, error) {
 		}},
 		{"nodeenforcers", &nodes, func() { r.Nodes = append(r.Nodes, nodes.Items...) }},
 		{"policystatuses", &policies, func() { r.Policies = append(r.Policies, policies.Items...) }},
+		{"clusterpolicystatuses", &clustered, func() { r.ClusterPolicies = append(r.ClusterPolicies, clustered.Items...) }},
 	} {
 		resource := kind.resource + "." + v1alpha1.GroupVersion.Group
 		err := c.list(ctx, kind.into, kind.add)
+		if kind.into == &clustered && apierrors.IsNotFound(err) {
+			continue
+		}
 		if err := denied.add(resource, err); err != nil {
 			return nil, fmt.Errorf("listing %s: %w", resource, notInstalled(err))
 		}

@@ -23,6 +23,8 @@ type Reports struct {
 	Enforcer *v1alpha1.Enforcer
 	Nodes    []v1alpha1.NodeEnforcer
 	Policies []v1alpha1.PolicyStatus
+	// ClusterPolicies contains the statuses of ClusterNetworkPolicies.
+	ClusterPolicies []v1alpha1.ClusterPolicyStatus
 }
 
 // Cluster states whether the nodes enforce their trees and whether the policies are
@@ -36,7 +38,8 @@ type Cluster struct {
 	// Enforcer is null if the cluster contains no Enforcer.
 	Enforcer *Enforcer `json:"enforcer"`
 	Nodes    Objects   `json:"nodes"`
-	Policies Objects   `json:"policies"`
+	// Policies contains NetworkPolicies and ClusterNetworkPolicies.
+	Policies Objects `json:"policies"`
 }
 
 // Enforcer is the status of the cluster's Enforcer object.
@@ -66,7 +69,7 @@ func NewCluster(cluster string, r Reports) *Cluster {
 		TypeMeta: query.NewTypeMeta("ClusterStatus"),
 		Cluster:  cluster,
 		Nodes:    Objects{Count: len(r.Nodes), Problems: []Problem{}},
-		Policies: Objects{Count: len(r.Policies), Problems: []Problem{}},
+		Policies: Objects{Count: len(r.Policies) + len(r.ClusterPolicies), Problems: []Problem{}},
 	}
 	if e := r.Enforcer; e != nil {
 		s.Enforcer = &Enforcer{Nodes: e.Status.Nodes, Conditions: e.Status.Conditions}
@@ -76,7 +79,12 @@ func NewCluster(cluster string, r Reports) *Cluster {
 		s.addProblems(&s.Nodes, nodeProblems(&r.Nodes[i]))
 	}
 	for i := range r.Policies {
-		s.addProblems(&s.Policies, policyProblems(&r.Policies[i]))
+		p := &r.Policies[i]
+		s.addProblems(&s.Policies, policyProblems(p.Namespace+"/"+p.Name, &p.Status))
+	}
+	for i := range r.ClusterPolicies {
+		p := &r.ClusterPolicies[i]
+		s.addProblems(&s.Policies, policyProblems("ClusterNetworkPolicy "+p.Name, &p.Status))
 	}
 	return s
 }
@@ -154,14 +162,13 @@ func behind(n *v1alpha1.NodeEnforcer) (Problem, bool) {
 
 // policyProblems returns the problems of a policy: one if the policy is not enforced, and one
 // for each lint finding with severity error or warning.
-func policyProblems(p *v1alpha1.PolicyStatus) []Problem {
-	name := p.Namespace + "/" + p.Name
+func policyProblems(name string, s *v1alpha1.EnforcementStatus) []Problem {
 	var problems []Problem
-	if found, ok := conditionProblem(name, p.Status.Conditions, v1alpha1.ConditionEnforced, metav1.ConditionTrue); ok {
+	if found, ok := conditionProblem(name, s.Conditions, v1alpha1.ConditionEnforced, metav1.ConditionTrue); ok {
 		problems = append(problems, found)
 	}
-	for i := range p.Status.Findings {
-		f := &p.Status.Findings[i]
+	for i := range s.Findings {
+		f := &s.Findings[i]
 		if f.Severity == v1alpha1.SeverityNote {
 			continue
 		}

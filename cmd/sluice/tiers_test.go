@@ -1,11 +1,13 @@
 package main
 
 import (
+	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/sluicenet/sluice/test/golden"
+	"github.com/sluicenet/sluice/test/policyapi"
 )
 
 const tierExamples = "../../docs/examples/tiers"
@@ -41,4 +43,19 @@ func TestTierExamples(t *testing.T) {
 	_, inTree, _ := sluice("", "explain", "--state-dir", stateDir, "--from", "test/tool", "--to", "10.0.1.4", "--port", "443")
 	got = append(got, "$ sluice explain --state-dir DIR --from test/tool --to 10.0.1.4 --port 443\n"+inTree)
 	golden.Compare(t, filepath.Join("testdata", "tiers.golden"), strings.Join(got, "\n"))
+}
+
+// TestLiveClusterWithTiers checks that a command reads the ClusterNetworkPolicies of a cluster.
+func TestLiveClusterWithTiers(t *testing.T) {
+	namespace, _ := shop(t)
+	kubeconfig := kubeconfigOf(t, server.Config(), namespace)
+	c := server.Client(t)
+	policyapi.Install(t, c, policyapi.V1beta1)
+	create(t, c, policyapi.Policy(t, policyapi.V1beta1, "no-web", fmt.Sprintf(`{tier: Admin, priority: 3,
+		subject: {namespaces: {matchLabels: {kubernetes.io/metadata.name: %[1]s}}},
+		ingress: [{name: web, action: Deny, from: [{pods: {namespaceSelector: {}, podSelector: {matchLabels: {app: web}}}}]}]}`, namespace)))
+	code, got, stderr := sluice("", "explain", "--kubeconfig", kubeconfig, "--from", "web", "--to", "db", "--port", "5432")
+	if want := `is denied by rule "web" of ClusterNetworkPolicy no-web (Admin tier, priority 3).`; code != exitDone || !strings.Contains(got, want) {
+		t.Errorf("exit %d: %s%s, want %s", code, got, stderr, want)
+	}
 }

@@ -65,6 +65,14 @@ test: ## Run all tests, including those with real packets (needs root)
 		$(GO) test -count=1 -timeout=20m $(TESTFLAGS) $(PACKAGES)
 	$(olm) test -count=1 ./...
 
+.PHONY: conformance-report
+conformance-report: ## Run the conformance tests and write dist/conformance-report.yaml (needs root)
+	hack/need-root.sh "make conformance-report"
+	mkdir -p dist
+	$(kube_assets) && export KUBEBUILDER_ASSETS && \
+		$(GO) test -count=1 -timeout=20m ./test/conformance -run '^TestConformance$$' \
+			-args -version '$(VERSION)' -report '$(CURDIR)/dist/conformance-report.yaml'
+
 ##@ Build
 
 .PHONY: build
@@ -154,6 +162,10 @@ check-image: ## Build the image twice with buildah and check its properties (nee
 cluster-e2e: build ## Deploy IMAGE on the cluster of KUBECONFIG and test it; AGNHOST is the image of the test clients
 	$(GO) run ./hack/clustere2e -image "$(IMAGE)" -agnhost "$(AGNHOST)" $(ARGS)
 
+.PHONY: cluster-conformance
+cluster-conformance: ## Run the unmodified conformance tests on the cluster of KUBECONFIG
+	KUBECTL='$(KUBECTL)' GO='$(GO)' hack/cluster-conformance.sh '$(VERSION)' dist/cluster-conformance-report.yaml
+
 .PHONY: race
 race: ## Run all tests with the race detector (needs root and a C compiler)
 	hack/need-root.sh "make race"
@@ -173,4 +185,4 @@ bench: ## Run all benchmarks and compare the results with their limits; ARGS=-en
 help: ## Print this list
 	@awk 'BEGIN { FS = ":.*## " } \
 		/^##@ / { printf "\n%s\n", substr($$0, 5) } \
-		/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+		/^[a-z-]+:.*## / { printf "  %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -25,8 +25,8 @@ type decoder struct {
 	// begins.
 	text []byte
 	line int
-	// nodes contains the text, parsed into nodes with line numbers. The text is parsed only
-	// when the first line number is needed.
+	// nodes is the parsed text, with line numbers. The text is not parsed until a line number is
+	// needed.
 	nodes  *yaml.Node
 	parsed bool
 	// optional is true if the unit does not have to contain a Kubernetes object.

@@ -238,9 +238,9 @@ func TestChangesAreBatched(t *testing.T) {
 	}
 }
 
-// TestNodeEnforcerBeforeTree checks that an agent publishes no tree, and is not ready, before its
-// NodeEnforcer exists. Otherwise, an agent that ends between the two steps would leave rules on
-// the node, and the operator would never remove them.
+// TestNodeEnforcerBeforeTree checks that an agent does not publish a tree or become ready until its
+// NodeEnforcer exists. If the agent published the tree first and then died, rules would remain on
+// the node that the operator never removes.
 func TestNodeEnforcerBeforeTree(t *testing.T) {
 	c := newCluster(t)
 	c.must(t, c.Create(t.Context(), &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "unregistered"}}))

@@ -22,9 +22,9 @@ import (
 )
 
 const (
-	// settleDelay is the time between an event and the reconciliation of a policy if pods of
-	// the policy changed, or if a node no longer enforces the policy. One status after the
-	// delay usually covers several changes, including the new reports of the nodes.
+	// settleDelay is the time for which the controller waits before it reconciles a policy whose
+	// pods have changed, or that a node no longer enforces. One write of the status then usually
+	// covers several changes, including the new reports of the nodes.
 	settleDelay = 1500 * time.Millisecond
 	// progressDelay is the delay if one more node enforces a policy, but other nodes do not
 	// enforce it yet. Because of this delay, a change of a policy for 1,000 nodes does not

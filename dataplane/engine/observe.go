@@ -71,7 +71,8 @@ func sampleOf(t link.Traffic, seen uint64, disabled bool) observe.Sample {
 	return observe.Sample{Sent: t.Sent - min(t.Sent, t.Delivered), Seen: seen - min(seen, t.Delivered)}
 }
 
-// podPackets returns the status of the packets of pods, or nil if no interface can be compared.
+// podPackets returns the status of the packets of pods. It returns nil if there is no interface
+// whose counters can be compared with the counters of the rules.
 func (e *Engine) podPackets() *report.PodPackets {
 	states := e.traffic.States()
 	if len(states) == 0 {

@@ -21,8 +21,8 @@ type podAddress struct {
 // searchWork is the work of one binary search in the addresses of a large cluster.
 const searchWork = 300
 
-// inBlock returns an iterator over parts of the list of addresses. Together, these parts are
-// the addresses in the block, in ascending order.
+// inBlock returns an iterator over subslices of the list of addresses. Together, they contain
+// exactly the addresses in the block, in ascending order.
 func (p *pass) inBlock(b *policy.Block) iter.Seq[[]podAddress] {
 	return func(yield func([]podAddress) bool) {
 		in := p.inPrefix(b.CIDR.Prefix, span{0, len(p.addresses)})

@@ -10,7 +10,7 @@ const (
 	// ScopePolicy contains only the policy itself.
 	ScopePolicy Scope = iota
 	// ScopeNamespace contains the Namespace object, the pods and the policies of the policy's
-	// namespace. A user with the role view in the namespace can read all of them.
+	// namespace. A user with the role `view` in the namespace can read all of them.
 	ScopeNamespace
 	// ScopeCluster contains the objects of all namespaces.
 	ScopeCluster

@@ -42,7 +42,7 @@ func Ports(c *corev1.Container) ([]corev1.ContainerPort, error) {
 	return out, nil
 }
 
-// newFlags returns an empty set of flags that reports errors only by its method Parse.
+// newFlags returns an empty set of flags. Its Parse method returns errors, but prints nothing.
 func newFlags(command string) *flag.FlagSet {
 	flags := flag.NewFlagSet(command, flag.ContinueOnError)
 	flags.SetOutput(io.Discard)

@@ -67,8 +67,8 @@ ingress:
 	`)
 }
 
-// TestAcceptingTiersQueueNothing checks that a policy that only accepts costs nothing (S81): no
-// packet of the pods that it selects reaches a queue.
+// TestAcceptingTiersQueueNothing checks that a policy with only Accept and Pass rules has no cost
+// (S81): no packet of the selected pods reaches a queue.
 func TestAcceptingTiersQueueNothing(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t, map[string]string{})

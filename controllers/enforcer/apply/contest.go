@@ -86,9 +86,9 @@ func (a *Applier) Wait(limit time.Duration) time.Duration {
 // managerOf matches the name of a field manager in the message of a conflict.
 var managerOf = regexp.MustCompile(`conflict with ("[^"]*")`)
 
-// describeManager returns a text about the field manager that a conflict names, and about the
-// first field in conflict. The API server reads both from managedFields. The result is "" if
-// the error is not a conflict of field managers.
+// describeManager describes a conflict of field managers. The text names the other manager and the
+// first field in conflict, as the error of the API server reports them. If the error is not such a
+// conflict, the text is empty.
 func describeManager(err error) string {
 	var status apierrors.APIStatus
 	if !errors.As(err, &status) || status.Status().Details == nil {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/sluicenet/sluice/controllers/reduce"
 	"github.com/sluicenet/sluice/policy"
+	"github.com/sluicenet/sluice/policy/label"
 )
 
 // fullPod returns a Pod that contains all parts that policies can refer to, and other parts.
@@ -66,12 +68,12 @@ func TestReducedNamespaceIsTerminating(t *testing.T) {
 // the complete Node.
 func TestReducedNodeHasItsPodRanges(t *testing.T) {
 	in := &corev1.Node{
-		ObjectMeta: metav1.ObjectMeta{Name: "worker-1"}, Spec: corev1.NodeSpec{PodCIDRs: []string{"10.0.0.0/24", "fd00::/64"}},
+		ObjectMeta: metav1.ObjectMeta{Name: "worker-1", Labels: map[string]string{"zone": "a"}}, Spec: corev1.NodeSpec{PodCIDRs: []string{"10.0.0.0/24", "fd00::/64"}},
 		Status: corev1.NodeStatus{Addresses: []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: "192.0.2.1"}}},
 	}
 	want, _ := policy.ReadNode(in)
 	got, _ := policy.ReadNode(reduce.Node(in))
-	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b netip.Addr) bool { return a == b }), cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" || len(got.PodRanges) != 2 {
+	if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{}, label.Set{})); diff != "" || len(got.PodRanges) != 2 {
 		t.Errorf("meaning of the reduced node (-full +reduced):\n%s", diff)
 	}
 }

@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sluicenet/sluice/dataplane/status"
 	"github.com/sluicenet/sluice/test/eventually"
 )
 
@@ -72,7 +74,14 @@ func TestMarkMaskChanges(t *testing.T) {
 			before.stop()
 		}
 		s.start("--mark-mask", otherMask)
-		eventually.True(t, "the second dataplane has taken over", func() bool { return s.plane.status().MarkMask == 0x30000 })
+		// While the dataplanes hand over, neither of them may respond.
+		eventually.NoError(t, func() error {
+			got, err := status.Read(t.Context(), s.plane.stateDir)
+			if err == nil && got.MarkMask != 0x30000 {
+				err = fmt.Errorf("mark mask %#x, want that of the second dataplane", got.MarkMask)
+			}
+			return err
+		})
 		s.wantMarks("with the second mask", 0x10000, overTCP...)
 		s.wantMarks("with the second mask", 0x20000, overUDP...)
 		s.wantNoMarks("with the second mask", ourMask)

@@ -12,6 +12,7 @@ import (
 	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/policy"
 	"github.com/sluicenet/sluice/policy/lint"
 )
@@ -98,8 +99,8 @@ func TestOnlyChangedNamespacesAreChecked(t *testing.T) {
 		source := newTenants()
 		for _, namespace := range []string{"blue", "red"} {
 			source.policies[namespace] = []*policy.Policy{
-				{Name: "all", Scope: namespace, Subject: policy.PodSet{Namespace: namespace}},
-				{Name: "one", Scope: namespace, Subject: policy.PodSet{Namespace: namespace}, Egress: make([]policy.Rule, 1)},
+				{Name: "all", Scope: namespace, Tier: rule.NetworkPolicyTier, Subject: policy.PodSet{Namespace: namespace}},
+				{Name: "one", Scope: namespace, Tier: rule.NetworkPolicyTier, Subject: policy.PodSet{Namespace: namespace}, Egress: make([]policy.Rule, 1)},
 			}
 		}
 		f := New(source.objects, logr.Discard())

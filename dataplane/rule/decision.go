@@ -7,7 +7,8 @@ import (
 )
 
 // Decision is the result of evaluating a flow. It consists of two sides, one for egress and one
-// for ingress.
+// for ingress. It has at most 32 bytes, because the compiler does not keep larger structs in
+// registers (ssa.CanSSA in cmd/compile), and an evaluation would then take a quarter longer.
 type Decision struct {
 	// Egress is the side of the pod that opens the connection. Ingress is the side of the pod
 	// at the destination.
@@ -43,13 +44,13 @@ func (d Decision) Side(direction Direction) Side {
 type Side struct {
 	Verdict Verdict
 	Reason  Reason
-	// Ref identifies the program and the rule that decided the verdict. Only the evaluator that
-	// returned the side can resolve Ref.
+	// Ref identifies the program and the rule that decided the verdict. If no rule decided, but a
+	// rule of the Baseline tier passed the flow, Ref identifies this rule. Only the evaluator that
+	// returned the side can resolve Ref and Passed.
 	Ref Ref
-	// Passed refers to the rules that passed the flow to the next tier: first the rule of the Admin
-	// tier, then the rule of the Baseline tier. An element is the zero value if no rule of the tier
-	// did so.
-	Passed [2]Ref
+	// Passed identifies the rule of the Admin tier that passed the flow to the next tier. It is 0 if
+	// no rule did so.
+	Passed uint32
 }
 
 // Evaluated reports whether the policies of this node were evaluated for the side. It returns

@@ -24,29 +24,39 @@ func (t *Tree) Rule(s rule.Side) (source rule.Source, ok bool) {
 	if s.Reason != rule.Matched {
 		return rule.Source{}, false
 	}
-	return t.source(s.Ref.Program, s.Ref.Rule), true
+	return t.sourceIn(s.Ref.Program, s.Ref.Rule), true
 }
 
 // Passed implements rule.Namer.
 func (t *Tree) Passed(s rule.Side) []rule.Source {
 	var out []rule.Source
-	for _, ref := range s.Passed {
-		if ref.Program != 0 {
-			out = append(out, t.source(ref.Program, ref.Rule))
-		}
+	if s.Passed != 0 {
+		out = append(out, t.source(rule.AdminTier, s.Passed))
+	}
+	if undecided := s.Reason == rule.NotIsolated || s.Reason == rule.SamePod; undecided && s.Ref.Program != 0 {
+		out = append(out, t.sourceIn(s.Ref.Program, s.Ref.Rule))
 	}
 	return out
 }
 
-// source describes a rule. The `program` parameter is the offset of the program that contains the
-// rule. The `number` parameter is the number of the rule in this program.
-func (t *Tree) source(program, number uint32) rule.Source {
-	p := t.programs[program:]
-	r := p[format.ProgramBody+p[format.ProgramIsolated]+number*format.RuleWords:]
+// ruleAt returns the position of a rule in the section with the programs. The `program` parameter is
+// the offset of the program that contains the rule. The `number` parameter is the number of the rule
+// in this program.
+func (t *Tree) ruleAt(program, number uint32) uint32 {
+	return program + format.ProgramBody + t.programs[program+format.ProgramIsolated] + number*format.RuleWords
+}
+
+// source describes the rule of a tier that is at a position in the section with the programs.
+func (t *Tree) source(tier rule.Tier, at uint32) rule.Source {
+	r := t.programs[at : at+format.RuleWords]
 	return rule.Source{
-		Tier: rule.Tier(p[format.ProgramTier]), Policy: t.name(r[format.RuleName]),
-		Index: int(r[format.RuleIndex]), Action: rule.Action(r[format.RuleAction]),
+		Tier: tier, Policy: t.name(r[format.RuleName]), Index: int(r[format.RuleIndex]), Action: rule.Action(r[format.RuleAction]),
 	}
+}
+
+// sourceIn describes a rule of a program.
+func (t *Tree) sourceIn(program, number uint32) rule.Source {
+	return t.source(rule.Tier(t.programs[program+format.ProgramTier]), t.ruleAt(program, number))
 }
 
 // IsolatedBy implements rule.Namer.

@@ -131,9 +131,9 @@ func (t *Tree) decideTier(programs []uint32, tier rule.Tier, table int, port uin
 		matched(side, program, entry)
 		return true
 	case tier == rule.AdminTier:
-		side.Passed[0] = rule.Ref{Program: program, Rule: entry >> format.ActionBits}
+		side.Passed = t.ruleAt(program, entry>>format.ActionBits)
 	default:
-		side.Passed[1] = rule.Ref{Program: program, Rule: entry >> format.ActionBits}
+		side.Ref = rule.Ref{Program: program, Rule: entry >> format.ActionBits}
 	}
 	return false
 }

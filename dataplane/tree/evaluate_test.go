@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"slices"
 	"testing"
+	"unsafe"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -106,6 +107,13 @@ func TestEvaluate(t *testing.T) {
 func TestZeroDecisionDenies(t *testing.T) {
 	if v := (rule.Decision{}).Verdict(); v != rule.Deny {
 		t.Errorf("got %s", v)
+	}
+}
+
+// TestDecisionFitsIntoRegisters checks the size that the documentation of rule.Decision promises.
+func TestDecisionFitsIntoRegisters(t *testing.T) {
+	if size := unsafe.Sizeof(rule.Decision{}); size > 32 {
+		t.Errorf("a decision has %d bytes, want at most 32", size)
 	}
 }
 

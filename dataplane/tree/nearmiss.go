@@ -112,7 +112,7 @@ func (t *Tree) misses(program uint32, differs rule.Part, ports map[uint32][]rule
 	slices.Sort(rules)
 	misses := make([]rule.NearMiss, 0, len(rules))
 	for _, number := range rules {
-		misses = append(misses, rule.NearMiss{Source: t.source(program, number), Differs: differs, Ports: ports[number]})
+		misses = append(misses, rule.NearMiss{Source: t.sourceIn(program, number), Differs: differs, Ports: ports[number]})
 	}
 	return misses
 }

@@ -22,6 +22,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
+	"github.com/sluicenet/sluice/policy/read"
 )
 
 // pageSize is the maximum number of objects in a response to one list request. kubectl uses
@@ -130,7 +131,7 @@ func newMapper() meta.RESTMapper {
 	add(networkingv1.SchemeGroupVersion, meta.RESTScopeNamespace, "NetworkPolicy")
 	for _, kind := range tierKinds {
 		for _, version := range kind.versions {
-			add(schema.GroupVersion{Group: tierGroup, Version: version}, meta.RESTScopeRoot, kind.kind)
+			add(schema.GroupVersion{Group: read.Group, Version: version}, meta.RESTScopeRoot, kind.kind)
 		}
 	}
 	add(v1alpha1.GroupVersion, meta.RESTScopeNamespace, "PolicyStatus")

@@ -11,18 +11,19 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/sluicenet/sluice/inventory"
+	"github.com/sluicenet/sluice/policy/read"
 )
 
-// tierGroup is the API group of ClusterNetworkPolicy and of the kinds that preceded it.
-const tierGroup = "policy.networking.k8s.io"
+// clusterNetworkPolicy is the kind that Read reads. It counts the objects of the other kinds.
+const clusterNetworkPolicy = "ClusterNetworkPolicy"
 
-// tierKinds contains the kinds of this group that Read lists. Each kind has one or more versions, of
-// which Read uses the first version that the cluster serves.
+// tierKinds contains the kinds of the group read.Group that Read lists. Each kind has one or more
+// versions, of which Read uses the first version that the cluster serves.
 var tierKinds = []struct {
 	kind, resource string
 	versions       []string
 }{
-	{"ClusterNetworkPolicy", "clusternetworkpolicies", []string{"v1beta1", "v1alpha2"}},
+	{clusterNetworkPolicy, "clusternetworkpolicies", read.Versions},
 	{inventory.NotEvaluatedKinds[0], "adminnetworkpolicies", []string{"v1alpha1"}},
 	{inventory.NotEvaluatedKinds[1], "baselineadminnetworkpolicies", []string{"v1alpha1"}},
 }
@@ -40,36 +41,35 @@ func (c *Connection) readTiers(ctx context.Context, b *builder, denied *denials)
 		if at < 0 {
 			continue
 		}
-		count := 0
+		count, evaluated := 0, kind.kind == clusterNetworkPolicy
 		page := unstructured.UnstructuredList{}
-		page.SetGroupVersionKind(schema.GroupVersionKind{Group: tierGroup, Version: kind.versions[at], Kind: kind.kind + "List"})
+		page.SetGroupVersionKind(schema.GroupVersionKind{Group: read.Group, Version: kind.versions[at], Kind: kind.kind + "List"})
 		err := c.list(ctx, &page, func() {
 			count += len(page.Items)
-			if kind.kind == "ClusterNetworkPolicy" {
+			if evaluated {
 				b.addClusterPolicies(page.Items)
 			}
 		})
-		evaluated := kind.kind == "ClusterNetworkPolicy"
 		switch {
 		case evaluated:
-			err = denied.add(kind.resource+"."+tierGroup, err)
+			err = denied.add(kind.resource+"."+read.Group, err)
 		case apierrors.IsForbidden(err):
 			b.set.NotEvaluated, err = append(b.set.NotEvaluated, inventory.Skipped{Kind: kind.kind}), nil
 		case count > 0:
 			b.set.NotEvaluated = append(b.set.NotEvaluated, inventory.Skipped{Kind: kind.kind, Count: count})
 		}
 		if err != nil {
-			return fmt.Errorf("listing %s.%s: %w", kind.resource, tierGroup, err)
+			return fmt.Errorf("listing %s.%s: %w", kind.resource, read.Group, err)
 		}
 	}
 	return nil
 }
 
-// servedTiers returns the resources of each version of the group tierGroup. If the cluster does not
-// serve the group, the result is empty.
+// servedTiers returns the resources of each version of the API group read.Group. If the cluster
+// does not serve the group, the result is empty.
 func (c *Connection) servedTiers(ctx context.Context) (map[string][]string, error) {
 	var group metav1.APIGroup
-	if err := c.getJSON(ctx, "/apis/"+tierGroup, &group); apierrors.IsNotFound(err) {
+	if err := c.getJSON(ctx, "/apis/"+read.Group, &group); apierrors.IsNotFound(err) {
 		return nil, nil
 	} else if err != nil {
 		return nil, err

@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/sluicenet/sluice/policy/read"
 )
 
 // apiVersions contains the API versions of each kind that this package reads. The first version is
@@ -14,7 +16,15 @@ var apiVersions = map[string][]string{
 	"Namespace":            {"v1"},
 	"Node":                 {"v1"},
 	"NetworkPolicy":        {"networking.k8s.io/v1"},
-	"ClusterNetworkPolicy": {"policy.networking.k8s.io/v1beta1", "policy.networking.k8s.io/v1alpha2"},
+	"ClusterNetworkPolicy": clusterPolicyVersions(),
+}
+
+func clusterPolicyVersions() []string {
+	out := make([]string, len(read.Versions))
+	for i, version := range read.Versions {
+		out[i] = read.Group + "/" + version
+	}
+	return out
 }
 
 func isList(kind string) bool {

@@ -1,6 +1,8 @@
 package clusterpolicy
 
 import (
+	"slices"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/fields"
@@ -9,11 +11,12 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 
 	"github.com/sluicenet/sluice/controllers/reduce"
+	"github.com/sluicenet/sluice/policy/read"
 )
 
 // Group and Kind identify ClusterNetworkPolicies. Resource is their name in request paths.
 const (
-	Group    = "policy.networking.k8s.io"
+	Group    = read.Group
 	Kind     = "ClusterNetworkPolicy"
 	Resource = "clusternetworkpolicies"
 )
@@ -23,9 +26,6 @@ const DefinitionName = Resource + "." + Group
 
 // DefinitionKind is the kind of CustomResourceDefinitions.
 var DefinitionKind = schema.GroupVersionKind{Group: "apiextensions.k8s.io", Version: "v1", Kind: "CustomResourceDefinition"}
-
-// versions lists the supported versions. The preferred version is first.
-var versions = []string{"v1beta1", "v1alpha2"}
 
 // Definition is a CustomResourceDefinition of which only the name and the best version are kept.
 type Definition struct {
@@ -56,10 +56,8 @@ func ReadDefinition(in *unstructured.Unstructured) *Definition {
 	if !established(in) {
 		return out
 	}
-	for _, version := range versions {
-		if out.Version == "" && serves(in, version) {
-			out.Version = version
-		}
+	if i := slices.IndexFunc(read.Versions, func(version string) bool { return serves(in, version) }); i >= 0 {
+		out.Version = read.Versions[i]
 	}
 	return out
 }

@@ -13,6 +13,13 @@ import (
 	"github.com/sluicenet/sluice/policy/label"
 )
 
+// Group is the API group of ClusterNetworkPolicies.
+const Group = v1beta1.GroupName
+
+// Versions lists the versions of ClusterNetworkPolicies that this package reads. If an API server
+// serves several of them, use the first one.
+var Versions = []string{"v1beta1", "v1alpha2"}
+
 // ClusterNetworkPolicy converts a ClusterNetworkPolicy of version v1beta1 or v1alpha2. Both
 // versions have the same meaning. ClusterNetworkPolicy returns a Policy even if it returns errors,
 // which are also in Policy.Errors.

@@ -13,8 +13,10 @@ import (
 type Changes struct {
 	// Pods lists the pods of the node that were added, changed or deleted.
 	Pods []*TrackedPod
-	// Namespaces lists the namespaces whose pods may be selected by other policies than before.
-	Namespaces []*TrackedNamespace
+	// Namespaces contains the namespaces whose pods may be selected by other policies than before.
+	// It contains each namespace once, because each of many ClusterNetworkPolicies can change all
+	// namespaces.
+	Namespaces map[*TrackedNamespace]struct{}
 	// Cohorts lists the cohorts that appeared or disappeared. It also lists all cohorts of
 	// a namespace if the labels of the namespace changed.
 	Cohorts []*Cohort
@@ -31,7 +33,7 @@ type Changes struct {
 // the addresses of these pods, and the addresses of the node. The pods are sorted by the age
 // of their cohorts, and the oldest cohort comes first. The caller must call Close.
 func (s *Snapshot) Track(nodeName string) *Changes {
-	c := &Changes{snapshot: s, node: nodeName}
+	c := &Changes{snapshot: s, node: nodeName, Namespaces: map[*TrackedNamespace]struct{}{}}
 	if n := s.nodes[nodeName]; n != nil {
 		for p := range n.pods {
 			if p.live() {
@@ -50,7 +52,8 @@ func (s *Snapshot) Track(nodeName string) *Changes {
 
 // Clear removes all entries from the lists.
 func (c *Changes) Clear() {
-	c.Pods, c.Namespaces, c.Cohorts, c.Addresses, c.Nodes = nil, nil, nil, nil, false
+	c.Namespaces = map[*TrackedNamespace]struct{}{}
+	c.Pods, c.Cohorts, c.Addresses, c.Nodes = nil, nil, nil, false
 }
 
 // Close stops recording changes.
@@ -76,7 +79,7 @@ func (s *Snapshot) podChanged(p *TrackedPod) {
 func (s *Snapshot) policiesChanged(ns *TrackedNamespace) {
 	ns.sorted = nil
 	for _, c := range s.tracking {
-		c.Namespaces = append(c.Namespaces, ns)
+		c.Namespaces[ns] = struct{}{}
 	}
 }
 

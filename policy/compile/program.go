@@ -12,9 +12,9 @@ import (
 
 var directions = [...]rule.Direction{rule.Egress, rule.Ingress}
 
-// program contains the rules of one tier for local pods in one direction. It depends on the policies
-// of the tier that affect the pods, and on the port numbers to which port names in ingress rules resolve.
-// Pods share a program if their policies and these port numbers are equal.
+// program contains the rules of one tier for local pods in one direction. It depends on the
+// policies of the tier that affect the pods, and on the port numbers to which port names in ingress
+// rules resolve. Pods share a program if their policies and these port numbers are equal.
 type program struct {
 	id       rule.ProgramID
 	tier     rule.Tier
@@ -34,7 +34,7 @@ func (c *Compiler) assignPrograms(d *rule.Delta) {
 	pods := c.changes.Pods
 	if len(c.changes.Namespaces) > 0 {
 		changed := map[string]bool{}
-		for _, ns := range c.changes.Namespaces {
+		for ns := range c.changes.Namespaces {
 			changed[ns.Name()] = true
 		}
 		for p := range c.pods {

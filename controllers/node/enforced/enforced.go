@@ -69,7 +69,7 @@ func (p *Policies) set(namespace string, digests []digest.Digest) {
 // call returns all namespaces with a pod on the node.
 func (p *Policies) changed() map[string]bool {
 	out := map[string]bool{}
-	for _, ns := range p.changes.Namespaces {
+	for ns := range p.changes.Namespaces {
 		out[ns.Name()] = true
 	}
 	for _, pod := range p.changes.Pods {

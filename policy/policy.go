@@ -146,17 +146,18 @@ func (p *Policy) Rules(d rule.Direction) []Rule {
 
 // UsesNamespaces reports whether the subject or any rule selects namespaces by their labels.
 func (p *Policy) UsesNamespaces() bool {
-	if p.Subject.Namespaces.Present() {
-		return true
-	}
-	for _, rules := range [...][]Rule{p.Ingress, p.Egress} {
-		for i := range rules {
-			if slices.ContainsFunc(rules[i].Peers, func(p Peer) bool { return p.Namespaces.Present() }) {
-				return true
-			}
-		}
-	}
-	return false
+	return p.Subject.Namespaces.Present() || p.hasPeer(func(p Peer) bool { return p.Namespaces.Present() })
+}
+
+// UsesNodes reports whether any rule selects nodes.
+func (p *Policy) UsesNodes() bool {
+	return p.hasPeer(func(p Peer) bool { return p.OfNodes })
+}
+
+// hasPeer reports whether the function f returns true for a peer of any rule.
+func (p *Policy) hasPeer(f func(Peer) bool) bool {
+	inRule := func(r Rule) bool { return slices.ContainsFunc(r.Peers, f) }
+	return slices.ContainsFunc(p.Ingress, inRule) || slices.ContainsFunc(p.Egress, inRule)
 }
 
 // Selects reports whether the policy applies to a pod. The `namespace` parameter is the Namespace

@@ -189,7 +189,7 @@ func (t *tiers) report(ctx context.Context, err error) {
 // upsert applies a policy, or records that it waits for Nodes.
 func (t *tiers) upsert(s *policy.Snapshot, p *policy.Policy) {
 	delete(t.waiting, p.Name)
-	if !usesNodes(p) {
+	if !p.UsesNodes() {
 		t.setOfNodes(p.Name, false)
 		s.UpsertPolicy(p)
 		return
@@ -219,17 +219,6 @@ func (t *tiers) setOfNodes(name string, uses bool) {
 	}
 	t.demand.Set()
 	t.progress.Set()
-}
-
-func usesNodes(p *policy.Policy) bool {
-	for i := range p.Egress {
-		for j := range p.Egress[i].Peers {
-			if p.Egress[i].Peers[j].OfNodes {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // policyNames returns the names of all policies, including the policies that wait for Nodes.

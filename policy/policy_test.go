@@ -1,26 +1,19 @@
 package policy_test
 
 import (
-	"encoding/json"
 	"net/netip"
 	"testing"
-
-	networkingv1 "k8s.io/api/networking/v1"
 
 	"github.com/sluicenet/sluice/policy"
 	"github.com/sluicenet/sluice/policy/label"
 	"github.com/sluicenet/sluice/policy/read"
+	"github.com/sluicenet/sluice/test/stage"
 )
 
 // readJSON returns a policy named p in namespace shop with a spec that is given as JSON.
 func readJSON(t testing.TB, spec string) *policy.Policy {
 	t.Helper()
-	in := &networkingv1.NetworkPolicy{}
-	in.Namespace, in.Name = "shop", "p"
-	if err := json.Unmarshal([]byte(spec), &in.Spec); err != nil {
-		t.Fatalf("spec: %v", err)
-	}
-	p, _ := read.NetworkPolicy(in)
+	p, _ := read.NetworkPolicy(stage.Policy(t, "shop/p", spec))
 	return p
 }
 

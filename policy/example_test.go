@@ -23,8 +23,8 @@ func parse(text string) *policy.Policy {
 	return p
 }
 
-// The function NetworkPolicy of package read fills in the same defaults as the API server. The method String describes
-// a rule as text.
+// The function NetworkPolicy of package read fills in the same defaults as the API server. The
+// method String describes a rule as text.
 func Example_networkPolicy() {
 	p := parse(`
 metadata: {name: db, namespace: shop}

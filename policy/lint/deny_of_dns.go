@@ -9,9 +9,9 @@ import (
 	"github.com/sluicenet/sluice/policy/lint/internal/sample"
 )
 
-// denyOfDNS finds Deny rules that are the first rules of their tier to match DNS over UDP. A rule of the
-// Baseline tier affects only pods that no NetworkPolicy isolates and about which the Admin tier did
-// not decide.
+// denyOfDNS finds Deny rules that are the first rules of their tier to match DNS over UDP. A rule
+// of the Baseline tier affects only pods that no NetworkPolicy isolates and about which the Admin
+// tier did not decide.
 var denyOfDNS = Check{
 	Name:       "deny-of-dns",
 	Severities: []Severity{Warning},

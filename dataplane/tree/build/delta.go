@@ -79,8 +79,8 @@ func (b *Builder) check(d rule.Delta) error {
 	return nil
 }
 
-// checkUse returns an error if a program does not exist after a delta, or belongs to another tier. The `programs`
-// map contains the changed programs. Its value is nil for a removed program.
+// checkUse returns an error if a program does not exist after a delta, or belongs to another tier.
+// The `programs` map contains the changed programs. Its value is nil for a removed program.
 func (b *Builder) checkUse(id rule.ProgramID, tier rule.Tier, programs map[rule.ProgramID]*rule.Program) error {
 	program, changed := programs[id]
 	var actual rule.Tier

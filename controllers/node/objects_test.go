@@ -1,6 +1,7 @@
 package node_test
 
 import (
+	"context"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -102,7 +103,9 @@ func TestNamespacesAndNodes(t *testing.T) {
 func TestOtherNodesAreNotWatched(t *testing.T) {
 	c := newCluster(t)
 	for _, name := range []string{"own-node", "other-node"} {
-		c.must(t, c.Create(t.Context(), &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}}))
+		node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}}
+		c.must(t, c.Create(t.Context(), node))
+		t.Cleanup(func() { c.must(t, c.Delete(context.Background(), node)) })
 	}
 	a := start(t, server.Config(), "own-node", t.TempDir())
 	c.pod(t, "db", "own-node", "10.4.0.2")

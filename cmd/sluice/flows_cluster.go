@@ -89,17 +89,18 @@ const reconnectPause = time.Second
 // error. It never returns nil.
 func followFlows(ctx context.Context, connection *live.Connection, node string, w *flowWriter, notes *notes) error {
 	lost := time.Now()
-	for noted := false; ; {
+	for noted, served := false, false; ; {
 		err := copyFlows(ctx, connection, node, w, func() {
-			lost, noted = time.Time{}, false
+			lost, noted, served = time.Time{}, false, true
 			notes.write(node, "listening; Ctrl-C ends it")
 		})
 		if lost.IsZero() {
 			lost = time.Now()
 		}
-		if !canReconnect(err) || time.Since(lost) >= w.flags.retry {
+		if !canReconnect(err, served) || time.Since(lost) >= w.flags.retry {
 			return err
 		}
+		served = true
 		if !noted {
 			notes.write(node, err.Error()+"; connecting again, flows until then are not shown")
 			noted = true
@@ -113,7 +114,14 @@ func followFlows(ctx context.Context, connection *live.Connection, node string, 
 }
 
 // canReconnect reports whether another attempt to connect can succeed without a change by the user.
-func canReconnect(err error) bool {
+// The parameter served is true if an earlier attempt showed that the cluster serves flows. If the
+// cluster serves no flows afterwards, its last operator has ended, and the next operator will serve
+// them again.
+func canReconnect(err error, served bool) bool {
+	var notServed *live.NotServedError
+	if errors.As(err, &notServed) {
+		return served
+	}
 	return errors.Is(err, errStreamEnded) || apierrors.IsServiceUnavailable(err) || apierrors.IsTooManyRequests(err)
 }
 

@@ -15,7 +15,8 @@ import (
 
 // observed starts a simulated API server with n nodes, and returns the path of its kubeconfig.
 // Each node reports one flow and then ends the stream. The first requests for flows, as many as
-// away, fail because no operator responds. The test of controllers/observe uses a real API server.
+// away, fail: the first one because the operator is starting, the second one because no operator is
+// registered, and so on. The test of controllers/observe uses a real API server.
 func observed(t *testing.T, n int, away int32) (kubeconfig string) {
 	t.Helper()
 	mux := http.NewServeMux()
@@ -29,8 +30,12 @@ func observed(t *testing.T, n int, away int32) (kubeconfig string) {
 	})
 	var requests atomic.Int32
 	mux.HandleFunc("GET /apis/observe.policy.sluice.dev/v1alpha1/nodeflows", func(w http.ResponseWriter, r *http.Request) {
-		if requests.Add(1) <= away {
-			http.Error(w, "the operator is starting", http.StatusServiceUnavailable)
+		if request := requests.Add(1); request <= away {
+			status := http.StatusServiceUnavailable
+			if request%2 == 0 {
+				status = http.StatusNotFound
+			}
+			http.Error(w, "the operator is starting", status)
 			return
 		}
 		query := r.URL.Query()

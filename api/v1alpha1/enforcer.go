@@ -321,7 +321,7 @@ type Endpoint struct {
 	Mode EndpointMode `json:"mode,omitempty"`
 
 	// port is the TCP port of the node, 1 to 65535. No other program on the nodes may use
-	// this port. Default: 9640.
+	// this port. On its node, the operator uses the ports 9641 to 9643. Default: 9640.
 	// +kubebuilder:default=9640
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=65535

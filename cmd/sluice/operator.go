@@ -75,8 +75,8 @@ nothing is left before the Enforcer goes away.`,
 	f.StringVarP(&flags.namespace, "namespace", "n", rbac.Namespace, "`namespace` of operator and node pods")
 	f.StringVar(&flags.image, "image", os.Getenv(imageVariable), "`image` for the nodes (default $"+imageVariable+", or of pod $"+podVariable+")")
 	f.BoolVar(&flags.leaderElect, "leader-elect", false, "wait while another operator is active")
-	f.StringVar(&flags.observeAddress, "observe-address", ":9443", "`address` for kubectl sluice flows; 0 for none")
-	flags.Add(cmd, ":8443", ":8081")
+	f.StringVar(&flags.observeAddress, "observe-address", ":9643", "`address` for kubectl sluice flows; 0 for none")
+	flags.Add(cmd, ":9642", ":9641")
 	flags.AddMetricsPlain(cmd)
 	return cmd
 }

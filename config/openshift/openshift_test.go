@@ -102,17 +102,8 @@ func sameSet(t *testing.T, field string, needed, permitted []string) {
 // the pods.
 func TestServiceAccountsMayUseConstraints(t *testing.T) {
 	var c constraints
-	var role rbacv1.Role
-	var binding rbacv1.RoleBinding
 	read(t, "constraints.yaml", &c)
-	read(t, "role.yaml", &role)
-	read(t, "role_binding.yaml", &binding)
-	if rule := role.Rules[0]; !slices.Equal(rule.ResourceNames, []string{c.Metadata.Name}) || !slices.Equal(rule.Verbs, []string{"use"}) || len(role.Rules) != 1 {
-		t.Errorf("rules %v, want only the use of %s", role.Rules, c.Metadata.Name)
-	}
-	if binding.RoleRef.Name != role.Name {
-		t.Errorf("role %s is bound, want %s", binding.RoleRef.Name, role.Name)
-	}
+	binding := wantUse(t, c.Metadata.Name, "role.yaml", "role_binding.yaml")
 	for _, pod := range []corev1.PodTemplateSpec{
 		desired.Pod(&v1alpha1.Enforcer{}, "sluice:test"), desired.UninstallPod(&v1alpha1.Enforcer{}, "sluice:test"),
 	} {
@@ -126,13 +117,40 @@ func TestServiceAccountsMayUseConstraints(t *testing.T) {
 	}
 }
 
-// TestOperatorIsRestricted checks that the constraints restricted-v2 of OpenShift admit the
+// wantUse checks that a role grants only the use of the given constraints, and that the binding
+// binds this role. It returns the binding.
+func wantUse(t *testing.T, constraints, roleFile, bindingFile string) *rbacv1.RoleBinding {
+	t.Helper()
+	var role rbacv1.Role
+	var binding rbacv1.RoleBinding
+	read(t, roleFile, &role)
+	read(t, bindingFile, &binding)
+	if rule := role.Rules[0]; !slices.Equal(rule.ResourceNames, []string{constraints}) || !slices.Equal(rule.Verbs, []string{"use"}) || len(role.Rules) != 1 {
+		t.Errorf("rules %v, want only the use of %s", role.Rules, constraints)
+	}
+	if binding.RoleRef.Name != role.Name {
+		t.Errorf("role %s is bound, want %s", binding.RoleRef.Name, role.Name)
+	}
+	return &binding
+}
+
+// TestOperatorIsRestricted checks that the constraints hostnetwork-v2 of OpenShift admit the
 // operator. The constraints assign a user ID from the range of the namespace, so the
 // operator must not set a user ID.
 func TestOperatorIsRestricted(t *testing.T) {
 	var deployment appsv1.Deployment
 	read(t, "../manager/deployment.yaml", &deployment)
 	spec := deployment.Spec.Template.Spec
+	binding := wantUse(t, "hostnetwork-v2", "operator_role.yaml", "operator_role_binding.yaml")
+	if !slices.ContainsFunc(binding.Subjects, func(s rbacv1.Subject) bool { return s.Name == spec.ServiceAccountName }) {
+		t.Errorf("service account %s may not use the constraints", spec.ServiceAccountName)
+	}
+	if !spec.HostNetwork {
+		t.Error("the operator is in the pod network: it cannot start on a node with rules but without a running dataplane")
+	}
+	if spec.HostPID || spec.HostIPC || len(spec.Volumes) > 0 {
+		t.Errorf("host namespaces or volumes of the operator: %+v", spec)
+	}
 	if s := spec.SecurityContext; s.RunAsUser != nil || s.RunAsGroup != nil || s.FSGroup != nil || !*s.RunAsNonRoot ||
 		s.SeccompProfile.Type != corev1.SeccompProfileTypeRuntimeDefault {
 		t.Errorf("security context of the pod %+v", s)

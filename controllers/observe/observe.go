@@ -34,7 +34,7 @@ import (
 
 // Options configures a server.
 type Options struct {
-	// Address is the TCP address on which to listen, for example ":9443".
+	// Address is the TCP address on which to listen, for example ":9643".
 	Address string
 	// Namespace and Service name the Service that leads to this server. The API server connects
 	// to this Service, at ServicePort.

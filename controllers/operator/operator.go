@@ -53,12 +53,12 @@ type Options struct {
 	// LeaderElection enables leader election, so that only one of several operators is
 	// active at a time.
 	LeaderElection bool
-	// MetricsAddress is the listen address of /metrics, for example ":8443". HealthAddress is
+	// MetricsAddress is the listen address of /metrics, for example ":9642". HealthAddress is
 	// the listen address of /healthz and /readyz. The value "0" disables a server.
 	MetricsAddress, HealthAddress string
 	// If MetricsPlain is true, the operator serves metrics without TLS and authentication.
 	MetricsPlain bool
-	// ObserveAddress is the listen address of package observe, for example ":9443". The value
+	// ObserveAddress is the listen address of package observe, for example ":9643". The value
 	// "0" disables it.
 	ObserveAddress string
 	Log            logr.Logger

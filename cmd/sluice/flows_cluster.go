@@ -89,18 +89,17 @@ const reconnectPause = time.Second
 // error. It never returns nil.
 func followFlows(ctx context.Context, connection *live.Connection, node string, w *flowWriter, notes *notes) error {
 	lost := time.Now()
-	for noted, served := false, false; ; {
+	for noted := false; ; {
 		err := copyFlows(ctx, connection, node, w, func() {
-			lost, noted, served = time.Time{}, false, true
+			lost, noted = time.Time{}, false
 			notes.write(node, "listening; Ctrl-C ends it")
 		})
 		if lost.IsZero() {
 			lost = time.Now()
 		}
-		if !canReconnect(err, served) || time.Since(lost) >= w.flags.retry {
+		if !canReconnect(err) || time.Since(lost) >= w.flags.retry {
 			return err
 		}
-		served = true
 		if !noted {
 			notes.write(node, err.Error()+"; connecting again, flows until then are not shown")
 			noted = true
@@ -114,15 +113,11 @@ func followFlows(ctx context.Context, connection *live.Connection, node string, 
 }
 
 // canReconnect reports whether another attempt to connect can succeed without a change by the user.
-// The parameter served is true if an earlier attempt showed that the cluster serves flows. If the
-// cluster serves no flows afterwards, its last operator has ended, and the next operator will serve
-// them again.
-func canReconnect(err error, served bool) bool {
+// While the only operator restarts, the cluster serves no flows for some seconds.
+func canReconnect(err error) bool {
 	var notServed *live.NotServedError
-	if errors.As(err, &notServed) {
-		return served
-	}
-	return errors.Is(err, errStreamEnded) || apierrors.IsServiceUnavailable(err) || apierrors.IsTooManyRequests(err)
+	return errors.As(err, &notServed) || errors.Is(err, errStreamEnded) ||
+		apierrors.IsServiceUnavailable(err) || apierrors.IsTooManyRequests(err)
 }
 
 // copyFlows writes the flows of a node until the stream or the context ends. It never returns

@@ -15,8 +15,8 @@ import (
 
 // observed starts a simulated API server with n nodes, and returns the path of its kubeconfig.
 // Each node reports one flow and then ends the stream. The first requests for flows, as many as
-// away, fail: the first one because the operator is starting, the second one because no operator is
-// registered, and so on. The test of controllers/observe uses a real API server.
+// away, fail: the first one because no operator is registered, the second one because the operator is
+// starting, and so on. The test of controllers/observe uses a real API server.
 func observed(t *testing.T, n int, away int32) (kubeconfig string) {
 	t.Helper()
 	mux := http.NewServeMux()
@@ -32,7 +32,7 @@ func observed(t *testing.T, n int, away int32) (kubeconfig string) {
 	mux.HandleFunc("GET /apis/observe.policy.sluice.dev/v1alpha1/nodeflows", func(w http.ResponseWriter, r *http.Request) {
 		if request := requests.Add(1); request <= away {
 			status := http.StatusServiceUnavailable
-			if request%2 == 0 {
+			if request%2 == 1 {
 				status = http.StatusNotFound
 			}
 			http.Error(w, "the operator is starting", status)
@@ -92,13 +92,13 @@ func TestFlowsReconnect(t *testing.T) {
 	if code != exitDone || strings.Count(stdout, `{"node":"node-0"`) != 2 {
 		t.Errorf("exit %d: %s%s", code, stdout, stderr)
 	}
-	for _, want := range []string{"currently unable", "connecting again, flows until then are not shown", "the stream ended"} {
+	for _, want := range []string{"does not serve", "connecting again, flows until then are not shown", "the stream ended"} {
 		if strings.Count(stderr, want) == 0 {
 			t.Errorf("no note with %q: %s", want, stderr)
 		}
 	}
 	code, _, stderr = sluiceAs("kubectl-sluice", "", "flows", "--denied", "--kubeconfig", observed(t, 1, 1000), "--retry", "1s")
-	if code != exitFailed || !strings.Contains(stderr, "currently unable") {
+	if code != exitFailed || !strings.Contains(stderr, "does not serve") {
 		t.Errorf("exit %d without an operator: %s", code, stderr)
 	}
 }

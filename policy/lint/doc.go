@@ -1,6 +1,8 @@
 // Package lint finds policies that the API server accepts but that probably do not do what
-// their authors meant. Each check is in its own file. The variable checks lists all checks.
-// The table of checks in docs/commands.md is generated from this variable.
+// their authors meant. Each check is in its own file in an internal package: packages text, peers,
+// ports, resolve and tiers contain the checks, and package check defines what a check is. The
+// variable checks lists all checks. The table of checks in docs/commands.md is generated from this
+// variable.
 //
 // The checks read each policy as a value of type policy.Policy, and never read a NetworkPolicy
 // object. Like package policy, this package performs no I/O.

@@ -8,13 +8,14 @@ import (
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/policy"
 	"github.com/sluicenet/sluice/policy/label"
+	"github.com/sluicenet/sluice/policy/lint/internal/check"
 )
 
 // TestCheckThatPanics checks that a panic in a check ends neither the process nor the other
 // checks, and that it is reported.
 func TestCheckThatPanics(t *testing.T) {
 	defer func(all []Check) { checks = all }(checks)
-	broken := Check{Name: "broken", Severities: []Severity{Note}, Scopes: []Scope{ScopePolicy}, run: func(p *pass) {
+	broken := Check{Name: "broken", Severities: []Severity{Note}, Scopes: []Scope{ScopePolicy}, Run: func(p *check.Pass) {
 		if p.Name == "bad" {
 			panic("out of order")
 		}
@@ -39,18 +40,20 @@ func TestCheckThatPanics(t *testing.T) {
 // TestChecksDeclareTheirScopes checks that the table of checks is complete, and that no check with
 // ScopePolicy as its only scope can use up the budget of a policy.
 func TestChecksDeclareTheirScopes(t *testing.T) {
+	policies := []*policy.Policy{{
+		Scope: "shop", Tier: rule.NetworkPolicyTier, Ingress: make([]policy.Rule, 10), Egress: []policy.Rule{{Peers: make([]policy.Peer, 10)}},
+	}}
 	for _, c := range Checks() {
 		if len(c.Scopes) == 0 || !slices.IsSorted(c.Scopes) || len(c.Severities) == 0 || c.Doc == "" {
 			t.Errorf("check %+v, want scopes in ascending order, severities and a description", c)
 		}
-		if c.run == nil || slices.Max(c.Scopes) > ScopePolicy {
+		if c.Run == nil || slices.Max(c.Scopes) > ScopePolicy {
 			continue
 		}
-		none := 0
-		p := &pass{cluster: newCluster(ScopeNamespace, namespaceLimits, true), budget: &none, subject: &subject{Policy: &policy.Policy{
-			Scope: "shop", Tier: rule.NetworkPolicyTier, Ingress: make([]policy.Rule, 10), Egress: []policy.Rule{{Peers: make([]policy.Peer, 10)}},
-		}}}
-		if p.run(&c); p.stopped {
+		withoutBudget := check.NewCluster(ScopeNamespace, check.Limits{Places: 3}, true)
+		withoutBudget.AddPolicies(policies)
+		found, _ := withoutBudget.Run([]Check{c})
+		if slices.ContainsFunc(found, func(f Finding) bool { return f.Check == check.TooLarge.Name }) {
 			t.Errorf("check %s needs a budget", c.Name)
 		}
 	}

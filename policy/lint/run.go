@@ -6,14 +6,16 @@ import (
 	"slices"
 
 	"github.com/sluicenet/sluice/policy"
+	"github.com/sluicenet/sluice/policy/lint/internal/check"
+	"github.com/sluicenet/sluice/policy/lint/internal/peers"
 )
 
 // The limits of the two kinds of runs.
 var (
 	// A command runs once for one user, who can wait for some seconds.
-	commandLimits = limits{places: 20, policy: 1_000_000_000, total: 10_000_000_000}
+	commandLimits = check.Limits{Places: 20, Policy: 1_000_000_000, Total: 10_000_000_000}
 	// The operator checks the policies of all tenants again and again.
-	namespaceLimits = limits{places: 3, policy: 50_000_000, total: 250_000_000}
+	namespaceLimits = check.Limits{Places: 3, Policy: 50_000_000, Total: 250_000_000}
 )
 
 // Run runs all checks on every policy of a snapshot. It sorts the findings by namespace and
@@ -23,20 +25,20 @@ var (
 // compare selectors with namespaces find nothing.
 func Run(s *policy.Snapshot) []Finding {
 	pods := s.Pods()
-	c := newCluster(ScopeCluster, commandLimits, len(pods) > 0)
+	c := check.NewCluster(check.ScopeCluster, commandLimits, len(pods) > 0)
 	for _, n := range s.Namespaces() {
-		c.space(n.Name).object = &n
-		c.objects++
+		c.Space(n.Name).Object = &n
+		c.NamespaceObjects++
 	}
 	for i := range pods {
-		c.addPod(&pods[i])
+		c.AddPod(&pods[i])
 	}
-	c.addPolicies(s.Policies())
-	findings, _ := c.check()
-	for _, namespace := range c.withoutObject() {
-		findings = append(findings, missingObject(namespace))
+	c.AddPolicies(s.Policies())
+	findings, _ := c.Run(checks)
+	for _, namespace := range peers.WithoutObject(c) {
+		findings = append(findings, peers.MissingObject(namespace))
 	}
-	slices.SortStableFunc(findings, compareFindings)
+	slices.SortStableFunc(findings, check.CompareFindings)
 	return findings
 }
 
@@ -58,25 +60,15 @@ type Namespace struct {
 // If checks are left out because of these bounds, a finding reports them. If a check panics,
 // a finding reports this too, and RunNamespace also returns an error.
 func RunNamespace(in Namespace) ([]Finding, error) {
-	c := newCluster(ScopeNamespace, namespaceLimits, true)
+	c := check.NewCluster(check.ScopeNamespace, namespaceLimits, true)
 	pods := slices.SortedFunc(slices.Values(in.Pods), func(a, b *policy.Pod) int { return cmp.Compare(a.Name, b.Name) })
 	for _, p := range pods {
-		c.addPod(p)
+		c.AddPod(p)
 	}
 	if in.Object != nil {
-		c.space(in.Object.Name).object = in.Object
+		c.Space(in.Object.Name).Object = in.Object
 	}
-	c.addPolicies(slices.SortedFunc(slices.Values(in.Policies), func(a, b *policy.Policy) int { return cmp.Compare(a.Name, b.Name) }))
-	findings, errs := c.check()
+	c.AddPolicies(slices.SortedFunc(slices.Values(in.Policies), func(a, b *policy.Policy) int { return cmp.Compare(a.Name, b.Name) }))
+	findings, errs := c.Run(checks)
 	return findings, errors.Join(errs...)
-}
-
-// check runs the checks on all policies.
-func (c *cluster) check() (findings []Finding, errs []error) {
-	c.index()
-	for _, s := range c.subjects {
-		found, failed := c.checkPolicy(s)
-		findings, errs = append(findings, found...), append(errs, failed...)
-	}
-	return findings, errs
 }

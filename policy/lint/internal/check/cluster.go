@@ -1,0 +1,216 @@
+package check
+
+import (
+	"cmp"
+	"encoding/binary"
+	"iter"
+	"maps"
+	"slices"
+
+	"github.com/sluicenet/sluice/dataplane/rule"
+	"github.com/sluicenet/sluice/policy"
+	"github.com/sluicenet/sluice/policy/label"
+	"github.com/sluicenet/sluice/policy/lint/internal/dns"
+)
+
+// Cluster contains the objects that a run of lint reads, with indexes for the checks. In a run
+// with ScopeNamespace, it contains the objects of one namespace only.
+type Cluster struct {
+	// RunScope is the scope of the run.
+	RunScope Scope
+	limits   Limits
+	// left is the part of limits.Total that is left.
+	left int
+	// Namespaces contains the namespaces that have an object in the input, by name.
+	Namespaces map[string]*Space
+	// WithPods contains the namespaces that have pods in the pod network, sorted by name.
+	WithPods []*Space
+	// NamespaceObjects is the number of Namespace objects.
+	NamespaceObjects int
+	// Policies contains all policies in the order of their evaluation.
+	Policies []*Policy
+	// Tiers contains the policies of each tier in the order of their evaluation.
+	Tiers     [rule.Tiers][]*Policy
+	addresses []podAddress
+	// PodsKnown is false if the input contains only policies. Checks then cannot determine
+	// which pods a selector matches.
+	PodsKnown bool
+	// DNSPods contains the pods in the pod network that are DNS servers.
+	DNSPods []*policy.Pod
+}
+
+// Space contains the objects of one namespace.
+type Space struct {
+	Name string
+	// Object is nil if the namespace has no Namespace object.
+	Object *policy.Namespace
+	// Groups contains the pods that selectors can match. These are the pods in the pod network
+	// that have not finished. They include pods that have no address yet.
+	Groups []*Group
+	byKey  map[groupKey]*Group
+	// HostPods contains the pods in the host network that have not finished.
+	HostPods []*policy.Pod
+	Policies []*Policy
+	DNS      DNSState
+}
+
+// Group contains the pods of one namespace with equal labels and equal named ports, so that
+// selectors and port names have to be compared with one of these pods only.
+type Group struct {
+	Namespace *Space
+	Labels    label.Set
+	ports     policy.ContainerPorts
+	// Pods is sorted by name.
+	Pods []*policy.Pod
+	// AllowsDNS is true if a policy that selects the pods allows DNS, and HasEgressRules if
+	// such a policy has egress rules. The check no-dns sets both.
+	AllowsDNS, HasEgressRules bool
+	Tiers                     TierFacts
+}
+
+type groupKey struct {
+	labels label.Set
+	ports  string
+}
+
+// Policy is a policy, together with its namespace.
+type Policy struct {
+	*policy.Policy
+	Namespace *Space
+	name      string
+}
+
+// NewCluster returns a cluster without objects. The `podsKnown` parameter is false if the input contains
+// no pods.
+func NewCluster(scope Scope, l Limits, podsKnown bool) *Cluster {
+	return &Cluster{RunScope: scope, limits: l, left: l.Total, Namespaces: map[string]*Space{}, PodsKnown: podsKnown}
+}
+
+// Space returns the objects of a namespace.
+func (c *Cluster) Space(name string) *Space {
+	s := c.Namespaces[name]
+	if s == nil {
+		s = &Space{Name: name, byKey: map[groupKey]*Group{}}
+		c.Namespaces[name] = s
+	}
+	return s
+}
+
+// AddPod adds a pod. The pods of a namespace must be added in the order of their names.
+func (c *Cluster) AddPod(p *policy.Pod) {
+	s := c.Space(p.Namespace)
+	switch {
+	case p.Finished:
+		return
+	case p.HostNetwork:
+		s.HostPods = append(s.HostPods, p)
+		return
+	}
+	g := s.group(p)
+	g.Pods = append(g.Pods, p)
+	for _, a := range p.Addresses {
+		c.addresses = append(c.addresses, podAddress{addr: a, pod: p, Group: g})
+	}
+	if dns.IsServer(p.Labels) {
+		c.DNSPods = append(c.DNSPods, p)
+	}
+}
+
+// group returns the group to which a pod belongs.
+func (s *Space) group(p *policy.Pod) *Group {
+	var buf [128]byte
+	ports := buf[:0]
+	for _, port := range p.Ports {
+		ports = append(append(ports, port.Name...), 0, byte(port.Protocol))
+		ports = binary.BigEndian.AppendUint16(ports, port.Number)
+	}
+	key := groupKey{p.Labels, string(ports)}
+	g := s.byKey[key]
+	if g == nil {
+		g = &Group{Namespace: s, Labels: p.Labels, ports: p.Ports}
+		s.byKey[key] = g
+		s.Groups = append(s.Groups, g)
+	}
+	return g
+}
+
+// AddPolicies adds policies. They must be in the order of their evaluation.
+func (c *Cluster) AddPolicies(policies []*policy.Policy) {
+	for _, p := range policies {
+		s := &Policy{Policy: p, Namespace: c.Space(p.Scope), name: p.String()}
+		c.Policies = append(c.Policies, s)
+		s.Namespace.Policies = append(s.Namespace.Policies, s)
+		c.Tiers[p.Tier] = append(c.Tiers[p.Tier], s)
+	}
+}
+
+// index completes the indexes after all objects have been added.
+func (c *Cluster) index() {
+	for _, name := range slices.Sorted(maps.Keys(c.Namespaces)) {
+		s := c.Namespaces[name]
+		if s.byKey = nil; len(s.Groups) > 0 {
+			c.WithPods = append(c.WithPods, s)
+		}
+	}
+	slices.SortStableFunc(c.addresses, func(a, b podAddress) int {
+		return cmp.Or(a.addr.Compare(b.addr), cmp.Compare(a.Group.Namespace.Name, b.Group.Namespace.Name))
+	})
+}
+
+// Matches reports whether a selector matches the pods of a group.
+func (p *Pass) Matches(s label.Selector, g *Group) bool {
+	// Matches looks up the label of each requirement. A requirement or a label has a length of
+	// at least 4 bytes, and a comparison takes a few nanoseconds.
+	return p.Spend(10+s.Size()+s.Size()*g.Labels.Size()/8) && s.Matches(g.Labels)
+}
+
+// MatchesSpace reports whether the set can contain pods in a namespace.
+func (p *Pass) MatchesSpace(set *policy.PodSet, s *Space) bool {
+	size := 0
+	if s.Object != nil {
+		size = s.Object.Labels.Size()
+	}
+	return p.Spend(10+set.Namespaces.Size()+set.Namespaces.Size()*size/8) && set.MatchesNamespace(s.Name, s.Object)
+}
+
+// matchesNamespace reports whether the set matches at least one namespace that has a
+// Namespace object.
+func (p *Pass) matchesNamespace(set *policy.PodSet) bool {
+	for _, s := range p.Namespaces {
+		if s.Object != nil && p.MatchesSpace(set, s) {
+			return true
+		}
+	}
+	return false
+}
+
+// GroupsOf returns an iterator over the groups of pods that a set contains.
+func (p *Pass) GroupsOf(set *policy.PodSet) iter.Seq[*Group] {
+	spaces := p.WithPods
+	if set.Namespace != "" {
+		spaces = []*Space{p.Space(set.Namespace)}
+	}
+	return func(yield func(*Group) bool) {
+		for _, s := range spaces {
+			if !p.MatchesSpace(set, s) {
+				continue
+			}
+			for _, g := range s.Groups {
+				if p.Matches(set.Pods, g) && !yield(g) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Selected returns an iterator over the groups of pods that the policy selects.
+func (p *Pass) Selected() iter.Seq[*Group] { return p.GroupsOf(&p.Subject) }
+
+// AnyPod reports whether an iterator returns at least one group.
+func AnyPod(groups iter.Seq[*Group]) bool {
+	for range groups {
+		return true
+	}
+	return false
+}

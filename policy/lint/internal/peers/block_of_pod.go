@@ -1,0 +1,23 @@
+package peers
+
+import (
+	"github.com/sluicenet/sluice/policy"
+	"github.com/sluicenet/sluice/policy/lint/internal/check"
+)
+
+// BlockOfPod is the check block-of-pod.
+var BlockOfPod = check.Check{
+	Name:       "block-of-pod",
+	Severities: []check.Severity{check.Warning, check.Note},
+	Scopes:     []check.Scope{check.ScopeNamespace, check.ScopeCluster},
+	Doc:        "an `ipBlock` that is the address of a pod; a note if it is a larger block that contains pods",
+	Run: check.EachPeer(func(p *check.Pass, at check.Place, peer *policy.Peer) {
+		if p.ClusterScoped() || peer.Block == nil || check.WholeExcept(peer.Block) >= 0 {
+			return
+		}
+		if pods := p.PodsInBlock(peer.Block); pods.Count > 0 {
+			p.ReportBlock(at.In(".ipBlock.cidr"), peer.Block.CIDR, pods, "the block also contains the addresses of pods",
+				"select pods by their labels, and except the pod network from the block; some implementations match no pod by ipBlock")
+		}
+	}),
+}

@@ -1,0 +1,2 @@
+// Package text contains the checks that read only the policy itself.
+package text

@@ -1,0 +1,2 @@
+// Package tiers contains the checks that only concern ClusterNetworkPolicies.
+package tiers

@@ -16,13 +16,12 @@ import (
 const (
 	fileLimit    = 400  // lines of one Go file, tests included
 	packageLimit = 2200 // lines of one package without its tests
-	commandLimit = 1900 // lines of cmd/sluice, which only parses flags and prints
+	commandLimit = 1900 // lines of package cmd/sluice, which contains only flags and output
 )
 
-// networkPolicyLimit is the maximum number of files, without tests, that use the type
-// NetworkPolicy of the Kubernetes API. These files belong to the reader of policies, the caches
-// and the dump. All other code uses policy.Policy, so that only the reader interprets a
-// NetworkPolicy.
+// networkPolicyLimit is the maximum number of files, not counting tests, that use the Kubernetes
+// API type NetworkPolicy. Only the code that reads, caches or dumps the API objects needs this
+// type. All other code uses policy.Policy.
 const networkPolicyLimit = 8
 
 var networkPolicy = regexp.MustCompile(`\*networkingv1\.NetworkPolicy\b`)

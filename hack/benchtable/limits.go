@@ -48,7 +48,8 @@ func readLimits(text []byte) ([]limit, error) {
 	return out, nil
 }
 
-// parse parses a value in the unit of the limit, or a ratio, which has no unit.
+// parse parses a value from limits.yaml. A time is a Go duration, such as 1.5ms. Every other value
+// is a plain number.
 func (l *limit) parse(text string) (float64, error) {
 	if l.RelativeTo == "" && isTime(l.Unit) {
 		d, err := time.ParseDuration(text)
@@ -57,8 +58,9 @@ func (l *limit) parse(text string) (float64, error) {
 	return strconv.ParseFloat(text, 64)
 }
 
-// measured returns the value that is compared with the limit. If RelativeTo is set, this is the
-// ratio of two benchmark results. If a necessary benchmark did not run, ok is false.
+// measured returns the value to compare with the limit. If RelativeTo is set, the value is a ratio:
+// the result of Benchmark divided by the result of RelativeTo. If one of these benchmarks did not
+// run, ok is false.
 func (l *limit) measured(r *results) (value float64, ok bool) {
 	value, ok = r.value(l.Benchmark, l.Unit)
 	if !ok || l.RelativeTo == "" {

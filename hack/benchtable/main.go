@@ -48,7 +48,7 @@ func run(pattern, duration string, count int, packages []string) error {
 	}
 	command := exec.Command("go", append(args, packages...)...)
 	var output bytes.Buffer
-	// Also print each line immediately, because the benchmarks take minutes.
+	// The benchmarks take minutes, so also print each line as soon as it arrives.
 	command.Stdout = io.MultiWriter(&output, os.Stderr)
 	command.Stderr = os.Stderr
 	if err := command.Run(); err != nil {

@@ -172,7 +172,8 @@ func (r *row) cell(unit string) string {
 	return cellText(unit, median(values))
 }
 
-// cellText formats a value for a cell in a readable scale, such as 1.2 ms.
+// cellText formats a value for a cell and chooses a suitable unit. For example, it formats 1200000
+// ns as "1.2 ms".
 func cellText(unit string, value float64) string {
 	switch {
 	case isTime(unit):
@@ -192,7 +193,8 @@ func isTime(unit string) bool { return strings.HasSuffix(unit, "ns/op") }
 
 func isMemory(unit string) bool { return unit == "B/op" || strings.HasSuffix(unit, "-bytes") }
 
-// heading returns a unit without its scale, because each cell shows its own scale.
+// heading returns the column heading for a unit. Each cell of the column shows its own unit, such
+// as ms, so the heading for ns/op is "time/op".
 func heading(unit string) string {
 	switch {
 	case isTime(unit):
@@ -204,8 +206,9 @@ func heading(unit string) string {
 	}
 }
 
-// scaled formats a value with three significant digits, in the most suitable of the units. Each
-// unit is a thousand times the previous unit.
+// scaled converts a value to the largest unit in which it is at least 1, and formats it with up to
+// three significant digits. The value is given in units[0]. Each unit is 1000 times the previous
+// one.
 func scaled(value float64, units []string) string {
 	unit := 0
 	for value >= 1000 && unit < len(units)-1 {

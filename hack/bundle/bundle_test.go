@@ -106,7 +106,7 @@ func TestDeploymentMatchesManager(t *testing.T) {
 }
 
 // paths adds the paths of all fields in a schema to the map `out`. It shares no code with the
-// generator, so that a test can compare its result with the result of the generator.
+// generator under test.
 func paths(schema any, path string, out map[string]bool) {
 	fields, ok := schema.(map[string]any)
 	if !ok {

@@ -11,8 +11,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// described contains the display name of each kind, and the kinds of related resources that a
-// console shows for an object.
+// described contains, for each kind, the display name and the kinds of related resources. A console
+// shows the related resources together with the object.
 var described = map[string]struct {
 	displayName string
 	resources   []string

@@ -32,8 +32,8 @@ func (c *cluster) commands(ctx context.Context) error {
 	)
 }
 
-// prints runs the plugin with the given arguments. If the output does not contain the text
-// `word`, prints returns an error.
+// prints runs the plugin with the given arguments. It returns an error if the output does not
+// contain the text `word`.
 func (c *cluster) prints(ctx context.Context, word string, arguments ...string) error {
 	shown := "kubectl sluice " + strings.Join(arguments, " ")
 	if c.kubeconfig != "" {
@@ -43,7 +43,7 @@ func (c *cluster) prints(ctx context.Context, word string, arguments ...string) 
 	fmt.Printf("--- %s\n%s\n", shown, out)
 	var exit *exec.ExitError
 	if errors.As(err, &exit) && exit.ExitCode() == 1 && arguments[0] == "lint" {
-		err = nil // lint exits with 1 if policies from before the test have findings.
+		err = nil // Status 1 means that older policies in the cluster have findings.
 	}
 	if err == nil && !strings.Contains(out, word) {
 		err = fmt.Errorf("the output of %s does not contain %q", shown, word)

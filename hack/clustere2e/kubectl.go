@@ -72,7 +72,8 @@ func (c *cluster) read(ctx context.Context, to any, arguments ...string) error {
 	return json.Unmarshal([]byte(out), to)
 }
 
-// until calls the function `attempt` repeatedly, until a call returns nil or the context ends.
+// until calls the function `attempt` repeatedly. It returns when a call returns nil or the context
+// ends.
 func until(ctx context.Context, attempt func(context.Context) error) error {
 	for {
 		err := attempt(ctx)

@@ -12,15 +12,14 @@ import (
 // edge is the node label that the Enforcer selects during leaveAndReturn.
 const edge = "sluice-e2e/edge"
 
-// elsewhere is the name of a Node object without a machine. The test adds the selected
-// label to this Node, because the operator frees no node if the nodeSelector matches no
-// Node.
+// elsewhere is the name of a Node object without a machine. While the nodeSelector matches no Node
+// at all, the operator frees no node. Therefore the test creates this Node with the selected label.
 const elsewhere = "sluice-e2e-elsewhere"
 
-// leaveAndReturn removes the label edge, which the Enforcer selects, from all nodes. While no
-// Node has the label, the nodes must keep their rules. When only the Node elsewhere has the
-// label, the nodes must remove their rules. Finally, leaveAndReturn adds the label to the nodes
-// again and checks that they enforce policies again.
+// leaveAndReturn tests a nodeSelector that selects the label `edge`. It removes this label from all
+// nodes. While no Node has the label, the nodes must keep their rules. It then creates the Node
+// `elsewhere` with the label, and the other nodes must remove their rules. Finally, it adds the
+// label to the nodes again and checks that they enforce policies again.
 func (c *cluster) leaveAndReturn(ctx context.Context) error {
 	for _, do := range []func(context.Context) error{
 		c.mark, func(ctx context.Context) error { return c.selectNodes(ctx, fmt.Sprintf(`{%q: "true"}`, edge)) }, c.verdicts,
@@ -36,8 +35,9 @@ func (c *cluster) leaveAndReturn(ctx context.Context) error {
 	return nil
 }
 
-// leaving waits until the operator reports that the nodeSelector matches no node, and until the
-// DaemonSet for leaving nodes enforces policies.
+// leaving waits until the operator reports that the nodeSelector matches no node, and until all
+// pods of the DaemonSet sluice-leaving are ready. These pods enforce policies on nodes that are no
+// longer selected.
 func (c *cluster) leaving(ctx context.Context) error {
 	_, err := c.kubectl(ctx, "", "wait", "--timeout=1m", "enforcer/"+v1alpha1.EnforcerName,
 		`--for=jsonpath={.status.conditions[?(@.type=="Degraded")].reason}=`+string(v1alpha1.ReasonSelectorMatchesNoNode))

@@ -72,7 +72,7 @@ func link(program, directory string) (string, error) {
 }
 
 // runSteps runs the steps in order and stops after the first step that fails. While policies are
-// enforced, it kills the operator at each killInterval.
+// enforced, it kills the operator once per killInterval.
 func (c *cluster) runSteps(ctx context.Context) error {
 	installed := []step{{"the operator runs", c.install}}
 	if c.killInterval == 0 {

@@ -197,8 +197,8 @@ func (c *cluster) policiesEnforced(ctx context.Context, enforced bool) error {
 	return nil
 }
 
-// verdicts opens each connection once and compares the result with the verdict of the policies.
-// It does not retry, because the policies are enforced before it is called.
+// verdicts opens each connection once and compares the result with the verdict of the policies. It
+// must be called after the policies are enforced, so it does not retry.
 func (c *cluster) verdicts(ctx context.Context) error {
 	web, other, udp, pod, err := c.targets(ctx)
 	if err != nil {
@@ -235,10 +235,9 @@ func (c *cluster) probesSucceed(ctx context.Context) error {
 	return nil
 }
 
-// rejected returns an error unless a denied client receives a TCP reset. The client connects to
-// the address of a pod and not to a Service. The reason is that on a bridge with br_netfilter,
-// the reset for a connection to a Service has the source address of the pod, and the client
-// ignores such a reset.
+// rejected returns an error unless a denied client receives a TCP reset. The client connects to the
+// address of a pod, because a reset for a connection to a Service can get lost: on a bridge with
+// br_netfilter, such a reset has the source address of the pod, and the client ignores it.
 func (c *cluster) rejected(ctx context.Context) error {
 	_, _, _, pod, err := c.targets(ctx)
 	if err != nil {
@@ -250,9 +249,9 @@ func (c *cluster) rejected(ctx context.Context) error {
 	return nil
 }
 
-// watched calls the function `do`, and opens connections repeatedly until this call returns. If
-// a denied connection succeeds, watched returns an error. Allowed connections can be delayed
-// while a node runs no dataplane, so watched prints the longest delay.
+// watched calls the function `do`. Until this call returns, it repeatedly opens connections. It
+// returns an error if a denied connection succeeds. Allowed connections can be delayed while a node
+// runs no dataplane, so watched only prints the longest delay.
 func (c *cluster) watched(ctx context.Context, do func(context.Context) error) error {
 	web, other, _, pod, err := c.targets(ctx)
 	if err != nil {

@@ -19,8 +19,8 @@ import (
 
 const module = "github.com/sluicenet/sluice"
 
-// A direction is an import of the package `to` in a package of the folder `from`. If forbidden
-// is true, the linter must report this import. Otherwise it must not report the import.
+// A direction is one import: a package in the folder `from` imports the package `to`. The linter
+// must report this import if and only if `forbidden` is true.
 type direction struct {
 	from, to  string
 	forbidden bool
@@ -166,8 +166,8 @@ func (d direction) file(i int) string {
 	return path.Join(d.from, fmt.Sprintf("from%d", i), "from.go")
 }
 
-// write writes a file with the import to the scratch module. If the imported path belongs to
-// this project, write also creates an empty package with this path.
+// write writes a file with the import to the scratch module. If the imported path belongs to this
+// project, it also creates an empty package with this path.
 func (d direction) write(scratch string, i int) error {
 	files := map[string]string{d.file(i): "package from\n\nimport _ \"" + d.to + "\"\n"}
 	if target, ok := strings.CutPrefix(d.to, module+"/"); ok {

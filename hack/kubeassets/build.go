@@ -153,7 +153,7 @@ func linkerFlags(version string) string {
 		variables, version, parts[0], parts[1])
 }
 
-// lock locks a file. If another process has locked the file, lock waits.
+// lock locks a file. If another process has locked the file, it waits until the file is unlocked.
 func lock(path string) (unlock func(), err error) {
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|syscall.O_CLOEXEC, 0o644)
 	if err != nil {

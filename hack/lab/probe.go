@@ -101,8 +101,8 @@ func probe(ctx context.Context, cluster *labcluster.Cluster, from, to, port stri
 	return out, nil
 }
 
-// If the text contains a slash, end returns the pod with this namespace and name. Otherwise it
-// returns the node with this name.
+// end returns the source or destination that the text names. NAMESPACE/NAME is a pod. A text
+// without a slash is the name of a node.
 func end(cluster *labcluster.Cluster, text string) (labcluster.End, error) {
 	namespace, name, isPod := strings.Cut(text, "/")
 	if isPod {

@@ -78,7 +78,7 @@ func head(t *testing.T, packages model.Model) *model.Bundle {
 	return bundle
 }
 
-// TestDirectoryWithoutBundleIsRejected checks that catalog returns an error for an
+// TestDirectoryWithoutBundleIsRejected checks that the function `catalog` returns an error for an
 // empty directory.
 func TestDirectoryWithoutBundleIsRejected(t *testing.T) {
 	if _, err := catalog(t.Context(), t.TempDir(), testImage); err == nil {

@@ -13,8 +13,7 @@ import (
 
 const directory = "../../bundle"
 
-// kubernetes is a version of Kubernetes. The validators check that this version supports all
-// APIs in the bundle.
+// kubernetes is the Kubernetes version for which the validators check the APIs in the bundle.
 const kubernetes = "1.37"
 
 // validators contains the validators of operator-framework/api for bundles. It omits the
@@ -71,7 +70,7 @@ func validate(bundle *manifests.Bundle) []errors.ManifestResult {
 	return validators.Validate(objects...)
 }
 
-// known returns the expected warning that matches a text, or "" if there is none.
+// known returns the key of `expected` that the text contains, or "" if there is none.
 func known(text string) string {
 	for part := range expected {
 		if strings.Contains(text, part) {

@@ -18,17 +18,16 @@ var testName = regexp.MustCompile(`^(Test|Fuzz|Example)($|[^a-z])`)
 
 // tests contains the names of the tests in one package.
 type tests struct {
-	// An environment is a package in the list `environments`. free lists the tests that use
-	// no environment, and need lists the tests that use at least one.
+	// need lists the tests that use at least one package in the list `environments`. free lists the
+	// other tests.
 	free, need []string
 }
 
-// A graph contains the declarations of one package and, for each declaration, the names to
-// which the declaration refers. A method counts as part of its type. This is sufficient,
-// because a function that calls a method always refers to the type, directly or through other
-// declarations.
+// A graph contains the declarations of one package. For each declaration, it contains the names to
+// which the declaration refers. A method counts as part of its type. This is sufficient, because a
+// function that calls a method also refers to the type, directly or through other declarations.
 type graph struct {
-	// environment is true if environments contains the package itself.
+	// environment is true if the package itself is in the list `environments`.
 	environment bool
 	refers      map[string]map[string]bool
 	uses        map[string]bool
@@ -73,7 +72,7 @@ type scope struct {
 	// test is true if the file is a test file. Only other test files can refer to the
 	// declarations in a test file.
 	test bool
-	// imported contains the names by which the file refers to packages in environments.
+	// imported contains the names by which the file refers to packages in the list `environments`.
 	imported map[string]bool
 }
 
@@ -85,7 +84,7 @@ func (s scope) declared(name string) string {
 	return name
 }
 
-// environmentNames returns the names by which a file refers to packages in environments.
+// environmentNames returns the names by which a file refers to packages in the list `environments`.
 func environmentNames(file *ast.File) map[string]bool {
 	names := make(map[string]bool)
 	for _, spec := range file.Imports {
@@ -148,8 +147,8 @@ func (g *graph) declare(name string, declaration ast.Node, s scope) {
 	ast.Inspect(declaration, func(n ast.Node) bool {
 		switch n := n.(type) {
 		case *ast.CallExpr:
-			// Skip calls of kube.Main, because kube.Main does not start an API server if this
-			// command runs the tests.
+			// Skip calls of kube.Main. When this command runs the tests, kube.Main starts no API
+			// server.
 			return !isCall(n, "kube", "Main")
 		case *ast.SelectorExpr:
 			// In the expression x.Name, ignore Name, because it is not a name of this

@@ -2,11 +2,10 @@
 //
 //	unit [ARGUMENT OF go test]...
 //
-// The command leaves out each test that uses one of the packages that create network
-// namespaces or start an API server, directly or through other declarations of the test's
-// package. It finds these tests by analyzing the code, so that authors need not mark them.
-// The tests run with -short, so that randomized tests try fewer cases. `make test` runs all
-// tests with all cases.
+// Some packages create network namespaces or start an API server. The command leaves out each test
+// that uses one of these packages, directly or through other declarations of the test's package. It
+// finds these tests by analyzing the code, so that authors need not mark them. The tests run with
+// -short, so randomized tests try fewer cases. `make test` runs all tests with all cases.
 package main
 
 import (

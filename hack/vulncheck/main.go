@@ -8,9 +8,9 @@
 // version is used. If the database cannot be downloaded, the command checks nothing
 // and prints "NOT CHECKED".
 //
-// If a vulnerability is in a module, the check fails, because an update of go.mod can fix the
-// vulnerability. The command only reports a vulnerability in the standard library, because
-// only a newer version of Go on the build machine fixes it.
+// A vulnerability in a module makes the check fail, because an update of go.mod can fix it. A
+// vulnerability in the standard library is reported, but does not make the check fail, because only
+// a newer version of Go on the build machine fixes it.
 package main
 
 import (
@@ -89,10 +89,10 @@ type vulnerability struct {
 // library.
 const standardLibrary = "stdlib"
 
-// reached reads the output of govulncheck. It returns the vulnerabilities whose functions the
-// code calls, sorted by module and ID. Some vulnerabilities are both in the standard library
-// and in a module, for example in net/http and in golang.org/x/net/http2. For such a
-// vulnerability, reached returns one entry for each of the two.
+// reached reads the output of govulncheck. It returns the vulnerabilities whose functions the code
+// calls, sorted by module and ID. Some vulnerabilities are both in the standard library and in a
+// module, for example in net/http and in golang.org/x/net/http2. The result contains such a
+// vulnerability twice, once for each of the two.
 func reached(output io.Reader) ([]vulnerability, error) {
 	type frame struct{ Module, Version, Function string }
 	var found []vulnerability

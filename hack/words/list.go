@@ -169,7 +169,8 @@ func below(name, folder string) bool {
 	return name == folder || strings.HasPrefix(name, folder+"/")
 }
 
-// findings returns the findings in one text. The `file` parameter is the file of the text.
+// findings returns the occurrences of words to avoid in one text. The `file` parameter is the path
+// of the file that contains the text.
 func (l *list) findings(file string, t text) []finding {
 	var found []finding
 	for _, w := range l.Words {

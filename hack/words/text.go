@@ -20,8 +20,7 @@ type text struct {
 	line int
 	// content contains the text with the line breaks of the file.
 	content string
-	// name is true if content consists of the words of a name, such as "read file" for
-	// readFile.
+	// name is true if `content` consists of the words of a name, such as "read file" for readFile.
 	name bool
 }
 

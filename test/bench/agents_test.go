@@ -38,8 +38,8 @@ const (
 
 // BenchmarkAgents measures the traffic between real agents and a real API server in three states:
 // at rest, while the annotations of a policy change every second, and while 20 pods change per
-// second. The figures B/s, sent-B/s and requests/s are averages of one agent, in bytes on the
-// wire and in requests. etcd-B/s is the number of bytes that etcd writes to its disk, and
+// second. The figures B/s, sent-B/s and requests/s are averages per agent. The bytes are counted on
+// the wire. The figure etcd-B/s is the number of bytes per second that etcd writes to its disk, and
 // server-cores is the processor time of the kube-apiserver. docs/scale.md extrapolates these
 // figures.
 func BenchmarkAgents(b *testing.B) {
@@ -223,8 +223,8 @@ func (s *agents) changePod(i int) error {
 	return s.client.Status().Update(context.Background(), pod)
 }
 
-// measure reports the traffic for some time. During this time, it calls the function
-// change periodically, unless change is nil.
+// measure measures the traffic for one minute and reports it. During this minute, it calls the
+// function `change` once per interval `every`.
 func (s *agents) measure(b *testing.B, every time.Duration, change func(int) error) {
 	took := time.Duration(choose(60, 1)) * time.Second
 	changes := 0

@@ -29,13 +29,15 @@ const (
 	silence = 300 * time.Millisecond
 )
 
-// BenchmarkApply measures the time from a change of a policy at the API server until the change
-// has an effect on packets. The cluster has 10,000 pods and 1,000 policies on a real API
-// server, and one node that runs an agent and a dataplane. Each measured time starts when the
-// write to the API server returns. The figure apply is the time until the arrival of the first
-// packet that the changed policy allows. To detect this packet, the benchmark sends 5,000
-// datagrams per second, each in a new flow. The figure revoke is the time until the arrival of
-// the last packet on an open connection that the changed policy denies.
+// BenchmarkApply measures the time from a change of a policy at the API server until the change has
+// an effect on packets. The cluster has 10,000 pods and 1,000 policies on a real API server, and
+// one node that runs an agent and a dataplane. Each measured time starts when the write to the API
+// server returns. The benchmark reports two times:
+//
+//   - apply: the time until the arrival of the first packet that the changed policy allows. To
+//     detect this packet, the benchmark sends 5,000 datagrams per second, each in a new flow.
+//   - revoke: the time until the arrival of the last packet on an open connection that the changed
+//     policy denies.
 func BenchmarkApply(b *testing.B) {
 	a := newApplication(b)
 	var applied, revoked []time.Duration
@@ -64,9 +66,9 @@ type application struct {
 	policy  *networkingv1.NetworkPolicy
 	allowed []networkingv1.NetworkPolicyIngressRule
 	prober  *child
-	// first is the arrival time of the first packet of a new flow after the `allow` method
-	// has set this field to 0. last is the arrival time of the newest packet of the open
-	// connection. Both times are in nanoseconds since the machine was booted.
+	// `first` is the arrival time of the first packet of a new flow after the `allow` method has
+	// set this field to 0. `last` is the arrival time of the newest packet of the open connection.
+	// Both times are in nanoseconds since the machine was booted.
 	first, last atomic.Int64
 }
 
@@ -181,9 +183,9 @@ func (a *application) forbid() time.Duration {
 	return max(0, time.Duration(a.last.Load())-written)
 }
 
-// receive receives packets and stores an arrival time in the `arrival` parameter. If the
-// parameter last is true, this is the time of the newest packet. If last is false, it is the
-// time of the first packet since arrival was set to 0.
+// receive receives packets and stores an arrival time in `arrival`. If `last` is true, this is the
+// time of the newest packet. Otherwise it is the time of the first packet since `arrival` was set
+// to 0.
 func (a *application) receive(server *lab.Pod, at netip.AddrPort, arrival *atomic.Int64, last bool) {
 	a.b.Helper()
 	var conn *net.UDPConn
@@ -222,7 +224,7 @@ func (a *application) stream(client *lab.Pod, to netip.AddrPort) {
 		tick := time.NewTicker(time.Millisecond)
 		defer tick.Stop()
 		for i := uint64(0); ; i++ {
-			// Ignore errors, because they are ICMP errors that quote earlier datagrams.
+			// Ignore the error: it reports an ICMP error that quotes an earlier datagram.
 			_, _ = conn.Write(binary.BigEndian.AppendUint64(nil, i))
 			select {
 			case <-tick.C:

@@ -70,7 +70,7 @@ func BenchmarkAgentChurn(b *testing.B) {
 // published, both since its start.
 type work struct {
 	cpu time.Duration
-	// events is the number of published events. inTime is the number of published events that
+	// `events` is the number of published events. `inTime` is the number of published events that
 	// were not late.
 	events, inTime uint64
 }

@@ -44,8 +44,8 @@ func medianOf(a, b []float64, compare func(x, y float64) float64) float64 {
 	return median(out)
 }
 
-// quantile returns a quantile of sorted durations, in nanoseconds. The share is a number from 0
-// to 1. For example, 0.99 selects the 99th percentile.
+// quantile returns a quantile of sorted durations, in nanoseconds. The `share` parameter is a
+// number from 0 to 1. For example, 0.99 selects the 99th percentile.
 func quantile(sorted []time.Duration, share float64) float64 {
 	return float64(sorted[min(int(share*float64(len(sorted))), len(sorted)-1)])
 }

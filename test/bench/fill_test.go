@@ -17,9 +17,9 @@ import (
 // writers is the number of writes to the API server that run at the same time.
 const writers = 32
 
-// fill creates the objects of a cluster on an API server. It binds the pods of the node
-// cluster.LocalNode to the node with the name local. The pods exist only as objects. No
-// processes run for these pods.
+// fill creates the objects of a cluster on an API server. The `local` parameter is the name of the
+// node that takes the place of cluster.LocalNode: the pods of LocalNode are bound to this node. The
+// pods exist only as objects, without processes.
 func fill(b *testing.B, server *kube.Server, objects *cluster.Realistic, local string) {
 	b.Helper()
 	ctx := b.Context()

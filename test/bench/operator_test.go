@@ -192,8 +192,8 @@ func values[T any](list []T) iter.Seq[T] {
 	}
 }
 
-// untyped converts an iterator to an iterator over runtime.Object. It calls the function
-// change with each object before it yields the object.
+// untyped converts an iterator to an iterator over runtime.Object. It calls the function `change`
+// with each object before it yields the object.
 func untyped[T runtime.Object](in iter.Seq[T], change func(T)) iter.Seq[runtime.Object] {
 	return func(yield func(runtime.Object) bool) {
 		for object := range in {

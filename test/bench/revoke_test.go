@@ -146,9 +146,9 @@ func (r *revocation) listen(do func(func() error) error, server netip.Addr) {
 	}()
 }
 
-// open adds flows of the isolated pods to the connection tracking table of the node. A rule
-// allows half of these flows. In addition, open adds flows to probePort. The verdict for the
-// flows to probePort depends on the changed policy.
+// open adds flows of the isolated pods to the connection tracking table of the node. A rule allows
+// half of these flows. In addition, it adds flows to probePort. The verdict for the flows to
+// probePort depends on the changed policy.
 func (r *revocation) open(ends tcpConfig) {
 	r.b.Helper()
 	const hour = 3600
@@ -176,7 +176,7 @@ func (r *revocation) open(ends tcpConfig) {
 
 // change publishes a tree, which contains the policy only if the `allowed` parameter is true. It
 // returns two durations, which both start when the symlink is renamed. The first one ends when
-// the first datagram arrives, and is valid only if allowed is true. The second one ends with
+// the first datagram arrives, and is valid only if `allowed` is true. The second one ends with
 // the acknowledgement.
 func (r *revocation) change(allowed bool) (verdict, acknowledgement time.Duration) {
 	r.b.Helper()

@@ -68,10 +68,9 @@ func acceptAll(listener int) {
 	}
 }
 
-// connectRequest requests new connections. If PerSecond is 0, several threads open as many
-// connections as they can. Parallel is the number of threads, and For is the duration. If
-// PerSecond is not 0, the process opens PerSecond connections per second. Count is then the
-// total number of connections.
+// connectRequest requests new connections. If PerSecond is 0, `Parallel` threads open as many
+// connections as they can for the duration `For`. If PerSecond is not 0, the process opens `Count`
+// connections in total, at a rate of `PerSecond` per second.
 type connectRequest struct {
 	Parallel int
 	For      time.Duration

@@ -13,8 +13,8 @@ import (
 	"github.com/sluicenet/sluice/dataplane/ruleset"
 )
 
-// streamRequest requests a stream of large writes. The field For is the duration of the stream.
-// The receiver replies with the number of bytes that it has received.
+// streamRequest requests a stream of large writes, for the duration `For`. The receiver replies
+// with the number of bytes that it has received.
 type streamRequest struct{ For time.Duration }
 
 type streamed struct {
@@ -186,9 +186,8 @@ func BenchmarkThroughput(b *testing.B) {
 	}
 }
 
-// track adds a table with one rule if the `wanted` parameter is true. The rule matches on the
-// state of connections, so the kernel tracks connections. If wanted is false, track removes the
-// table.
+// track adds or removes a table with one rule, depending on the `wanted` parameter. The rule
+// matches on the state of connections, so the kernel tracks connections while the table exists.
 func track(wanted bool) error {
 	c, err := nftables.New()
 	if err != nil {

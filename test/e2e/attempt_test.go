@@ -29,12 +29,15 @@ type attempt struct {
 	mute bool
 }
 
-// want opens connections over both address families. Each line of the parameter `lines`
-// contains a connection and its expected result. If a result differs from the expected result,
-// want fails the test. A source or destination is a pod, node:NAME or outside. To use a
-// specific address of a node or of the outside host, write ADDRESS@HOST. A destination can also
-// be service:NAME, without a protocol. In addition, want fails the test if a packet of a denied
-// connection reaches a server.
+// want opens connections over both address families. Each line of the parameter `lines` contains a
+// connection and its expected result:
+//
+//	shop/web -> shop/db TCP 5432 allowed
+//
+// A source or destination is the name of a pod, `node:NAME` or `outside`. To use a specific address
+// of a node or of the outside host, write `ADDRESS@HOST`. A destination can also be `service:NAME`,
+// and the line then contains no protocol. The test fails if a result differs from the expected
+// result, or if a packet of a denied connection reaches a server.
 func (s *fixture) want(lines string) {
 	s.t.Helper()
 	var allowed, denied []attempt
@@ -79,8 +82,8 @@ func (s *fixture) try(all []attempt) {
 	}
 }
 
-// probe opens a connection. If the result is the expected one, probe returns "". Otherwise it
-// returns a message that contains the actual and the expected result.
+// probe opens a connection. It returns "" if the result is the expected one. Otherwise it returns a
+// message that contains the actual and the expected result.
 func (s *fixture) probe(a *attempt) string {
 	timeout := limit
 	if !a.Allowed && (s.silent || a.mute) {
@@ -170,7 +173,7 @@ func (s *fixture) toEnd(a *attempt, like netip.Addr) bool {
 type end struct {
 	host    *lab.Host
 	address netip.Addr
-	// bound is the source address that a client must use. If bound is invalid, the kernel
+	// bound is the source address that a client must use. If this field is invalid, the kernel
 	// chooses the source address of the client.
 	bound netip.Addr
 }

@@ -17,8 +17,8 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// priorityTags contains lists of VLAN tags with number 0. A pod accepts a frame with such a
-// list of tags as if the frame were untagged.
+// priorityTags contains lists of VLAN tags. All tags have VLAN ID 0, so a pod accepts a frame with
+// such tags as if the frame were untagged.
 var priorityTags = [][]lab.Tag{
 	{{Type: unix.ETH_P_8021Q}},
 	{{Type: unix.ETH_P_8021AD}},

@@ -96,9 +96,8 @@ func TestKilledDataplaneWithOtherMarkBits(t *testing.T) {
 	}
 }
 
-// watch starts to transfer data over all streams. The function that it returns ends the
-// transfer, and returns an error if a stream was interrupted. On UDP streams, every datagram
-// must get a reply.
+// watch starts to transfer data over all streams. On UDP streams, every datagram must get a reply.
+// The returned function ends the transfer. Its error is not nil if a stream was interrupted.
 func (s *fixture) watch(streams []*stream) func() error {
 	var ended atomic.Bool
 	var running errgroup.Group

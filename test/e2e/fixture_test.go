@@ -60,7 +60,7 @@ type server struct {
 }
 
 // newFixture creates the cluster with the given policies, publishes its tree, and starts the
-// dataplane with the additional arguments args. Unless args contains --deny, the dataplane
+// dataplane with the additional arguments `args`. Unless these contain --deny, the dataplane
 // rejects denied packets, so that clients need not wait for a timeout.
 func newFixture(t *testing.T, policies map[string]string, args ...string) *fixture {
 	t.Helper()
@@ -234,7 +234,8 @@ func (s *fixture) pod(name string) *lab.Pod {
 	return p
 }
 
-// host returns a host by its name in an expectation: the name of a pod, node:NAME or outside.
+// host returns a host by its name in an expectation. The name is the name of a pod, `node:NAME` or
+// `outside`.
 func (s *fixture) host(end string) *lab.Host {
 	s.t.Helper()
 	if name, ok := strings.CutPrefix(end, "node:"); ok {

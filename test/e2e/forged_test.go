@@ -89,8 +89,8 @@ func (s *fixture) answers(from *lab.Host, protocol flow.Protocol, src, dst netip
 	return answered
 }
 
-// The attacker is a pod that no policy isolates, or the outside host. It sends a packet with
-// the source address of an isolated pod to its own address. If connection tracking kept an
+// The attacker is a pod that no policy isolates, or the outside host. It sends a packet with the
+// source address of an isolated pod to the address of the attacker. If connection tracking kept an
 // entry for this packet, later packets of the attacker to the isolated pod would be treated as
 // replies.
 func TestS56bForgedBeginnings(t *testing.T) {

@@ -63,10 +63,10 @@ func TestS36ErrorsOfAllowedFlows(t *testing.T) {
 	}
 }
 
-// An ICMP error is accepted only if the packet that it quotes was sent to the sender of the
-// error. Otherwise an isolated pod could forge ICMP errors about any connection on the node.
-// With these errors, the pod could send packets to both ends of the connection and make both
-// ends close the connection.
+// An ICMP error quotes a packet. The error is accepted only from the destination of the quoted
+// packet. Otherwise an isolated pod could forge ICMP errors about any connection on the node. With
+// these errors, the pod could send packets to both ends of the connection and make both ends close
+// the connection.
 func TestS36ErrorsOfOthersFlows(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t, map[string]string{

@@ -74,7 +74,7 @@ func TestMarkMaskChanges(t *testing.T) {
 			before.stop()
 		}
 		s.start("--mark-mask", otherMask)
-		// While the dataplanes hand over, neither of them may respond.
+		// During the takeover, it can happen that neither dataplane responds, so retry.
 		eventually.NoError(t, func() error {
 			got, err := status.Read(t.Context(), s.plane.stateDir)
 			if err == nil && got.MarkMask != 0x30000 {
@@ -96,8 +96,8 @@ func TestMarkMaskChanges(t *testing.T) {
 	}
 }
 
-// A dataplane does not start with a mask that shares a bit with the mask of the installed
-// rules, because it would read wrong verdicts from the marks of open connections.
+// A dataplane does not start if its mask shares a bit with the mask of the installed rules.
+// Otherwise it would misread the verdicts in the marks of open connections.
 func TestMarkMaskSharesABitWithTheInstalledRules(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t, map[string]string{"shop/db": onlyIngress})
@@ -115,8 +115,8 @@ func TestMarkMaskSharesABitWithTheInstalledRules(t *testing.T) {
 	s.wantMarks("with the first mask again", 0x20, overTCP...)
 }
 
-// The uninstallation removes the marks of every mask of the node, whatever the argument
-// --mark-mask is and even if the state directory has been lost.
+// The uninstallation removes the marks of all masks that were used on the node. It does not depend
+// on the value of --mark-mask, and works even if the state directory has been lost.
 func TestUninstallRemovesTheMarksOfEveryMask(t *testing.T) {
 	t.Parallel()
 	for name, lose := range map[string]func(*fixture){
@@ -157,8 +157,8 @@ table inet others {
 }
 `
 
-// On a node on which no dataplane has run, the uninstallation succeeds although another program
-// uses the same mark bits, and it does not change the marks of this program.
+// If no dataplane has run on the node, the uninstallation succeeds even if another program uses the
+// same mark bits. The marks of the other program do not change.
 func TestUninstallLeavesTheMarksOfOtherProgramsAlone(t *testing.T) {
 	t.Parallel()
 	s := newCluster(t, nil)
@@ -175,8 +175,8 @@ func TestUninstallLeavesTheMarksOfOtherProgramsAlone(t *testing.T) {
 	s.wantMarks("uninstalled", 0x60, all...)
 }
 
-// After a dataplane has run, the uninstallation succeeds although another program sets the same
-// mark bits all the time. Its message names the bits.
+// After a dataplane has run, the uninstallation succeeds even if another program keeps setting the
+// same mark bits. The output of the uninstallation names these bits.
 func TestUninstallWhileAnotherProgramSetsTheSameMarks(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t, map[string]string{"shop/db": onlyIngress})
@@ -191,8 +191,8 @@ func TestUninstallWhileAnotherProgramSetsTheSameMarks(t *testing.T) {
 	}
 }
 
-// A file that Sluice did not create does not prevent the uninstallation. The message names the
-// file.
+// The uninstallation succeeds even if the state directory contains a file that Sluice did not
+// create. The file is kept, and the output names it.
 func TestUninstallLeavesForeignFiles(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t, nil)

@@ -45,9 +45,9 @@ func TestAllowedConnectionsGoOnWithoutConnectionTracking(t *testing.T) {
 	})
 }
 
-// A mid-stream packet must not enable new connections. If policies deny connections from the
-// source of the packet to its destination, such connections are denied both before and after
-// the packet.
+// A mid-stream packet, which does not open a connection, must not make new connections possible. If
+// policies deny connections from the source of the packet to its destination, these connections
+// must be denied before the packet and after it.
 func TestMidStreamPacketsOpenNothing(t *testing.T) {
 	t.Parallel()
 	for _, like := range families {
@@ -61,9 +61,9 @@ func TestMidStreamPacketsOpenNothing(t *testing.T) {
 
 			// Send a packet that could be a reply: shop/web would send it if lab/probe had
 			// opened the connection.
-			s.sends(src, dst, lab.ACK, 1, 0)
+			s.sendMidStream(src, dst, lab.ACK, 1, 0)
 			for range 2 {
-				s.sends(src, dst, lab.SYN, 0, 1)
+				s.sendMidStream(src, dst, lab.SYN, 0, 1)
 			}
 			if n := server.Served(); n != 0 {
 				t.Errorf("%d connections were opened", n)
@@ -74,21 +74,21 @@ func TestMidStreamPacketsOpenNothing(t *testing.T) {
 			s.must(s.nodes["one"].FlushConnections())
 			s.each("flushed", (*stream).goesOn, alive)
 			client := netip.MustParseAddrPort(alive.conn.LocalAddr().String())
-			s.sends(src, client, lab.SYN, 0, 1)
+			s.sendMidStream(src, client, lab.SYN, 0, 1)
 
 			// Packets from port 8081 are dropped, because no policy allows lab/probe to connect
 			// to this port.
 			other := netip.AddrPortFrom(src.Addr(), 8081)
-			s.sends(other, dst, lab.ACK, 0, 1)
-			s.sends(other, dst, lab.SYN, 0, 1)
+			s.sendMidStream(other, dst, lab.ACK, 0, 1)
+			s.sendMidStream(other, dst, lab.SYN, 0, 1)
 		})
 	}
 }
 
-// sends transmits a TCP packet from shop/web. The dataplane must evaluate this packet. The
-// packet must increase the counter of mid-stream packets by the `midStream` parameter, and the
-// counter of denied packets by the `denied` parameter. Otherwise the test fails.
-func (s *fixture) sends(src, dst netip.AddrPort, flags byte, midStream, denied uint64) {
+// sendMidStream sends a TCP packet from shop/web and waits until the dataplane has evaluated it.
+// The packet must increase the counter of mid-stream packets by `midStream`, and the counter of
+// denied packets by `denied`. Otherwise the test fails.
+func (s *fixture) sendMidStream(src, dst netip.AddrPort, flags byte, midStream, denied uint64) {
 	s.t.Helper()
 	before := s.plane.status().Verdicts
 	s.must(s.host("shop/web").SendTCP(src, dst, flags))

@@ -21,7 +21,7 @@ import (
 const toProbe = `{podSelector: {matchLabels: {app: web}}, policyTypes: [Egress], egress: [{to: [{namespaceSelector: {}, podSelector: {matchLabels: {app: probe}}}]}]}`
 
 // zoned returns a link-local address with a zone. The zone is the index of the host's interface
-// that has the name link.
+// whose name is `link`.
 func zoned(t *testing.T, h *lab.Host, address, link string) netip.Addr {
 	t.Helper()
 	var number int
@@ -129,8 +129,7 @@ func (s *fixture) wantLinkLocal(when string, reaches map[string]bool) {
 }
 
 // echoes sends an echo request from a pod and reports whether the reply arrives. The `want`
-// parameter is the expected result. If want is false, echoes waits only for denialTime, because it
-// expects no reply.
+// parameter is the expected result. If no reply is expected, echoes waits only for denialTime.
 func (s *fixture) echoes(pod string, to netip.Addr, want bool) bool {
 	s.t.Helper()
 	echo, err := s.host(pod).DialEcho(netip.Addr{}, to)
@@ -144,8 +143,8 @@ func (s *fixture) echoes(pod string, to netip.Addr, want bool) bool {
 	return lab.Echo(echo, to, 56) == nil
 }
 
-// An egress-isolated pod cannot use its link-local address to send packets to its node. As an
-// exception, the packets that the link needs, such as neighbor discovery, are accepted.
+// An egress-isolated pod cannot use its link-local address to send packets to its node. Only
+// packets that the link itself needs, such as neighbor discovery, are accepted.
 func TestLinkLocalSources(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t, map[string]string{"shop/web": toProbe})

@@ -59,7 +59,7 @@ table ip sluice {
 }
 `
 
-// othersMark is the bit that the table others sets in connection marks. ourMask contains the
+// othersMark is the bit that the rules in `others` set in connection marks. ourMask contains the
 // mark bits that Sluice uses.
 const (
 	othersMark uint32 = 0x2000
@@ -194,9 +194,9 @@ func TestRulesAndMarksOfOtherProgramsStay(t *testing.T) {
 	}
 }
 
-// evaluateHasRules reports whether the chain evaluate of the table contains rules. After a test
-// has removed the rules, it waits until this function returns true. The number of repairs is
-// not sufficient for this purpose, because the dataplane may repair the previous modification
+// evaluateHasRules reports whether the chain `evaluate` of the table contains rules. A test that
+// has removed the rules waits until evaluateHasRules returns true. Waiting for a higher number of
+// repairs would not be sufficient, because the dataplane may repair the previous modification
 // twice.
 func (s *fixture) evaluateHasRules() bool {
 	s.t.Helper()

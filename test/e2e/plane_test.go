@@ -62,9 +62,9 @@ func startPlane(t *testing.T, node *lab.Node, stateDir string, args ...string) *
 	return p
 }
 
-// stop stops the dataplane with SIGTERM, as a kubelet does when it stops a pod. It fails the
-// test if the dataplane ends with an error or has logged an error. If the dataplane has already
-// ended, stop does nothing.
+// stop stops the dataplane with SIGTERM, as a kubelet does when it stops a pod. It fails the test
+// if the dataplane ends with an error or has logged an error. It does nothing if the dataplane has
+// already ended.
 func (p *plane) stop() {
 	if p.HasEnded() {
 		return

@@ -94,9 +94,9 @@ type talker struct {
 	to   netip.AddrPort
 	// arrives is the socket on which the receiver reads.
 	arrives *net.UDPConn
-	// begun is the last number that the talker has tried to send. sent is the last number that
-	// it has sent successfully. received is the count of numbers that have arrived. wrong is
-	// the count of forbidden numbers that have arrived.
+	// `begun` is the last number that the talker has tried to send, and `sent` is the last number
+	// that it has sent successfully. `received` counts the numbers that have arrived, and `wrong`
+	// counts the forbidden numbers among them.
 	begun, sent, received, wrong atomic.Uint64
 
 	mu sync.Mutex
@@ -123,8 +123,8 @@ func (e *talker) forbid() {
 	e.forbidden = append(e.forbidden, [2]uint64{e.begun.Load() + 1, ^uint64(0)})
 }
 
-// permit ends the interval of forbidden numbers that the last call of forbid started. The
-// parameter after is the last number of the interval: all greater numbers may arrive.
+// permit ends the interval of forbidden numbers that the last call of forbid started. The parameter
+// `after` is the last number of the interval: all greater numbers may arrive.
 func (e *talker) permit(after uint64) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -121,8 +121,8 @@ func (st *stream) isCut() error {
 	return nil
 }
 
-// isSilent reads the data that is still in the buffers. It returns nil if no more data arrives
-// for the time silence, or if the connection was reset. It returns an error if data keeps
+// isSilent reads the data that is still in the buffers. It returns nil if no more data arrives for
+// the duration `silence`, or if the connection was reset. It returns an error if data keeps
 // arriving or if a read fails for another reason.
 func (st *stream) isSilent() error {
 	begin := time.Now()
@@ -144,7 +144,7 @@ func (st *stream) isSilent() error {
 	}
 }
 
-// each calls check for all streams concurrently.
+// each calls the function `check` for all streams concurrently.
 func (s *fixture) each(when string, check func(*stream) error, streams ...*stream) {
 	s.t.Helper()
 	var running sync.WaitGroup

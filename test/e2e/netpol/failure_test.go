@@ -35,7 +35,7 @@ func newCluster(t *testing.T) *labcluster.Cluster {
 	return c
 }
 
-// guard repeatedly tries to open connections that policies deny, until its method stop is
+// guard repeatedly tries to open connections that policies deny. It runs until its method `stop` is
 // called.
 type guard struct {
 	fixture *fixture
@@ -45,8 +45,8 @@ type guard struct {
 	passed  atomic.Uint64
 }
 
-// guard starts a guard that repeatedly tries to connect from one pod to TCP port 80 of another
-// pod, over both address families.
+// guard starts repeated attempts to connect from one pod to TCP port 80 of another pod, over both
+// address families. The policies must deny these connections.
 func (s *fixture) guard(from, to string) *guard {
 	s.Helper()
 	ctx, cancel := context.WithCancel(s.Context())
@@ -161,8 +161,8 @@ func TestServerAway(t *testing.T) {
 		}
 		wait(time.Second)
 	}
-	// An agent that starts without a connection to the API server must not publish a tree that
-	// leads to other verdicts.
+	// If an agent starts without a connection to the API server, it must not publish a tree that
+	// changes verdicts.
 	s.cluster.Node(0).Agent().Kill()
 	s.must(s.cluster.Node(0).StartAgent())
 	wait(2 * time.Second)

@@ -49,9 +49,8 @@ var (
 	ping   = labcluster.Target{Protocol: flow.ICMP}
 )
 
-// fixtures is the number of fixtures that have been created. A new fixture uses this count as
-// its own number. The names of its namespaces contain the number, so that fixtures do not share
-// namespaces.
+// fixtures is the number of fixtures that have been created. Each new fixture gets the next number.
+// The names of its namespaces contain this number, so that fixtures do not share namespaces.
 var fixtures atomic.Uint32
 
 // fixture manages the namespaces and pods of one scenario.
@@ -60,8 +59,8 @@ type fixture struct {
 	cluster *labcluster.Cluster
 	number  uint32
 	targets []labcluster.Target
-	// outside contains the sources and destinations that addOutside has added. They are outside
-	// the cluster.
+	// outside contains the sources and destinations that addOutside has added. They are not in the
+	// cluster.
 	outside []labcluster.End
 }
 
@@ -103,8 +102,8 @@ func (s *fixture) key(path string) client.ObjectKey {
 	return client.ObjectKey{Namespace: s.namespace(namespace), Name: name}
 }
 
-// createPod creates a pod with the labels and ports of the fixture's pods. Before it creates
-// the pod, it calls the function change, which can modify the object.
+// createPod creates a pod with the labels and ports of the fixture's pods. Before it creates the
+// pod, it calls the function `change`, which can modify the object.
 func (s *fixture) createPod(path string, change func(*corev1.Pod)) {
 	s.Helper()
 	key := s.key(path)
@@ -132,7 +131,7 @@ func (s *fixture) pod(path string) *corev1.Pod {
 }
 
 // replacePod deletes a pod and creates a pod with the same name on the same node. The function
-// change can modify the new Pod object before it is created.
+// `change` can modify the new Pod object before it is created.
 func (s *fixture) replacePod(path string, change func(*corev1.Pod)) {
 	s.Helper()
 	old := s.pod(path)
@@ -215,7 +214,7 @@ func (s *fixture) label(path, label, value string) {
 }
 
 // addOutside adds addresses to the outside host. Later checks also open connections from and to
-// these addresses. In expectations, the addresses have the given name.
+// these addresses. Expectations refer to the addresses by the given name.
 func (s *fixture) addOutside(name string, addresses ...string) {
 	s.Helper()
 	end := labcluster.End{Name: name}
@@ -267,17 +266,17 @@ func (s *fixture) ends() []labcluster.End {
 }
 
 // holds waits until all nodes enforce the current objects, and then opens every connection. The
-// parameter want contains expectations, which are lines in the language of test/stage. The
-// results must agree with the verdicts of test/reference and with these expectations. Otherwise
-// holds fails the test. A pattern in a line does not match a connection of a pod to itself.
+// parameter `want` contains expectations, which are lines in the language of test/stage. The test
+// fails unless the results agree with these expectations and with the verdicts of test/reference. A
+// pattern such as x/* does not match connections of a pod to itself.
 func (s *fixture) holds(want ...string) {
 	s.Helper()
 	s.must(s.cluster.WaitEnforced(s.Context()))
 	s.check(want...)
 }
 
-// check does the same as the method holds, but without waiting until the nodes enforce the
-// current objects.
+// check does the same as the method `holds`, but does not wait until the nodes enforce the current
+// objects.
 func (s *fixture) check(want ...string) {
 	s.Helper()
 	ends := s.ends()

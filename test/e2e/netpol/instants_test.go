@@ -24,39 +24,40 @@ const (
 	// is longer than on a real node, because tests of other packages can run on the same
 	// machine at the same time.
 	headStart = 2 * time.Second
-	// unknown is the time for which the API server does not have the addresses of a new pod. It
-	// begins at the start of the pod.
-	unknown = 3 * time.Second
+	// addressDelay is the time from the start of a new pod until the pod's addresses are written to
+	// the API server.
+	addressDelay = 3 * time.Second
 	// attemptTime is the maximum time for one connection attempt.
 	attemptTime = 3 * time.Second
 	// attemptPause is the time between two attempts.
 	attemptPause = 20 * time.Millisecond
 )
 
-// instants records the connections that pods try to open from their first instruction on.
+// instants records all attempts of pods to open connections, beginning with the first instruction
+// of each pod.
 type instants struct {
 	*fixture
 	command string
 
 	mu       sync.Mutex
 	attempts map[string][]instant
-	// ended contains the name of each pod whose command has ended. For each of these pods,
-	// known contains true if the API server already had the addresses of the pod at this time.
-	ended, known map[string]bool
+	// `ended` contains the name of each pod whose command has ended. For each of these pods,
+	// `published` is true if the API server had the addresses of the pod when the command ended.
+	ended, published map[string]bool
 }
 
 // instant is one attempt to open a connection.
 type instant struct {
 	to     string
 	result lab.Result
-	at     time.Duration // the time from the first instruction of the pod until the attempt
+	at     time.Duration // time from the first instruction of the pod until this attempt
 	took   time.Duration
 }
 
 // newInstants defines the command with which pods open connections. The arguments of the
 // command are the name of the pod, the duration, and the targets, such as tcp/10.0.0.1:80.
 func newInstants(s *fixture) *instants {
-	i := &instants{fixture: s, command: s.Name(), attempts: map[string][]instant{}, ended: map[string]bool{}, known: map[string]bool{}}
+	i := &instants{fixture: s, command: s.Name(), attempts: map[string][]instant{}, ended: map[string]bool{}, published: map[string]bool{}}
 	s.cluster.SetCommand(i.command, func(ctx context.Context, host *lab.Host, words []string) error {
 		pod, began := words[0], time.Now()
 		period, err := time.ParseDuration(words[1])
@@ -75,7 +76,7 @@ func newInstants(s *fixture) *instants {
 		}
 		i.mu.Lock()
 		defer i.mu.Unlock()
-		i.ended[pod], i.known[pod] = true, len(object.Status.PodIPs) > 0
+		i.ended[pod], i.published[pod] = true, len(object.Status.PodIPs) > 0
 		return nil
 	})
 	return i
@@ -120,7 +121,7 @@ func (i *instants) targets(end string) (out []string) {
 func (i *instants) newborn(p *corev1.Pod, kind string, period time.Duration, targets []string) {
 	p.Labels["kind"] = kind
 	p.Annotations = map[string]string{
-		labcluster.StartDelayAnnotation: headStart.String(), labcluster.StatusDelayAnnotation: unknown.String(),
+		labcluster.StartDelayAnnotation: headStart.String(), labcluster.StatusDelayAnnotation: addressDelay.String(),
 	}
 	main := &p.Spec.Containers[0]
 	main.Command, main.Ports = append([]string{i.command, p.Name, period.String()}, targets...), nil
@@ -224,7 +225,7 @@ func TestFirstInstant(t *testing.T) {
 	}
 	i.waitEnded(pods...)
 	for _, name := range pods {
-		if i.known[name] {
+		if i.published[name] {
 			t.Errorf("the API server had the addresses of %s too early for this test", name)
 		}
 		kind, _, _ := strings.Cut(name, "-")

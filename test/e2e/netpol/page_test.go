@@ -78,9 +78,8 @@ func TestPage(t *testing.T) {
 	}
 }
 
-// pageObjects reads the objects in the example of sluice-demo: the policies of the
-// documentation page, and pods for these policies. It replaces each pod with the result of the
-// method serving.
+// pageObjects reads the objects in the example of sluice-demo: the policies of the documentation
+// page, and pods for these policies. It changes the ports of each pod with the method `serving`.
 func (s *fixture) pageObjects() []*unstructured.Unstructured {
 	s.Helper()
 	files, err := filepath.Glob("../../../cmd/sluice-demo/example/*.yaml")

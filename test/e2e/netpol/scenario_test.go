@@ -8,8 +8,8 @@ import (
 	"github.com/sluicenet/sluice/test/labcluster"
 )
 
-// scenario is a test that uses its own fixture. At first there are no policies, so that every
-// pod can connect to every other pod.
+// scenario is a test that uses its own fixture. It starts without policies, so every pod can
+// connect to every other pod.
 type scenario struct {
 	targets []labcluster.Target
 	play    func(*fixture)

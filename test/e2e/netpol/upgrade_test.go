@@ -56,7 +56,7 @@ func (s *fixture) upgradeAgents(program string) {
 			s.must(n.Agent().Stop())
 			s.apply("z/meanwhile", specs[round/4])
 			s.must(n.StartAgent())
-			s.runs(n.Agent(), program)
+			s.wantProgram(n.Agent(), program)
 		}
 		wait(300 * time.Millisecond)
 	}
@@ -79,7 +79,7 @@ func (s *fixture) upgradeDataplanes(program string) {
 		s.must(n.Dataplane().Stop())
 		s.must(n.StartDataplane())
 		s.Logf("%s: without a listener for %s", n.Name(), gap().Round(time.Millisecond))
-		s.runs(n.Dataplane(), program)
+		s.wantProgram(n.Dataplane(), program)
 		s.must(s.cluster.WaitEnforcedOn(s.Context(), n))
 	}
 	s.stopAll(refused, allowed, streams)
@@ -102,8 +102,8 @@ func (s *fixture) replacePods(program string) {
 			s.must(start())
 		}
 		s.Logf("%s: without a listener for %s", n.Name(), gap().Round(time.Millisecond))
-		s.runs(n.Agent(), program)
-		s.runs(n.Dataplane(), program)
+		s.wantProgram(n.Agent(), program)
+		s.wantProgram(n.Dataplane(), program)
 		s.must(s.cluster.WaitEnforcedOn(s.Context(), n))
 	}
 	s.stopAll(refused, allowed, streams)
@@ -119,8 +119,8 @@ func (s *fixture) stopAll(refused []*guard, allowed, streams *load) {
 	streams.stop("packets of accepted flows")
 }
 
-// runs fails the test unless a process runs the given build of the program.
-func (s *fixture) runs(p *process.Process, program string) {
+// wantProgram fails the test unless the process runs the given build of the program.
+func (s *fixture) wantProgram(p *process.Process, program string) {
 	s.Helper()
 	want, err := os.Stat(program)
 	s.must(err)
@@ -134,9 +134,9 @@ func (s *fixture) runs(p *process.Process, program string) {
 // listenerTime is the maximum time until all queues of a node have a listener again.
 const listenerTime = 30 * time.Second
 
-// watchListener starts to observe how many queues of a node have a listener. The function that
-// it returns waits until this number has decreased and all queues have a listener again, and
-// returns the time between these two events.
+// watchListener observes how many queues of a node have a listener. The returned function waits
+// until at least one queue has lost its listener and all queues have a listener again. It returns
+// the time between these two events.
 func (s *fixture) watchListener(n *labcluster.Node) func() time.Duration {
 	s.Helper()
 	all, err := listeners(n)

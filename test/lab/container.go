@@ -171,9 +171,9 @@ func setReadOnly(path string, flags uint) error {
 	return os.NewSyscallError("mount_setattr", err)
 }
 
-// dropPrivileges limits the capability bounding set of the thread to the capabilities in the
-// parameter keep, and sets no_new_privs. Because of this, processes that the thread starts
-// cannot gain other capabilities.
+// dropPrivileges limits the capability bounding set of the thread to the capabilities in `keep`,
+// and sets no_new_privs. Because of this, processes that the thread starts cannot gain other
+// capabilities.
 func dropPrivileges(keep []uintptr) error {
 	for capability := uintptr(0); ; capability++ {
 		if slices.Contains(keep, capability) {

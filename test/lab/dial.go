@@ -75,8 +75,8 @@ func start(fd int, src netip.Addr, dst netip.AddrPort) error {
 	return nil
 }
 
-// finish waits until a non-blocking socket is connected. If the connection fails, finish
-// returns the error of the connection.
+// finish waits until a non-blocking socket is connected. It returns an error if the connection
+// fails.
 func finish(ctx context.Context, file *os.File) error {
 	defer endWith(ctx, file)()
 	raw, err := file.SyscallConn()
@@ -103,9 +103,9 @@ func finish(ctx context.Context, file *os.File) error {
 	return outcome
 }
 
-// endWith makes reads and writes on c fail when the context ends. This includes reads and
-// writes that are waiting at that time. After the caller has called the returned function stop,
-// the end of the context has no effect on c.
+// endWith makes reads and writes on c fail when the context ends. This includes reads and writes
+// that are waiting at that time. After the caller has called the returned function `stop`, the end
+// of the context has no effect on c.
 func endWith(ctx context.Context, c interface{ SetDeadline(time.Time) error }) (stop func() bool) {
 	return context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
 }

@@ -24,8 +24,8 @@ var (
 // gateway contains the IPv4 address and the IPv6 address of a gateway.
 type gateway [2]netip.Prefix
 
-// uplink is the name of the interface that leads to the host above. The host above a pod is its
-// node, and the host above a node is the outside host.
+// uplink is the name of the interface that connects a host to the host above. The host above a pod
+// is its node, and the host above a node is the outside host.
 const uplink = "eth0"
 
 // Host is a network namespace with addresses. It represents a node, a pod, or the outside host.
@@ -119,10 +119,10 @@ func setUp(routes bool) error {
 	return netlink.LinkSetUp(lo)
 }
 
-// below creates a host that is connected to h: a pod if h is a node, or a node if h is the
-// outside host. It creates the namespace of the new host, a veth pair, the addresses of the new
-// host, and the routes between both hosts. The result port is the name of the interface in h.
-// This name consists of the `kind` parameter and a number, such as pod-1.
+// below creates a host that is connected to h: a pod if h is a node, or a node if h is the outside
+// host. It creates the namespace of the new host, a veth pair, the addresses of the new host, and
+// the routes between both hosts. The second result, `port`, is the name of the interface in h. This
+// name consists of the `kind` parameter and a number, such as pod-1.
 func (h *Host) below(name, kind string, by gateway, addresses []netip.Addr) (child *Host, port string, err error) {
 	child, err = newHost(name, by == nodeGateway)
 	if err != nil {
@@ -204,9 +204,9 @@ func configure(addresses []netip.Addr, by gateway) error {
 }
 
 // route adds a route for each prefix. Packets to these prefixes leave the host on the interface
-// with the name port. If the `gateway` parameter is valid, it is the next hop of the routes. If
-// the host itself sends packets over these routes, their source address is the first address of
-// the host.
+// named by `port`. If the `gateway` parameter is valid, it is the next hop of the routes. If the
+// host itself sends packets over these routes, their source address is the first address of the
+// host.
 func (h *Host) route(port string, gateway netip.Addr, to ...netip.Prefix) error {
 	return h.Do(func() error {
 		link, err := netlink.LinkByName(port)

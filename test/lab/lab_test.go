@@ -120,7 +120,7 @@ func TestPacketsBetweenPodsOfANodePassItsForwardHook(t *testing.T) {
 	for _, addr := range server.Addresses() {
 		wantResult(t, client.Host, flow.TCP, netip.AddrPortFrom(addr, 80), never, lab.Connected)
 	}
-	// The two connections need at least three packets each to open.
+	// Each of the two TCP handshakes consists of three packets.
 	if n := received(t, n.Host) - before; n < 2*3 {
 		t.Errorf("the node received %d packets of two connections", n)
 	}

@@ -20,10 +20,10 @@ func (l *Lab) Inodes() []uint64 {
 	return out
 }
 
-// Leftovers returns /proc paths that show why the kernel has not removed the given network
-// namespaces: threads in a namespace and open file descriptors of any process, and mounts in
-// the mount namespace of this process. If Leftovers returns no paths, the kernel has removed
-// the namespaces with their interfaces and rules.
+// Leftovers returns the reasons why the kernel has not yet removed the given network namespaces, as
+// /proc paths. A reason is a thread in a namespace, an open file descriptor of any process, or a
+// mount in the mount namespace of this process. If Leftovers returns no paths, the kernel has
+// removed the namespaces with their interfaces and rules.
 func Leftovers(inodes []uint64) ([]string, error) {
 	links := make([]string, len(inodes))
 	for i, inode := range inodes {

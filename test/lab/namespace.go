@@ -37,7 +37,7 @@ type Namespace struct {
 	once  sync.Once
 }
 
-// newNamespace creates a namespace. Only messages use the name.
+// newNamespace creates a namespace. The name appears only in messages.
 func newNamespace(name string) (*Namespace, error) {
 	n := &Namespace{name: name, calls: make(chan func()), quit: make(chan struct{}), done: make(chan struct{})}
 	ready := make(chan error)
@@ -48,11 +48,11 @@ func newNamespace(name string) (*Namespace, error) {
 	return n, nil
 }
 
-// live runs calls on one thread in the namespace. The thread is locked to the goroutine, so
-// that both end at the same time. When the thread ends, the kernel kills the processes that the
-// thread has started. The main thread of the process is unsuitable, because the Go runtime
-// never ends the main thread. So if live starts on the main thread, it calls itself on another
-// thread and waits until that thread has ended.
+// live runs calls on one thread in the namespace. The thread is locked to the goroutine, so that
+// both end at the same time. When the thread ends, the kernel kills the processes that the thread
+// has started. The main thread of the process is unsuitable, because the Go runtime never ends the
+// main thread. If `live` starts on the main thread, it therefore calls itself on another thread and
+// waits until that thread has ended.
 func (n *Namespace) live(ready chan<- error) {
 	runtime.LockOSThread()
 	if unix.Gettid() == unix.Getpid() {

@@ -32,8 +32,8 @@ func NewStateDir() (*StateDir, error) {
 	return &StateDir{file: os.NewFile(uintptr(fd), "state directory")}, nil
 }
 
-// Path returns the path of the directory. Other processes of the same user can open the
-// directory until it is closed or this process ends.
+// Path returns the path of the directory. Other processes of the same user can open this path until
+// Close is called or this process ends.
 func (s *StateDir) Path() string {
 	return fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), s.file.Fd())
 }

@@ -25,8 +25,8 @@ const (
 	tokenSeconds = 7 * 24 * 60 * 60
 )
 
-// prepare creates the objects that must exist before nodes are added: the namespaces, the role
-// of the agent, and the barrier.
+// prepare creates the objects that must exist before nodes are added: the namespaces, the role of
+// the agent, and the objects that raiseBarrier changes.
 func (c *Cluster) prepare(ctx context.Context) error {
 	for _, name := range []string{systemNamespace, barrierNamespace} {
 		namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}

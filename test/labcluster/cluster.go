@@ -55,22 +55,22 @@ type Cluster struct {
 	// pods contains the running pods of all nodes.
 	pods *pods
 
-	// The mutex widening ensures that only one call at a time adds addresses to the outside
-	// host or adds services to the nodes.
-	widening sync.Mutex
+	// outsideMu ensures that only one call at a time adds addresses to the outside host or adds
+	// services to the nodes.
+	outsideMu sync.Mutex
 
-	// commanding guards the `commands` field.
-	commanding sync.Mutex
+	// commandsMu guards the `commands` field.
+	commandsMu sync.Mutex
 	commands   map[string]Command
 
-	// running is the context of the lab's controllers. Close calls the function cancel, which
-	// cancels this context.
+	// `running` is the context of the lab's controllers. Close cancels this context with the
+	// function `cancel`.
 	running context.Context
 	cancel  context.CancelFunc
 	ended   sync.WaitGroup
-	// faulting guards the `fault` field.
-	faulting sync.Mutex
-	fault    error
+	// faultMu guards the `fault` field.
+	faultMu sync.Mutex
+	fault   error
 }
 
 // New starts a cluster and waits until every node enforces policies. The caller must close the
@@ -181,8 +181,8 @@ func (c *Cluster) Nodes() []*Node { return c.nodes }
 
 // Outside adds addresses to the outside host, which is not a node, and returns this host.
 func (c *Cluster) Outside(addresses ...netip.Addr) (*lab.Host, error) {
-	c.widening.Lock()
-	defer c.widening.Unlock()
+	c.outsideMu.Lock()
+	defer c.outsideMu.Unlock()
 	if err := c.lab.AddAddress(addresses...); err != nil {
 		return nil, err
 	}
@@ -191,8 +191,8 @@ func (c *Cluster) Outside(addresses ...netip.Addr) (*lab.Host, error) {
 
 // AddService adds a service on every node, as kube-proxy would do.
 func (c *Cluster) AddService(service lab.Service) error {
-	c.widening.Lock()
-	defer c.widening.Unlock()
+	c.outsideMu.Lock()
+	defer c.outsideMu.Unlock()
 	for _, n := range c.nodes {
 		if n.services == nil {
 			services, err := n.host.NewServices()

@@ -100,7 +100,8 @@ func (n *Node) containerOf(pod *corev1.PodTemplateSpec, c *corev1.Container) (*l
 	return out, nil
 }
 
-// field returns a field of the node's pod.
+// field returns a field of the node's pod, as in the downward API. The path is, for example,
+// "spec.nodeName".
 func (n *Node) field(path string) (string, error) {
 	switch path {
 	case "spec.nodeName":

@@ -122,8 +122,8 @@ func (n *Node) place(pod *corev1.Pod, addresses []netip.Addr) (*runningPod, erro
 	if pod.Spec.HostNetwork {
 		return out, nil
 	}
-	n.plugging.Lock()
-	defer n.plugging.Unlock()
+	n.podsMu.Lock()
+	defer n.podsMu.Unlock()
 	var err error
 	if out.pod, err = n.host.AddPod(pod.Namespace+"/"+pod.Name, addresses...); err != nil {
 		return nil, err

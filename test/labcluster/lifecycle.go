@@ -39,22 +39,23 @@ type Command func(ctx context.Context, host *lab.Host, arguments []string) error
 // of a container's or hook's command is this name, the lab's kubelet calls the function. It
 // ignores commands for which no function has been set.
 func (c *Cluster) SetCommand(name string, command Command) {
-	c.commanding.Lock()
-	defer c.commanding.Unlock()
+	c.commandsMu.Lock()
+	defer c.commandsMu.Unlock()
 	if c.commands == nil {
 		c.commands = map[string]Command{}
 	}
 	c.commands[name] = command
 }
 
-// command returns a function that calls the Command for a command line. SetCommand must have
-// set this Command for the first word of the line. Otherwise the result is nil.
+// command returns a function that runs a command line. The function calls the Command that
+// SetCommand has set for the first word of the command line. If there is no such Command, the
+// result is nil.
 func (c *Cluster) command(line []string) func(context.Context, *lab.Host) error {
 	if len(line) == 0 {
 		return nil
 	}
-	c.commanding.Lock()
-	defer c.commanding.Unlock()
+	c.commandsMu.Lock()
+	defer c.commandsMu.Unlock()
 	run := c.commands[line[0]]
 	if run == nil {
 		return nil
@@ -78,7 +79,7 @@ func (k *kubelet) live(ctx context.Context, r *runningPod) {
 	}
 	k.stop(r, started, &containers)
 	if ctx.Err() != nil {
-		return // Keep the pod, because closing the lab removes it.
+		return // Closing the lab removes the pod.
 	}
 	if err := k.remove(r); err != nil {
 		k.cluster.failed(r, err)
@@ -90,8 +91,8 @@ func (k *kubelet) live(ctx context.Context, r *runningPod) {
 }
 
 // start runs the init containers one after another. Then it starts the containers with their
-// postStart hooks, and writes the status of the pod. If the pod is deleted during this time,
-// start returns early.
+// postStart hooks, and writes the status of the pod. It returns early if the pod is deleted during
+// this time.
 func (k *kubelet) start(r *runningPod, containers *sync.WaitGroup) {
 	ctx, cancel := context.WithCancel(r.killed)
 	defer cancel()
@@ -236,8 +237,7 @@ func (k *kubelet) stop(r *runningPod, started <-chan struct{}, containers *sync.
 	containers.Wait()
 }
 
-// pause waits for a duration. If the context ends before the duration has passed, pause returns
-// false.
+// pause waits for a duration. It returns false if the context ends before the duration has passed.
 func pause(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -269,9 +269,9 @@ func (k *kubelet) writeStatus(ctx context.Context, r *runningPod, change func(*c
 // and then its CNI result. libcni uses the same order for CNI DEL.
 func (k *kubelet) remove(r *runningPod) error {
 	if r.pod != nil {
-		r.node.plugging.Lock()
+		r.node.podsMu.Lock()
 		err := r.node.host.RemovePod(r.pod)
-		r.node.plugging.Unlock()
+		r.node.podsMu.Unlock()
 		if err != nil {
 			return err
 		}

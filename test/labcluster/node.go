@@ -24,9 +24,9 @@ import (
 type Node struct {
 	cluster *Cluster
 	host    *lab.Node
-	// The mutex plugging ensures that only one call at a time adds a pod to the node or removes
-	// a pod from the node.
-	plugging sync.Mutex
+	// podsMu ensures that only one call at a time adds a pod to the node or removes a pod from the
+	// node.
+	podsMu   sync.Mutex
 	services *lab.Services
 
 	// stateDir, cniResults and credentials are the paths of directories on this machine. The
@@ -37,8 +37,8 @@ type Node struct {
 	pod                               corev1.PodTemplateSpec
 
 	agent, dataplane *process.Process
-	// emptyDirs is the number of directories that the method emptyDir has created. For each
-	// volume name, the `health` map contains the newest of these directories. Health checks use
+	// emptyDirs is the number of directories that the method `emptyDir` has created. For each
+	// volume name, the map `health` contains the newest of these directories. Health checks use
 	// this directory.
 	emptyDirs int
 	health    map[string]string

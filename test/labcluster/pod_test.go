@@ -175,7 +175,8 @@ func waitHealthy(t *testing.T, node *labcluster.Node, container, path string) {
 	})
 }
 
-// waitOK waits until the agent of a node serves a path to a user with the right to read metrics.
+// waitOK waits until the agent of a node serves an HTTP path to a user who has the right to read
+// metrics.
 func waitOK(t *testing.T, c *labcluster.Cluster, node *labcluster.Node, path string) {
 	t.Helper()
 	token := c.Server().Token(t, "default", "prometheus")
@@ -235,8 +236,8 @@ table inet others {
 }
 `
 
-// othersMark is the bit that the rules of table others set. accepted is the bit that Sluice
-// sets in the marks of accepted connections.
+// othersMark is the bit that the rules in `others` set. `accepted` is the bit that Sluice sets in
+// the marks of accepted connections.
 const othersMark, accepted uint32 = 0x2000, 0x20
 
 // visit opens a connection from pod a to pod b. The conntrack entry of the connection exists

@@ -24,7 +24,7 @@ type runningPod struct {
 	// cniResult is the path of the pod's CNI result. It is "" if the pod has no CNI result.
 	cniResult string
 
-	// terminate is closed when the termination of the pod starts. The context killed is
+	// `terminate` is closed when the termination of the pod starts. The context `killed` is
 	// canceled when the grace period is over.
 	terminate chan struct{}
 	killed    context.Context
@@ -33,8 +33,8 @@ type runningPod struct {
 	// mu guards the fields below.
 	mu      sync.Mutex
 	servers []*lab.Server
-	// terminating is true if the `terminate` channel is closed. The timer calls the function kill
-	// at the time killAt.
+	// terminating is true if the channel `terminate` is closed. In this case, `timer` calls the
+	// function `kill` at the time `killAt`.
 	terminating bool
 	killAt      time.Time
 	timer       *time.Timer
@@ -50,8 +50,8 @@ func (r *runningPod) host() *lab.Host {
 	return r.pod.Host
 }
 
-// end starts the termination of the pod. If the pod still runs at the given time, it is killed.
-// If end is called again, the earlier of the two times applies.
+// end starts the termination of the pod. If the pod still runs at the given time, it is killed. If
+// this method is called again, the earlier of the two times applies.
 func (r *runningPod) end(at time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -130,7 +130,7 @@ func (c *Cluster) Pod(namespace, name string) *lab.Pod {
 // failed records an error of a pod. The method Close of the cluster returns all recorded
 // errors.
 func (c *Cluster) failed(r *runningPod, err error) {
-	c.faulting.Lock()
-	defer c.faulting.Unlock()
+	c.faultMu.Lock()
+	defer c.faultMu.Unlock()
 	c.fault = errors.Join(c.fault, fmt.Errorf("pod %s: %w", client.ObjectKeyFromObject(r.object), err))
 }

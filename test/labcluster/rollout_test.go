@@ -18,9 +18,9 @@ import (
 	"github.com/sluicenet/sluice/test/labcluster"
 )
 
-// TestRollout replaces the pod of a node while the test opens connections. With every strategy,
-// no denied connection succeeds. With strategy Surge, in addition, no allowed connection fails,
-// and no client must repeat a SYN, which takes a second.
+// TestRollout replaces the pod of a node while the test opens connections. With every strategy, no
+// denied connection may succeed. With strategy Surge, all allowed connections must also succeed in
+// less than a second, which means that no client retransmits a SYN.
 func TestRollout(t *testing.T) {
 	ctx := t.Context()
 	c, err := labcluster.New(ctx, labcluster.Options{Program: sluice, Nodes: 1})
@@ -67,8 +67,8 @@ func TestRollout(t *testing.T) {
 }
 
 // visitAllTheTime repeatedly opens connections from pod a to ports 80 and 81 of pod b. Policies
-// allow only port 80. The returned function ends these attempts. Its results are the number of
-// connections to port 80, and the time that the slowest of these connections took.
+// allow only port 80. The returned function `end` stops this. It returns the number of connections
+// to port 80, and the time that the slowest of these connections took.
 func visitAllTheTime(t *testing.T, c *labcluster.Cluster) (end func() (opened int, slowest time.Duration)) {
 	t.Helper()
 	from, err := c.End("default", "a")

@@ -43,8 +43,8 @@ func (c *Cluster) standIn() error {
 	c.running, c.cancel = context.WithCancel(context.Background())
 	c.ended.Go(func() {
 		if err := mgr.Start(c.running); err != nil {
-			c.faulting.Lock()
-			defer c.faulting.Unlock()
+			c.faultMu.Lock()
+			defer c.faultMu.Unlock()
 			c.fault = errors.Join(c.fault, fmt.Errorf("running the controllers: %w", err))
 		}
 	})

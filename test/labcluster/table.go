@@ -92,8 +92,9 @@ func (t Table) Differences() []string {
 	return out
 }
 
-// Got returns the result of the connection from one end to another. If the results over IPv4
-// and IPv6 differ, or if the table does not contain the connection, the value same is false.
+// Got returns the result of the connection from one end to another. If the results over IPv4 and
+// IPv6 differ, or if the table does not contain the connection, the second result, `same`, is
+// false.
 func (t Table) Got(from, to string, target Target) (result lab.Result, same bool) {
 	same = true
 	found := false

@@ -45,8 +45,8 @@ func (*Server) Link(t testing.TB, config *rest.Config) (*Link, *rest.Config) {
 // Listen opens a listener, like net.Listen. The listener may be in another network namespace.
 type Listen func(network, address string) (net.Listener, error)
 
-// NewLink does the same as Link, but for programs that are not tests. The caller must cut the
-// link at the end. The link listens on 127.0.0.1. The function listen opens the listener and so
+// NewLink does the same as Link, but for programs that are not tests. The caller must cut the link
+// at the end. The link listens on 127.0.0.1. The function `listen` opens the listener and so
 // determines the network namespace of the link.
 func NewLink(config *rest.Config, listen Listen) (*Link, *rest.Config, error) {
 	server, err := url.Parse(config.Host)

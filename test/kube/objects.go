@@ -65,8 +65,8 @@ func (s *Server) Kubeconfig(t testing.TB) string {
 	return path
 }
 
-// Namespace creates a namespace and returns its name. The namespace still exists after the
-// test, because no controller runs that finishes the deletion of namespaces.
+// Namespace creates a namespace and returns its name. The namespace is not deleted after the test,
+// because no controller is running that could finish the deletion.
 func (s *Server) Namespace(t testing.TB) string {
 	t.Helper()
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "test-"}}
@@ -92,7 +92,7 @@ func (s *Server) Token(t testing.TB, namespace, account string, audiences ...str
 	return request.Status.Token
 }
 
-// Grant grants rights in the whole cluster to a user. The name of a service account is
+// Grant grants rights in the whole cluster to a user. The user name of a service account is
 // system:serviceaccount:NAMESPACE:NAME. The API server can take a short time to apply rights.
 func (s *Server) Grant(t testing.TB, user string, rules ...rbacv1.PolicyRule) {
 	t.Helper()

@@ -209,8 +209,8 @@ func ProjectRoot() (string, error) {
 	return filepath.Dir(file), nil
 }
 
-// assets returns the path of the directory with the programs kube-apiserver and etcd. If this
-// machine has no build of these programs yet, assets builds them.
+// assets returns the path of the directory with the programs kube-apiserver and etcd. It builds the
+// programs if this machine has no build of them yet.
 func assets(root string) (string, error) {
 	directory, err := output(root, "go", "run", "./hack/kubeassets")
 	if err != nil {

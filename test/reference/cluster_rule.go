@@ -39,8 +39,8 @@ func clusterRulesOf(policy *v1beta1.ClusterNetworkPolicy, direction rule.Directi
 	return rules
 }
 
-// matches reports whether one of the rule's peers and one of its protocols match the flow. The rule
-// must be understood.
+// matches reports whether one of the rule's peers and one of its protocols match the flow. The
+// caller must have checked the rule with the method `understood`.
 func (e evaluation) matches(r clusterRule) bool {
 	for _, peer := range r.peers {
 		if e.peerMatches(peer) && e.protocolsMatch(r.protocols, peer.Nodes == nil) {
@@ -79,8 +79,7 @@ func selectsPod(objects cluster.Objects, namespaces *metav1.LabelSelector, pods 
 	return ok && selectorMatches(namespaces, labels)
 }
 
-// nodeAddresses returns the IP addresses in the status of a node (S75). The entries of other types
-// are names.
+// nodeAddresses returns the IP addresses in the status of a node (S75). It skips host names.
 func nodeAddresses(node *corev1.Node) []string {
 	var addresses []string
 	for _, entry := range node.Status.Addresses {
@@ -92,7 +91,7 @@ func nodeAddresses(node *corev1.Node) []string {
 }
 
 // protocolsMatch reports whether the protocols of a rule match the protocol and the port of the
-// flow. A rule without protocols matches every protocol. If named is false, entries with
+// flow. A rule without protocols matches every protocol. If `named` is false, entries with
 // destinationNamedPort match nothing, because the peer has no named ports (S76).
 func (e evaluation) protocolsMatch(protocols []v1beta1.ClusterNetworkPolicyProtocol, named bool) bool {
 	if len(protocols) == 0 {
@@ -111,8 +110,8 @@ func (e evaluation) protocolsMatch(protocols []v1beta1.ClusterNetworkPolicyProto
 	return false
 }
 
-// isNamedPort reports whether the flow's destination port has a name at the target. The name can
-// belong to several ports of different protocols.
+// isNamedPort reports whether the flow's destination port is a port of the target with this name. A
+// pod can use the same name for one port of each protocol.
 func (e evaluation) isNamedPort(name string) bool {
 	if e.target == nil {
 		return false

@@ -9,9 +9,9 @@ import (
 )
 
 // owner returns the pod to which an address belongs, or nil. An address never belongs to a
-// hostNetwork pod (S09) or to a finished pod (S10). If several pods have the address, owner
-// returns the first pod in this order: running pods before other pods, then newer pods before
-// older pods, then greater names before smaller names.
+// hostNetwork pod (S09) or to a finished pod (S10). If several pods have the address, it belongs to
+// the first pod in this order: running pods before other pods, then newer pods before older pods,
+// then greater names before smaller names.
 func owner(pods []*corev1.Pod, address netip.Addr) *corev1.Pod {
 	var best *corev1.Pod
 	for _, pod := range pods {

@@ -14,9 +14,9 @@ import (
 	"github.com/sluicenet/sluice/test/cluster"
 )
 
-// clusterTier evaluates the ClusterNetworkPolicies of a tier: the first rule that matches decides
-// (S71). If it is a Pass rule, or if no rule matches, the tier does not decide and side is nil. If
-// it is a Pass rule, passes contains this rule.
+// clusterTier evaluates the ClusterNetworkPolicies of a tier. The first rule that matches decides
+// (S71). If this rule is a Pass rule, `passes` contains the rule and `side` is nil, because the
+// tier does not decide. If no rule matches, both results are nil.
 func (e evaluation) clusterTier(tier rule.Tier) (side *Side, passes []PassRef) {
 	for _, policy := range inOrder(e.objects.ClusterNetworkPolicies, tier) {
 		if !e.isSubject(policy) {
@@ -52,9 +52,10 @@ func inOrder(policies []*v1beta1.ClusterNetworkPolicy, tier rule.Tier) []*v1beta
 	return list
 }
 
-// isSubject reports whether a policy selects the subject of the evaluation (S74). It ignores parts of
-// spec.subject that are not understood, because a Deny rule must not lose a subject (S77). If the
-// subject does not have exactly one field, it selects all pods.
+// isSubject reports whether a policy selects the pod under evaluation, e.subject (S74). It ignores
+// invalid and unsupported parts of spec.subject, because it is safer to apply a Deny rule to too
+// many pods than to too few (S77). If spec.subject does not have exactly one field, it selects all
+// pods.
 func (e evaluation) isSubject(policy *v1beta1.ClusterNetworkPolicy) bool {
 	subject := policy.Spec.Subject
 	if (subject.Namespaces == nil) == (subject.Pods == nil) {
@@ -71,10 +72,13 @@ func (e evaluation) isSubjectNamespace(selector *metav1.LabelSelector) bool {
 	return ok && understoodPartMatches(selector, labels)
 }
 
-// effect returns the action that a rule of a policy has for the flow. It returns "" if the rule has
-// no effect on the flow. If a rule is not understood, an Accept rule has no effect, and any other rule
-// denies every flow. If the subject of the policy is not understood, its Accept rules have no effect,
-// and its Pass rules deny the flows that they match (S77).
+// effect returns the action that a rule of a policy has for the flow, or "" if the rule has no
+// effect on the flow. Rules and subjects that are not understood fail closed (S77):
+//
+//   - If the rule is not understood, an Accept rule has no effect, and a Deny or Pass rule denies
+//     every flow.
+//   - If only the subject of the policy is not understood, an Accept rule has no effect, and a Deny
+//     or Pass rule denies the flows that it matches.
 func (e evaluation) effect(policy *v1beta1.ClusterNetworkPolicy, r clusterRule) v1beta1.ClusterNetworkPolicyRuleAction {
 	ruleUnderstood := r.understood()
 	if ruleUnderstood && !e.matches(r) {

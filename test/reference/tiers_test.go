@@ -30,7 +30,7 @@ func TestTiers(t *testing.T) {
 
 func denies(s Side) bool { return s.Reason == rule.NoRuleMatched || s.Action == rule.ActionDeny }
 
-// S81: only a direction in which a policy can deny a flow costs a queue.
+// A direction of a pod needs a queue only if a policy can deny a flow in this direction (S81).
 func TestMayDeny(t *testing.T) {
 	const pod = "- {pod: shop/web, labels: {app: web}}\n- {namespace: shop}\n"
 	for name, test := range map[string]struct {

@@ -8,8 +8,8 @@ import (
 	"sigs.k8s.io/network-policy-api/apis/v1beta1"
 )
 
-// understood reports whether all parts of the rule are understood (S77). A rule must have peers.
-// Only an Accept rule can have domainNames (S82).
+// understood reports whether the rule contains no part that is invalid or not supported (S77). A
+// rule must have peers. Only an Accept rule can have domainNames (S82).
 func (r clusterRule) understood() bool {
 	if len(r.peers) == 0 {
 		return false
@@ -23,7 +23,8 @@ func (r clusterRule) understood() bool {
 }
 
 // peerUnderstood reports whether exactly one field of an entry is set, and whether this field is
-// valid. An entry has no field if its field was introduced in a later version of the API.
+// valid. If the entry uses a field of a later version of the API, decoding has dropped this field,
+// and no field is set.
 func peerUnderstood(entry v1beta1.ClusterNetworkPolicyEgressPeer) bool {
 	if count(entry.Namespaces != nil, entry.Pods != nil, entry.Nodes != nil, len(entry.Networks) > 0, len(entry.DomainNames) > 0) != 1 {
 		return false

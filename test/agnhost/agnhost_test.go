@@ -56,7 +56,7 @@ func TestPortsOfTheConformanceSuite(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Replace the placeholders with the same port, which suffices to parse the manifests.
+	// To make the manifests parsable, replace every placeholder with the same port.
 	text := strings.NewReplacer("{{ index .HostNetworkPorts ", "3434", " }}", "").Replace(string(content))
 	documents := yaml.NewYAMLOrJSONDecoder(bytes.NewBufferString(text), 4096)
 	got := map[string]string{}

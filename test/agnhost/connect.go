@@ -18,14 +18,14 @@ import (
 // request is the payload that `agnhost connect` sends over UDP.
 const request = "hostname\n"
 
-// Connect does what `agnhost connect` does on a host: it opens a connection to an address, and
-// over UDP it also waits for a reply. The arguments follow the word connect on the command line:
+// Connect does what `agnhost connect` does on a host: it opens a connection to an address, and over
+// UDP it also waits for a reply. The arguments are those of `agnhost connect`, for example:
 //
 //	--timeout=3s --protocol=udp 10.0.0.1:53
 //
-// The result is the exit code. If it is not 0, Connect has written one line to stderr that
-// begins with TIMEOUT, REFUSED, DNS, UNKNOWN or OTHER. A name instead of an address is an error
-// with the prefix DNS, because the hosts of the lab have no resolver.
+// The result is the exit code. If it is not 0, Connect has written one line to stderr that begins
+// with TIMEOUT, REFUSED, DNS, UNKNOWN or OTHER. The hosts of the lab have no resolver, so a host
+// name instead of an address results in a DNS error.
 func Connect(ctx context.Context, host *lab.Host, arguments []string, stderr io.Writer) (exitCode int) {
 	err := connect(ctx, host, arguments)
 	if err == nil {

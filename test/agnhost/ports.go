@@ -79,14 +79,14 @@ func netexec(arguments []string) ([]corev1.ContainerPort, error) {
 	return []corev1.ContainerPort{listen(corev1.ProtocolTCP, *http), listen(corev1.ProtocolUDP, *udp)}, nil
 }
 
-// porterPrefixes contains the prefixes of the environment variables of porter.
+// porterPrefixes contains the prefixes of the environment variables that `agnhost porter` reads.
 var porterPrefixes = map[string]corev1.Protocol{
 	"SERVE_PORT_":      corev1.ProtocolTCP,
 	"SERVE_SCTP_PORT_": corev1.ProtocolSCTP,
 }
 
-// porter listens on the ports in the names of environment variables, such as
-// SERVE_SCTP_PORT_9003.
+// porter returns the ports on which `agnhost porter` listens. The names of its environment
+// variables contain the port numbers, for example SERVE_SCTP_PORT_9003.
 func porter(variables []corev1.EnvVar) ([]corev1.ContainerPort, error) {
 	var out []corev1.ContainerPort
 	for _, v := range variables {

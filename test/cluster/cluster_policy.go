@@ -28,8 +28,8 @@ func DecodeClusterPolicy(manifest string) (*v1beta1.ClusterNetworkPolicy, error)
 	return policy, nil
 }
 
-// EncodeClusterPolicy returns a policy as an API server returns it to a client that requests a
-// version.
+// EncodeClusterPolicy encodes a policy in the given API version, as the API server would return it
+// to a client that requests that version.
 func EncodeClusterPolicy(policy *v1beta1.ClusterNetworkPolicy, version string) (*unstructured.Unstructured, error) {
 	versioned := policy.DeepCopy()
 	versioned.APIVersion, versioned.Kind = v1beta1.GroupName+"/"+version, "ClusterNetworkPolicy"

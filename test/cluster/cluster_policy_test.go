@@ -61,8 +61,9 @@ func TestDecodeClusterPolicyRejects(t *testing.T) {
 	}
 }
 
-// TestTieredFlowsAreDecidedEverywhere checks that flows in random clusters with tiers are decided
-// by every tier, by every action, and after Pass rules of every tier.
+// TestTieredFlowsAreDecidedEverywhere checks that random clusters with tiers cover every kind of
+// decision: every tier decides some flows with each of its actions, and some flows are decided
+// after a Pass rule of each tier.
 func TestTieredFlowsAreDecidedEverywhere(t *testing.T) {
 	seen := map[string]int{}
 	for seed := range uint64(200) {

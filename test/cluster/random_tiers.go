@@ -74,7 +74,7 @@ func (r *Random) tier() v1beta1.Tier {
 }
 
 // clusterPolicy returns a policy with a name from a short list, so that it often replaces an
-// existing policy. One in eight policies has a part that is not understood.
+// existing policy. One in eight policies has a part that is invalid or not supported.
 func (r *Random) clusterPolicy() *v1beta1.ClusterNetworkPolicy {
 	policy := &v1beta1.ClusterNetworkPolicy{ObjectMeta: metav1.ObjectMeta{Name: pick(r.choose, clusterPolicyNames)}}
 	policy.Spec.Tier, policy.Spec.Priority, policy.Spec.Subject = r.tier(), r.priority(), r.clusterSubject()
@@ -137,8 +137,9 @@ func (r *Random) podPeer() clusterPeer {
 	return clusterPeer{Namespaces: r.namespacesOfCluster()}
 }
 
-// egressPeer returns a peer with one field. An Accept rule and other rules get domainNames with the
-// same probability, although the API supports them for Accept rules only.
+// egressPeer returns a peer with one field. This field can be domainNames, whatever the action of
+// the rule is. The API supports domainNames only in Accept rules, so in other rules the peer is
+// invalid.
 func (r *Random) egressPeer() clusterPeer {
 	switch r.choose(8) {
 	case 0, 1, 2:

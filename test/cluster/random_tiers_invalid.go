@@ -13,7 +13,7 @@ func invalidClusterProtocols() []clusterProtocol {
 	}
 	ports := func(start, end int32) *v1beta1.PortRange { return &v1beta1.PortRange{Start: start, End: end} }
 	return []clusterProtocol{
-		{}, // as an agent reads an entry with a field that is newer than the agent
+		{}, // An agent that does not support the field of an entry reads the entry as empty.
 		{TCP: tcp(nil)},
 		{TCP: tcp(&v1beta1.Port{})},
 		{TCP: tcp(&v1beta1.Port{Number: 65536})},
@@ -29,9 +29,9 @@ func invalidClusterProtocols() []clusterProtocol {
 	}
 }
 
-// invalidateClusterPolicy adds a part that is not understood to one rule of each direction, or to
-// the subject. The API server stores some of these parts, because a CustomResourceDefinition does
-// not validate selectors, and because a later version of the API can have more fields.
+// invalidateClusterPolicy adds an invalid or unsupported part to one rule of each direction, or to
+// the subject. An API server can store some of these parts: a CustomResourceDefinition does not
+// validate selectors, and a later version of the API can have more fields.
 func (r *Random) invalidateClusterPolicy(policy *v1beta1.ClusterNetworkPolicy) {
 	invalid := &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{pick(r.choose, invalidRequirements)}}
 	peer := clusterPeer{}

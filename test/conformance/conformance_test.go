@@ -32,8 +32,8 @@ import (
 	"github.com/sluicenet/sluice/test/process"
 )
 
-// The numbers of tests in the suite. If a new version of the suite has other numbers, the
-// documentation must change, too.
+// These constants are the numbers of tests in the suite. The documentation mentions them, so update
+// it when a new version of the suite changes these numbers.
 const (
 	standardTests     = 24
 	experimentalTests = 6
@@ -44,9 +44,9 @@ var (
 	version    = flag.String("version", "devel", "the version of Sluice in the conformance report")
 )
 
-// timeouts contains the times of the suite. A denied connection takes RequestTimeout, and the
-// suite opens several hundred of them. The other times are longer than by default, because
-// other tests can run on the machine at the same time.
+// timeouts contains the timeouts of the suite. RequestTimeout is short, because the suite waits for
+// this time at each of several hundred denied connections. The other timeouts are longer than the
+// defaults, because other tests can run on the machine at the same time.
 var timeouts = config.TimeoutConfig{
 	RequestTimeout: 400 * time.Millisecond,
 	PokeInterval:   50 * time.Millisecond,
@@ -85,8 +85,9 @@ func TestConformance(t *testing.T) {
 	}
 }
 
-// count returns the same tests, and the number of tests that have run so far. Even if the flag
-// -run leaves out a test, the suite reports that the test has passed.
+// count wraps the tests, so that *ran is the number of tests that have run. The report of the suite
+// does not contain this number: if the flag -run leaves out a test, the suite reports that the test
+// has passed.
 func count(all []suite.ConformanceTest) (counted []suite.ConformanceTest, ran *int) {
 	ran = new(int)
 	for _, test := range all {
@@ -100,7 +101,7 @@ func count(all []suite.ConformanceTest) (counted []suite.ConformanceTest, ran *i
 	return counted, ran
 }
 
-// selectsSubtests reports whether the flag -run of `go test` selects single tests of the suite.
+// selectsSubtests reports whether the flag -run of `go test` selects individual tests of the suite.
 func selectsSubtests() bool {
 	return strings.Contains(flag.Lookup("test.run").Value.String(), "/")
 }
@@ -121,8 +122,8 @@ func write(t *testing.T, report *reportv1alpha1.ConformanceReport) {
 	}
 }
 
-// newCluster starts a cluster with two nodes that serves ClusterNetworkPolicies. The deny action
-// is Drop, because the suite requires that denied connections time out.
+// newCluster starts a cluster with two nodes. Its API server serves ClusterNetworkPolicies. The
+// deny action is Drop, because the suite requires that denied connections time out.
 func newCluster(t *testing.T) *labcluster.Cluster {
 	t.Helper()
 	sluice := filepath.Join(t.TempDir(), "sluice")
@@ -168,7 +169,7 @@ func newSuite(t *testing.T, cluster *labcluster.Cluster) *suite.ConformanceProfi
 	}
 	server := httptest.NewServer(conformance.Executor(cluster))
 	t.Cleanup(server.Close)
-	// The suite uses these two only to execute commands in pods.
+	// The suite uses `executor` and `clientset` only to execute commands in pods.
 	executor := rest.Config{Host: server.URL}
 	clientset, err := kubernetes.NewForConfig(&executor)
 	if err != nil {

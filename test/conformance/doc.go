@@ -7,9 +7,9 @@
 //	        v                               v
 //	   Executor ------ connects in -----> pods, which are network namespaces
 //
-// The tests create StatefulSets whose containers run the program agnhost, and open connections
-// by executing `agnhost connect` in a pod. The package contains two replacements that
-// test/labcluster lacks:
+// The tests create StatefulSets whose containers run the program agnhost, and open connections by
+// executing `agnhost connect` in a pod. test/labcluster supports neither StatefulSets nor the
+// execution of commands, so this package contains two replacements:
 //
 //   - StartStatefulSets replaces the StatefulSet controller.
 //   - Executor replaces the exec subresource of pods. It runs Connect of test/agnhost in the

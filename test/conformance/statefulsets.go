@@ -76,7 +76,7 @@ func (s *statefulSets) Reconcile(ctx context.Context, r reconcile.Request) (reco
 	return reconcile.Result{}, client.IgnoreNotFound(s.client.Status().Update(ctx, &set))
 }
 
-// pod returns the pod with the given number of a StatefulSet.
+// pod returns the pod with the given ordinal number, as the StatefulSet controller would create it.
 func (s *statefulSets) pod(set *appsv1.StatefulSet, ordinal int) (*corev1.Pod, error) {
 	template := set.Spec.Template.DeepCopy()
 	pod := &corev1.Pod{

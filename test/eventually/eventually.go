@@ -18,9 +18,9 @@ const (
 	Interval = 5 * time.Millisecond
 )
 
-// True waits until the function condition returns true. If this takes longer than Limit, True
-// ends the test with a failure. The message is "timed out after 1m0s waiting until", followed
-// by the description.
+// True waits until the function `condition` returns true. If this takes longer than Limit, True
+// ends the test with a failure. The message is "timed out after 1m0s waiting until", followed by
+// the description.
 func True(t testing.TB, description string, condition func() bool) {
 	t.Helper()
 	holds := func(context.Context) error {
@@ -34,9 +34,8 @@ func True(t testing.TB, description string, condition func() bool) {
 	}
 }
 
-// NoError waits until the function attempt returns nil. If this takes longer than Limit,
-// NoError ends the test with a failure. The message contains the last error that attempt
-// returned.
+// NoError waits until the function `attempt` returns nil. If this takes longer than Limit, NoError
+// ends the test with a failure. The message contains the last error that `attempt` returned.
 func NoError(t testing.TB, attempt func() error) {
 	t.Helper()
 	if err := poll(func(context.Context) error { return attempt() }); err != nil {
@@ -50,10 +49,9 @@ func poll(attempt func(context.Context) error) error {
 	return Poll(ctx, attempt)
 }
 
-// Poll calls the function attempt every Interval until this function returns nil or the context
-// ends. If the context ends first, Poll returns an error. It contains the reason why the
-// context ended, and the last error that the function returned before the end. Programs other
-// than tests may use Poll too.
+// Poll calls the function `attempt` once per Interval until `attempt` returns nil or the context
+// ends. If the context ends first, Poll returns an error that contains the cause of the context and
+// the last error of `attempt`. Unlike True and NoError, Poll can also be used outside tests.
 func Poll(ctx context.Context, attempt func(context.Context) error) error {
 	interval := time.NewTicker(Interval)
 	defer interval.Stop()

@@ -12,8 +12,8 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden files")
 
-// Compare reports an error if got differs from the content of the file at path. With the
-// flag -update, it first writes got to the file.
+// Compare reports an error if the output `got` differs from the content of the file at `path`. With
+// the flag -update, it first writes `got` to the file.
 func Compare(t testing.TB, path, got string) {
 	t.Helper()
 	if *update {

@@ -21,7 +21,8 @@ import (
 	"github.com/sluicenet/sluice/test/eventually"
 )
 
-// module is the Go module that contains the definition, and file is the path of the definition.
+// `module` is the Go module that contains the definition, and `file` is the path of the definition
+// in this module.
 const (
 	module = "sigs.k8s.io/network-policy-api"
 	file   = "config/crd/experimental/policy.networking.k8s.io_clusternetworkpolicies.yaml"

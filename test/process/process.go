@@ -38,10 +38,10 @@ type Process struct {
 	ended chan struct{}
 }
 
-// Start starts a command. The name appears in error messages. The `start` parameter is the
-// function that starts the command. If it is the method Start of a lab.Node, for example, the
-// command runs in a network namespace. If it is nil, Start uses (*exec.Cmd).Start. Standard
-// output and standard error go to the log, unless the caller has set cmd.Stdout or cmd.Stderr.
+// Start starts a command. The name appears in error messages. The `start` parameter is the function
+// that starts the command. If it is nil, Start uses (*exec.Cmd).Start. With the `Start` method of a
+// lab.Node, for example, the command runs in the network namespace of the node. Standard output and
+// standard error go to the log, unless the caller has set cmd.Stdout or cmd.Stderr.
 //
 // The caller must stop the process, kill it, or wait until it ends.
 func Start(name string, cmd *exec.Cmd, start func(*exec.Cmd) error) (*Process, error) {
@@ -187,8 +187,8 @@ func (p *Process) allThreadsStopped() error {
 	}
 	for _, path := range paths {
 		stat, err := os.ReadFile(path)
-		// In the file stat, the state follows the name of the program, which is in
-		// parentheses. The state "T" means that the thread is stopped.
+		// In the file `stat`, the state follows the name of the program, which is in parentheses.
+		// The state "T" means that the thread is stopped.
 		_, state, _ := strings.Cut(string(stat), ") ")
 		if err == nil && !strings.HasPrefix(state, "T") {
 			return fmt.Errorf("a thread of %s is not stopped: %s", p.name, stat)

@@ -6,8 +6,8 @@ import (
 	"sync"
 )
 
-// tail is a writer that keeps only the last bytes written to it. The maximum number of bytes is
-// size. It is safe for concurrent use.
+// tail is a writer that keeps only the last bytes written to it, at most `size` bytes. It is safe
+// for concurrent use.
 type tail struct {
 	size int
 	mu   sync.Mutex

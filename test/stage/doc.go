@@ -21,10 +21,10 @@
 //	any      -> shop/db           denied
 //	shop/web -> shop/db ICMP      | NotIsolated | Rule shop/p[0]
 //
-// The result is allowed or denied. Instead of the result, a line can contain the reasons of the
-// egress side and of the ingress side, each after a vertical bar. A line without a protocol
-// applies to all protocols and ports that the test tries. The source and the destination can be
-// patterns for path.Match. The pattern any matches every source and destination. Each test
-// documents which other names it accepts, such as node:one, and which address families it uses
-// for the connections of a line.
+// The result is `allowed` or `denied`. Instead of the result, a line can contain the reasons of the
+// egress side and of the ingress side, each after a vertical bar. A line without a protocol applies
+// to all protocols and ports that the test tries. The source and the destination can be patterns
+// for path.Match. The word `any` matches every source and destination. Each test documents which
+// other names it accepts, such as node:one, and which address families it uses for the connections
+// of a line.
 package stage

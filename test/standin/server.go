@@ -42,8 +42,8 @@ type Resource struct {
 	schema.GroupVersionResource
 	Kind       string
 	Namespaced bool
-	// Objects generates the objects for each list. The objects of such a resource never change.
-	// If Objects is nil, clients can create, update and delete objects, and watch these changes.
+	// Objects generates the objects for each list. These objects never change. If Objects is nil,
+	// clients can create, update and delete objects, and watch these changes.
 	Objects iter.Seq[runtime.Object]
 }
 
@@ -91,8 +91,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.serveResource(w, r, version, parts)
 }
 
-// serveResource serves a request. The `parts` parameter contains the part of the path behind the
-// version, for example namespaces, shop, policystatuses, db, status.
+// serveResource serves a request. The `parts` parameter contains the elements of the path that
+// follow the version, for example namespaces, shop, policystatuses, db, status.
 func (s *Server) serveResource(w http.ResponseWriter, r *http.Request, version schema.GroupVersion, parts []string) {
 	var key objectKey
 	if parts[0] == "namespaces" && len(parts) > 2 {
@@ -177,7 +177,8 @@ func (r *Resource) list(w http.ResponseWriter, held *store) {
 	})
 }
 
-// objects returns the generated objects, or the objects that clients have created.
+// objects returns the generated objects or, if none are generated, the objects that clients have
+// created.
 func (r *Resource) objects(held *store) iter.Seq[runtime.Object] {
 	if r.Objects != nil {
 		return r.Objects

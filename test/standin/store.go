@@ -52,8 +52,8 @@ func (s *store) all() iter.Seq[runtime.Object] {
 // reached, further writes block.
 const backlog = 1000
 
-// subscribe returns a channel that receives all later changes. The caller must call the
-// second result, which ends the subscription.
+// subscribe returns a channel that receives all later changes, and a function that ends the
+// subscription. The caller must call this function.
 func (s *store) subscribe() (<-chan watch.Event, func()) {
 	events := make(chan watch.Event, backlog)
 	s.mu.Lock()

@@ -15,8 +15,8 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 )
 
-// watch streams the current objects if the client requests them, a bookmark, and then all
-// changes.
+// watch streams all changes from now on. If the client requests the initial state, it first sends
+// the current objects and a bookmark.
 func (r *Resource) watch(w http.ResponseWriter, request *http.Request, held *store) {
 	changes, end := held.subscribe()
 	defer end()
@@ -65,8 +65,8 @@ func (r *Resource) bookmark() runtime.Object {
 type stream struct {
 	frames io.Writer
 	flush  func()
-	// object encodes the objects in events, and event encodes the events that contain
-	// them.
+	// `object` encodes the objects, and `event` encodes the events that contain the encoded
+	// objects.
 	object, event runtime.Encoder
 }
 

@@ -12,7 +12,7 @@
 // "Pass Admin guard[0], NotIsolated".
 package tiers
 
-// Row is a test case. The objects do not change.
+// Row is a test case. The objects do not change during the test.
 type Row struct {
 	// Name starts with the number of the row in docs/semantics.md.
 	Name string

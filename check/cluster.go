@@ -54,12 +54,12 @@ func failed(name, seen, fix string) report.Check {
 	return report.Check{Name: name, Result: report.CheckFailed, Seen: seen, Fix: fix}
 }
 
-// unread returns a skipped check, because the objects that it needs could not be read.
+// unread returns the result of a check that was skipped because its objects could not be read.
 func unread(name string, err error) report.Check {
 	return report.Check{Name: name, Result: report.CheckSkipped, Seen: err.Error(), Fix: "repeat the check with the right to read this"}
 }
 
-// few joins names, and states how many names it leaves out.
+// few joins the first maxNames names, and appends the number of remaining names.
 func few(names []string) string {
 	if more := len(names) - maxNames; more > 0 {
 		return fmt.Sprintf("%s and %d more", strings.Join(names[:maxNames], ", "), more)
@@ -138,7 +138,7 @@ func checkInstallRights(f *Facts) report.Check {
 	return ok(name, "you have every right that an installation needs")
 }
 
-// enforceLabel is the label with which a namespace selects a pod security standard.
+// enforceLabel is the label of a namespace that sets the Pod Security Standard for its pods.
 const enforceLabel = "pod-security.kubernetes.io/enforce"
 
 // checkNamespace checks whether the namespace of Sluice admits the pods of Sluice.

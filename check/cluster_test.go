@@ -51,7 +51,7 @@ func TestChecksBeforeAnInstallation(t *testing.T) {
 		change func(*check.Facts)
 		check  string
 		result report.CheckResult
-		want   string // A part of the text that was seen or of the fix.
+		want   string // want is a part of the field Seen or Fix of the check.
 	}{
 		"old version":      {func(f *check.Facts) { f.Version = "v1.29.9-eks" }, "Kubernetes version", report.CheckFailed, "1.30 or newer"},
 		"no admission":     {func(f *check.Facts) { f.Admission.Value = nil }, "API groups", report.CheckFailed, "validatingadmissionpolicies"},
@@ -99,7 +99,9 @@ func TestChecksBeforeAnInstallation(t *testing.T) {
 				case "kernel features":
 					want = report.CheckSkipped
 				case "other policy engines":
-					want = c.Result // A program can be a network and an engine.
+					// A case for "pod network" can change this result, too, because a pod network can
+					// also be a policy engine.
+					want = c.Result
 				}
 				if c.Result != want {
 					t.Errorf("%+v, want %s", c, want)

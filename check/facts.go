@@ -42,7 +42,7 @@ type Facts struct {
 	Quotas Result[[]corev1.ResourceQuota]
 	// Missing contains the rights that an installation needs and that the caller lacks.
 	Missing Result[[]string]
-	// Installed is nil if neither an operator nor the definitions of Sluice exist.
+	// Installed is nil if the cluster contains neither an operator nor the CRDs of Sluice.
 	Installed *Installed
 }
 
@@ -108,7 +108,8 @@ func (i *Installed) read(ctx context.Context, c *live.Connection, namespace stri
 	i.Missing.Value, i.Missing.Err = missingForAccounts(ctx, c, namespace)
 }
 
-// list reads all objects of a kind. The function items returns the objects of one page.
+// list reads all objects of a kind. The `items` parameter is a function that returns the objects of
+// one page.
 func list[L client.ObjectList, T any](ctx context.Context, c *live.Connection, page L, items func(L) []T, options ...client.ListOption) (r Result[[]T]) {
 	r.Err = c.Each(ctx, page, func() { r.Value = append(r.Value, items(page)...) }, options...)
 	return r

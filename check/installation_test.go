@@ -130,8 +130,8 @@ func (i *installation) applyDefault(t *testing.T) {
 	}
 }
 
-// startOperator runs an operator until the test ends. No agent renews a Lease, so the operator
-// waits longer than the test until it reports this.
+// startOperator runs an operator until the test ends. In this test no agent renews its Lease, so
+// SilenceTimeout is longer than the test.
 func (i *installation) startOperator(t *testing.T) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -219,7 +219,7 @@ func (i *installation) want(t *testing.T, name string, result report.CheckResult
 	})
 }
 
-// edit changes an object, or its status, until the test ends.
+// edit changes an object or its status, and restores it when the test ends.
 func edit[T client.Object](t *testing.T, i *installation, object T, status bool, change func(T)) {
 	t.Helper()
 	update := func(ctx context.Context, change func(T)) {

@@ -17,7 +17,8 @@ import (
 	"github.com/sluicenet/sluice/dataplane/report"
 )
 
-// definitions contains the CRDs of Sluice, and the types of their fields spec and status.
+// definitions contains the CRDs of Sluice by name, with the Go types of the fields `spec` and
+// `status`.
 var definitions = map[string]map[string]reflect.Type{
 	"enforcers.policy.sluice.dev": {
 		"spec": reflect.TypeFor[v1alpha1.EnforcerSpec](), "status": reflect.TypeFor[v1alpha1.EnforcerStatus](),
@@ -174,7 +175,7 @@ func checkImages(i *Installed) report.Check {
 	return ok(name, "containers: "+images.String())
 }
 
-// checkPods looks for pods of Sluice that do not run.
+// checkPods looks for pods of Sluice that are not running.
 func checkPods(i *Installed) report.Check {
 	const name = "pods"
 	if i.Pods.Err != nil {
@@ -256,7 +257,8 @@ func checkEnforcer(i *Installed) report.Check {
 	return ok(name, fmt.Sprintf("%d of %d nodes enforce policies", e.Status.Nodes.Ready, e.Status.Nodes.Desired))
 }
 
-// checkKernelFeatures summarizes which kernel features for queueing the nodes support.
+// checkKernelFeatures counts the nodes by the kernel features that they support for queueing
+// packets.
 func checkKernelFeatures(i *Installed) report.Check {
 	const name = "kernel features"
 	features := counts{}

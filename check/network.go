@@ -12,25 +12,25 @@ import (
 	"github.com/sluicenet/sluice/dataplane/report"
 )
 
-// program is a program on the nodes that connects pods, or that enforces NetworkPolicies.
+// program describes a pod network or a policy engine that can run as a DaemonSet.
 type program struct {
 	name string
 	// match contains parts of the names of DaemonSets and of their images.
 	match []string
 	// connects reports whether the program is a pod network.
 	connects bool
-	// bypass returns why packets of pods bypass netfilter, and how to fix this. It returns ""
-	// if they do not bypass it. The field is nil if the program never lets packets bypass
-	// netfilter.
+	// bypass returns why packets of pods bypass netfilter in this cluster, and how to fix this. If
+	// the packets pass netfilter, bypass returns "". The field is nil for a program whose packets
+	// always pass netfilter.
 	bypass func(f *Facts, d *appsv1.DaemonSet) (why, fix string)
 	// enforces reports whether the program enforces NetworkPolicies. It is nil for a
 	// program that never enforces them.
 	enforces func(f *Facts, d *appsv1.DaemonSet) bool
-	// off states how to disable the enforcement.
+	// off is advice on how to stop the program from enforcing NetworkPolicies.
 	off string
 }
 
-// other is the advice for networks whose design bypasses netfilter.
+// other is the advice for pod networks whose packets always bypass netfilter.
 const other = "use a pod network whose packets pass netfilter, such as Flannel, Calico without eBPF, or the AWS VPC CNI"
 
 var programs = []program{
@@ -115,7 +115,7 @@ func ciliumEnforces(f *Facts, _ *appsv1.DaemonSet) bool {
 	return f.Cilium.Value == nil || f.Cilium.Value.Data["enable-policy"] != "never"
 }
 
-// found is a program with the DaemonSet that runs it.
+// found is a program that runs in the cluster, and the DaemonSet that runs the program.
 type found struct {
 	*program
 	set *appsv1.DaemonSet

@@ -13,10 +13,10 @@ import (
 	"github.com/sluicenet/sluice/dataplane/report"
 )
 
-// counts maps words, such as architectures, to the number of nodes with this word.
+// counts contains numbers of nodes. The key is a property of the nodes, such as an architecture.
 type counts map[string]int
 
-// String returns the numbers and the words, such as "3 amd64, 1 arm64".
+// String returns each number with its key, such as "3 amd64, 1 arm64".
 func (c counts) String() string {
 	var parts []string
 	for _, word := range slices.Sorted(maps.Keys(c)) {
@@ -36,7 +36,8 @@ func linuxNodes(f *Facts) (out []*corev1.Node) {
 	return out
 }
 
-// virtual returns why no DaemonSet runs on a node, or "" if the node is not virtual.
+// virtual returns the type of a virtual node, on which no DaemonSet runs. If the node is not
+// virtual, it returns "".
 func virtual(n *corev1.Node) string {
 	switch {
 	case n.Labels["eks.amazonaws.com/compute-type"] == "fargate":

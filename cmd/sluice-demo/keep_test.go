@@ -113,8 +113,8 @@ func TestTheHintsOfKeepWork(t *testing.T) {
 	}
 }
 
-// denial runs the hint for `sluice flows` and calls the function deny, which must open a
-// connection that is denied. It returns the first line that `sluice flows` writes.
+// denial runs the hint for `sluice flows` and calls the function `deny`, which must try to open a
+// connection that the policies deny. It returns the first line that `sluice flows` writes.
 func (k *kept) denial(t *testing.T, deny func()) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "bash", "-c", "exec "+k.hints["show denied flows"]+" -c 1")

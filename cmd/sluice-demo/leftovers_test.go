@@ -25,7 +25,7 @@ import (
 // stopTime is the maximum time until the demo has stopped after a signal.
 const stopTime = 5 * time.Second
 
-// When one of these texts appears in the output of the demo, a test stops the demo.
+// A test waits for one of these texts in the output of the demo, and then stops the demo.
 const (
 	started = "started the dataplane"
 	holding = "that stay open"
@@ -40,10 +40,10 @@ var brief = []string{"-f", "example/1-cluster.yaml", "-f", "example/2-test-netwo
 // exist.
 func TestNothingIsLeft(t *testing.T) {
 	for name, test := range map[string]struct {
-		signal syscall.Signal // 0 means that the test sends no signal.
+		signal syscall.Signal // If signal is 0, the demo runs until it ends.
 		at     string
 		args   []string
-		want   int // The exit code, or -1 if the demo was killed by a signal.
+		want   int // want is the exit code, or -1 if a signal kills the demo.
 	}{
 		"end":                       {at: started},
 		"SIGINT":                    {signal: syscall.SIGINT, at: started, want: 1},

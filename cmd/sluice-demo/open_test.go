@@ -92,22 +92,21 @@ func TestWrongResultsOfOpenConnectionsAreMismatches(t *testing.T) {
 	for name, test := range map[string]struct {
 		rules string
 		// wrong contains the open connections whose results must contradict the policies. Each
-		// connection is described by its protocol and its verdict under the new policies, such
-		// as "TCP Deny". For each of these connections, the page must contain the text in the
-		// field `names`.
+		// connection is described by its protocol and its verdict under the new policies, such as
+		// "TCP Deny". For each of these connections, the page must contain the text `names`.
 		wrong []string
 		names string
 	}{
-		// This rule marks every packet of an open connection as accepted, so the dataplane
-		// cannot cut a denied connection.
+		// This rule marks an open connection as accepted with each of its packets, so the dataplane
+		// cannot cut a connection that the new policies deny.
 		"never cut": {
 			rules: "ct state established ct mark set ct mark and 0xffffff9f or 0x20",
 			wrong: []string{"TCP Deny", "UDP Deny"},
 			names: "verdict Deny, result: continues",
 		},
-		// This rule does not drop the first 150 packets. Fewer packets are sent before the
-		// dataplane acknowledges the change, so the rule starts to drop packets after the
-		// acknowledgement.
+		// This rule drops every packet of a connection after the first 150. A connection sends
+		// fewer packets than that before the dataplane acknowledges the change, so the rule starts
+		// to drop packets after the acknowledgement.
 		"cut though allowed": {
 			rules: "meta l4proto udp ct original packets > 150 drop",
 			wrong: []string{"UDP Allow"},
@@ -120,10 +119,10 @@ func TestWrongResultsOfOpenConnectionsAreMismatches(t *testing.T) {
 				t.Error("results and policies agree")
 			}
 			round := r.Rounds[2]
-			// The additional rules can also keep connections from the previous round open. A
-			// new connection that happens to have the source port of such a connection, or a
-			// new ping, then continues the old connection. So connections that are not in the
-			// list test.wrong can also have results that contradict the policies.
+			// The additional rules can also keep connections from the previous round open. A new
+			// connection that happens to have the source port of such a connection, or a new ping,
+			// then continues the old connection. Connections that are not in test.wrong can
+			// therefore have results that contradict the policies, too.
 			if round.Differ < len(test.wrong) {
 				t.Errorf("%d connections differ, want at least %d", round.Differ, len(test.wrong))
 			}

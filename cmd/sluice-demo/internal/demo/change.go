@@ -53,9 +53,9 @@ func label(s *policy.Snapshot, namespace, name, key, value string) {
 	}
 }
 
-// defaultChanges returns two changes. The first change deletes a policy, and the second change
-// adds the same policy again. defaultChanges chooses the policy that isolates pods on the
-// largest number of denied sides. If the policies deny no connection, it returns nil.
+// defaultChanges returns two changes. The first change deletes a policy, and the second change adds
+// the same policy again. defaultChanges chooses the policy that isolates the pod on most of the
+// sides that the policies deny. If the policies deny no connection, it returns nil.
 func defaultChanges(s *policy.Snapshot, attempts []*wire.Attempt) []Change {
 	denials := map[string]int{}
 	for _, a := range attempts {
@@ -148,9 +148,8 @@ func (d *demo) changed(ctx context.Context, command string, before []*wire.Attem
 	return round, nil
 }
 
-// enforce publishes the tree, and waits until the dataplane enforces it. It returns the
-// generation of the tree, and the time from the `published` parameter until the dataplane
-// enforced the tree.
+// enforce publishes the tree, and waits until the dataplane enforces it. It returns the generation
+// of the tree, and the duration from the time `published` until the dataplane enforced the tree.
 func (d *demo) enforce(ctx context.Context, published time.Time) (generation uint64, took time.Duration, err error) {
 	err = d.page.Step("publishing the change", func(func(string)) (string, error) {
 		var err error

@@ -7,9 +7,9 @@ import (
 	"github.com/sluicenet/sluice/cmd/sluice-demo/internal/wire"
 )
 
-// difference describes how the mark of the connections from one end to another changed. On each
-// port in the `ports` field, the change of the policies replaced the mark in the field before
-// with the mark in the field after.
+// difference describes how the mark of the connections from one end to another changed. The mark
+// was `before` under the old policies and is `after` under the new policies. The `ports` field
+// contains the ports with this change.
 type difference struct {
 	from, to *topology.End
 	ports    []topology.Port
@@ -17,8 +17,8 @@ type difference struct {
 	after    mark
 }
 
-// differences compares the results before and after a change of the policies, and returns
-// each mark that changed. The parameters before and after must contain the same connections.
+// differences compares the results before and after a change of the policies, and returns each mark
+// that changed. The parameters `before` and `after` must contain the same connections.
 func differences(before, after []*wire.Attempt) []difference {
 	type pair struct {
 		from, to *topology.End
@@ -62,10 +62,10 @@ func (d *difference) alike(o *difference) bool {
 // also have the same source or the same destination.
 type summary struct {
 	difference
-	// If into is true, the differences have the same destination. Otherwise they have the
-	// same source.
+	// If `into` is true, the differences have the same destination. Otherwise they have the same
+	// source.
 	into bool
-	// If into is true, others contains the sources of the differences. Otherwise it contains
+	// If `into` is true, `others` contains the sources of the differences. Otherwise it contains
 	// the destinations.
 	others []*topology.End
 }
@@ -105,8 +105,8 @@ func summarize(all []difference) []*summary {
 	return out
 }
 
-// Differences writes how the results changed between two rounds. The parameters before and
-// after contain the attempts of the two rounds for the same connections. The `ports` parameter
+// Differences writes how the results changed between two rounds. The parameters `before` and
+// `after` contain the attempts of the two rounds, for the same connections. The `ports` parameter
 // contains all ports that were tried.
 func (p *Page) Differences(before, after []*wire.Attempt, ports []topology.Port) {
 	all := differences(before, after)

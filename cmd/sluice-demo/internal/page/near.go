@@ -35,8 +35,8 @@ func equal(a, b report.NearMiss) bool {
 
 // nearMisses writes the near misses of a line. If a rule allows the same peers on other ports,
 // nearMisses writes these ports. If a rule allows only other peers on the same port, nearMisses
-// writes the rule, unless the page already shows the rule because it allowed another connection
-// of the group.
+// writes the rule. It omits the rule if the rule allowed another connection of the group, because
+// the page already shows it.
 func (p *Page) nearMisses(g *group, l *groupLine) {
 	for _, n := range l.near {
 		where := fmt.Sprintf("%s, spec.%s[%d]", n.Policy, g.direction, n.Rule)

@@ -76,8 +76,8 @@ func (p *Page) Heading(text string) { p.Line("\n%s", p.paint(bold, text)) }
 
 // Step calls the function `work` and shows its progress on one line. During the call, the line
 // shows the text in the `doing` parameter, or the latest text that `work` passed to the function
-// progress. After the call, the line shows the text that `work` returned and the duration of
-// the call.
+// `progress`. After the call, the line shows the text that `work` returned and the duration of the
+// call.
 func (p *Page) Step(doing string, work func(progress func(string)) (string, error)) error {
 	p.Overwrite("  … " + doing)
 	start := time.Now()

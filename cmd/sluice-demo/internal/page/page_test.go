@@ -15,9 +15,9 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// small returns the attempts between four ends, with results. A policy allows connections to
-// the database only on the database's port, only over IPv4, and only from web and from the
-// address in 192.0.2.0/24.
+// small returns the attempts between four ends, and the results of these attempts. A policy allows
+// connections to the database only on the database's port, only over IPv4, and only from web and
+// from the address in 192.0.2.0/24.
 func small() (ends []*topology.End, ports []topology.Port, attempts []*wire.Attempt) {
 	addresses := func(texts ...string) (out []netip.Addr) {
 		for _, t := range texts {
@@ -192,8 +192,8 @@ func TestEnds(t *testing.T) {
 func TestDifferences(t *testing.T) {
 	_, ports, before := small()
 	for name, test := range map[string]struct {
-		// The function opened returns true for attempts that succeed after the change. The
-		// function closed returns true for attempts that fail after the change.
+		// The function `opened` returns true for attempts that succeed after the change. The
+		// function `closed` returns true for attempts that fail after the change.
 		opened, closed func(*wire.Attempt) bool
 		want           string
 	}{

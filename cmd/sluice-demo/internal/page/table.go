@@ -40,9 +40,9 @@ func (m mark) style() string {
 	}
 }
 
-// markOf returns the mark for the attempts from one end to another on one port. There is at
-// most one attempt for each address family. The function open reports whether an attempt
-// counts as successful.
+// markOf returns the mark for the attempts from one end to another on one port. There is at most
+// one attempt for each address family. The function `open` reports whether an attempt counts as
+// successful.
 func markOf(attempts []*wire.Attempt, open func(*wire.Attempt) bool) mark {
 	out := untried
 	for i, c := range attempts {
@@ -187,8 +187,8 @@ const (
 	wireTitle     = "the connections"
 )
 
-// row returns the left half and the right half of a row. If some marks differ between the
-// halves, the result note is a text with the number of these marks. Otherwise, it is empty.
+// row returns the left half and the right half of a row. The result `note` states how many marks
+// differ between the halves. If all marks are equal, it is empty.
 func (p *Page) row(attempts [][]*wire.Attempt, keys int) (left, right, note string) {
 	var policies, results strings.Builder
 	differ := 0

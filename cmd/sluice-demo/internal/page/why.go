@@ -134,7 +134,7 @@ func (p *Page) groupLine(g *group, l *groupLine, ports []topology.Port) {
 	if g.direction == rule.Egress {
 		word = "        to "
 	}
-	p.Line("    %s %s: %s", sign, someOf(l.ports, ports), because(&l.side, g.direction))
+	p.Line("    %s %s: %s", sign, someOf(l.ports, ports), reasonText(&l.side, g.direction))
 	p.list(word, g.names(l.peers))
 	p.nearMisses(g, l)
 }
@@ -186,10 +186,10 @@ func (g *group) names(peers []peer) []string {
 	}
 }
 
-// peerNames returns the names of peers. The name of an end appears once, even if the list
-// contains the end with both address families. The `all` parameter contains all peers of the
-// group. If the end has both families in all but only one in peers, peerNames appends this
-// family to the name.
+// peerNames returns the names of the ends in `peers`. If `peers` contains an end with both address
+// families, the name appears only once. The `all` parameter contains all peers of the group. If it
+// contains an end with both families, but `peers` contains the end with only one, peerNames appends
+// this family to the name.
 func peerNames(peers, all []peer) []string {
 	var out []string
 	for i, o := range peers {
@@ -207,8 +207,8 @@ func peerNames(peers, all []peer) []string {
 	return out
 }
 
-// because describes the reason for the verdict of a side.
-func because(s *report.Side, d rule.Direction) string {
+// reasonText describes the reason for the verdict of a side.
+func reasonText(s *report.Side, d rule.Direction) string {
 	switch {
 	case s.Rule != nil && wire.Allows(s):
 		return fmt.Sprintf("allowed by %s, spec.%s[%d]", *s.Policy, d, *s.Rule)

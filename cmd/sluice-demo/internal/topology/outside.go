@@ -21,8 +21,8 @@ var documentation = []netip.Addr{
 
 // outside returns ends with addresses that no pod uses. There is an end with an address in each
 // ipBlock, and one in each range of the except list of an ipBlock. For each address family, one
-// address is in no ipBlock. The result left is the number of ranges for which no end was
-// created because the number of ends reached maxOutside.
+// address is in no ipBlock. The number of ends is at most maxOutside. The result `left` is the
+// number of ranges without an end because of this limit.
 func outside(policies []*policy.Policy, taken map[netip.Addr]bool) (ends []*End, left int) {
 	blocks := blocksOf(policies)
 	var picked []netip.Addr
@@ -94,9 +94,9 @@ func elsewhere(blocks []*policy.Block, taken map[netip.Addr]bool) *End {
 	return end
 }
 
-// pick returns an address in the prefix `within` that a host can use. The address is not in
-// the map taken, and fits(address) is true. For addresses outside the prefix, fits must return
-// false. pick prefers addresses from the `documentation` variable. If it cannot use one of
+// pick returns an address in the prefix `within` that a host can use. The address is not in the map
+// `taken`, and fits(address) is true. The function `fits` must return false for addresses outside
+// the prefix. pick prefers addresses from the `documentation` variable. If it cannot use one of
 // these, it tries addresses at the beginning of the prefix, of its second half, of its second
 // quarter, and so on.
 func pick(within netip.Prefix, fits func(netip.Addr) bool, taken map[netip.Addr]bool) (netip.Addr, bool) {

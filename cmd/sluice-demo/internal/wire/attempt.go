@@ -83,11 +83,10 @@ const (
 	openTimeout = 5 * time.Second
 )
 
-// Try tries to open all connections and sets their results. If the policies deny a
-// connection, Try waits for a reply for at most timeout. If the policies allow the
-// connection, Try waits for at most timeout or openTimeout, whichever is longer. After each
-// connection, Try calls the function done. It can call done from several goroutines at the
-// same time.
+// Try tries to open all connections and sets their results. If the policies deny a connection, Try
+// waits for a reply for at most timeout. If the policies allow the connection, Try waits for at
+// most timeout or openTimeout, whichever is longer. After each connection, Try calls the function
+// `done`, possibly from several goroutines at the same time.
 func Try(ctx context.Context, attempts []*Attempt, timeout time.Duration, done func()) error {
 	tries, running := errgroup.WithContext(ctx)
 	tries.SetLimit(maxConcurrent)

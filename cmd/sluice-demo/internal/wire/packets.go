@@ -68,8 +68,8 @@ func queued(path string) (uint64, error) {
 	return total, nil
 }
 
-// Download contains the measurements for one long download over a connection to an isolated
-// pod. A rule allows this connection, but not every connection to the pod.
+// Download contains the measurements for one long download over a connection to an isolated pod. A
+// rule allows this connection. Some other connections to the pod are denied.
 type Download struct {
 	From    string        `json:"from"`
 	To      string        `json:"to"`

@@ -48,8 +48,8 @@ func TestCheckNode(t *testing.T) {
 	}
 }
 
-// TestCheckCluster checks a cluster in which the definitions of Sluice exist and no operator
-// runs, as an administrator and as a user without rights.
+// TestCheckCluster runs `sluice check` as an administrator, and as a user without rights. The CRDs
+// of Sluice exist in the cluster, but no operator runs.
 func TestCheckCluster(t *testing.T) {
 	namespace := server.Namespace(t)
 	args := []string{"check", "-n", namespace, "--kubeconfig"}

@@ -12,9 +12,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// elsewhere contains comments that can be the first line of a block of shell commands in the
-// documentation. The commands in such a block cannot run in a plain checkout, so TestDocs
-// does not run them.
+// A block of shell commands in the documentation that starts with one of these comments cannot run
+// in a plain checkout. TestDocs does not run such a block.
 var elsewhere = []string{"# on a cluster", "# on a node, as root", "# with docker, podman or buildah"}
 
 var (
@@ -23,9 +22,9 @@ var (
 	inlineCode = regexp.MustCompile("`([^`\n]+)`")
 )
 
-// TestDocs checks the documentation. In the top folder of the project, it runs each block of
-// shell commands whose first line is not in the variable elsewhere. It also checks that each
-// sluice command and flag in the documentation exists.
+// TestDocs runs each block of shell commands in the documentation in the top folder of the project.
+// It skips blocks that start with a comment in `elsewhere`. TestDocs also checks that each sluice
+// command and flag in the documentation exists.
 func TestDocs(t *testing.T) {
 	pages, err := filepath.Glob("../../docs/*.md")
 	if err != nil || len(pages) == 0 {
@@ -55,8 +54,9 @@ func checkBlock(t *testing.T, block string) {
 			return
 		}
 	}
-	// The shell function sluice ignores exit code 1 of lint. This exit code means that lint
-	// reported findings, which is expected in the documentation.
+	// The shell function `sluice` runs this test binary as the program sluice. It ignores exit code
+	// 1 of `sluice lint`, which means that the command reported findings. Examples in the
+	// documentation do that.
 	sluice := "sluice() { " + asProgram + "=1 " + executable(t) + ` "$@" || [ "$1-$?" = lint-1 ]; }` + "\n"
 	shell := exec.Command("bash", "-euo", "pipefail", "-c", sluice+block)
 	shell.Dir = "../.."
@@ -76,10 +76,10 @@ func executable(t *testing.T) string {
 	return path
 }
 
-// callOf matches a call of sluice in shell commands, up to the end of this call.
+// callOf matches an invocation of the program sluice in shell commands, with its arguments.
 var callOf = regexp.MustCompile(`(?m)(?:^\s*(?:\$ )?|[|&;] *)((?:kubectl |bin/)?sluice) ([a-z][^|&;>\n]*)`)
 
-// checkCalls checks that the commands and flags in every sluice call in a text exist.
+// checkCalls checks that the commands and flags in every invocation of sluice in a text exist.
 func checkCalls(t *testing.T, text string) {
 	t.Helper()
 	for _, call := range callOf.FindAllStringSubmatch(text, -1) {

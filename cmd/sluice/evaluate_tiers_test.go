@@ -12,7 +12,7 @@ import (
 	"github.com/sluicenet/sluice/test/tiers"
 )
 
-// TestEvaluateTiers passes the cases of test/tiers to sluice evaluate.
+// TestEvaluateTiers runs the command `sluice evaluate` on the cases in test/tiers.
 func TestEvaluateTiers(t *testing.T) {
 	for _, row := range tiers.Rows() {
 		t.Run(row.Name, func(t *testing.T) {
@@ -42,7 +42,7 @@ func TestEvaluateTiers(t *testing.T) {
 	}
 }
 
-// decidedSide is one side of a line of output.
+// decidedSide is one side of a decision in the output of `sluice evaluate`.
 type decidedSide struct {
 	Verdict, Reason, Tier, Policy string
 	Rule                          int
@@ -53,7 +53,7 @@ type decidedSide struct {
 	}
 }
 
-// String returns the text that package test/tiers defines.
+// String returns the side in the format that package test/tiers uses for expected sides.
 func (s decidedSide) String() string {
 	var text strings.Builder
 	for _, p := range s.Passed {

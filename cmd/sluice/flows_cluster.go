@@ -84,8 +84,8 @@ var errStreamEnded = errors.New("the stream ended, because its agent, its datapl
 // reconnectPause is the time between two attempts to connect to a node.
 const reconnectPause = time.Second
 
-// followFlows writes the flows of a node until the context ends. After the stream of the node is
-// lost, followFlows connects again. If it cannot connect within the time of --retry, it returns the
+// followFlows writes the flows of a node until the context ends. When the stream of the node ends,
+// followFlows connects again. If it cannot connect within the time of --retry, it returns the
 // error. It never returns nil.
 func followFlows(ctx context.Context, connection *live.Connection, node string, w *flowWriter, notes *notes) error {
 	lost := time.Now()

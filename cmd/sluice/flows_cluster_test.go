@@ -13,10 +13,11 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// observed starts a simulated API server with n nodes, and returns the path of its kubeconfig.
-// Each node reports one flow and then ends the stream. The first requests for flows, as many as
-// away, fail: the first one because no operator is registered, the second one because the operator is
-// starting, and so on. The test of controllers/observe uses a real API server.
+// observed starts a simulated API server with n nodes, and returns the path of a kubeconfig file
+// for it. Each node reports one flow and then ends the stream. The first requests for flows fail,
+// as if no operator were available yet. Their number is the `away` parameter. The status of these
+// responses alternates between 404 (no operator is registered) and 503 (the operator is starting).
+// The test of controllers/observe uses a real API server.
 func observed(t *testing.T, n int, away int32) (kubeconfig string) {
 	t.Helper()
 	mux := http.NewServeMux()
@@ -84,7 +85,7 @@ func TestFlowsOfCluster(t *testing.T) {
 	}
 }
 
-// TestFlowsReconnect checks that the command connects again if no operator responds, and after a
+// TestFlowsReconnect checks that the command connects again when no operator responds and when a
 // stream has ended.
 func TestFlowsReconnect(t *testing.T) {
 	kubeconfig := observed(t, 1, 2)

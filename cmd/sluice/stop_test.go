@@ -16,7 +16,7 @@ import (
 // seconds of a signal while they wait for an unreachable API server. It also checks that each
 // of these processes uses less than one second of CPU time.
 func TestStopWhileTheAPIServerIsUnreachable(t *testing.T) {
-	closed := "127.0.0.1:9" // The discard port of this host, where no server listens.
+	closed := "127.0.0.1:9" // No server listens on the discard port of this host.
 	for name, test := range map[string]struct {
 		address string
 		args    []string

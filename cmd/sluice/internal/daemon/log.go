@@ -12,7 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 )
 
-// The values of the flags --log-level and --log-format.
+// These are the values of the flags --log-level and --log-format.
 const (
 	levelError, levelInfo, levelDebug = "error", "info", "debug"
 	formatJSON, formatText            = "json", "text"

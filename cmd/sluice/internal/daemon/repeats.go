@@ -13,15 +13,16 @@ import (
 const (
 	// repeatPeriod is the time within which the same failure is logged only once.
 	repeatPeriod = time.Minute
-	// maxFailures is the maximum number of different failures that are remembered. If there are
-	// more, all are forgotten. A failure may then be logged again before repeatPeriod is over.
+	// maxFailures is the maximum number of different failures that limitRepeats remembers. When it
+	// reaches this number, limitRepeats forgets all of them, so the same failure may be logged
+	// again within repeatPeriod.
 	maxFailures = 1000
 )
 
-// limitRepeats returns a core that logs the same failure at most once per repeatPeriod. While
-// an API server is unavailable, for example, each request fails again every few seconds. When a failure
-// is logged again, the field "repeated" contains the number of entries that were left out.
-// Entries without an error are not limited.
+// limitRepeats returns a core that logs the same failure at most once per repeatPeriod. While an
+// API server is unavailable, for example, each request fails again every few seconds. When a
+// failure is logged again, the field "repeated" contains the number of omitted entries. Entries
+// without an error are not limited.
 func limitRepeats(core zapcore.Core) zapcore.Core {
 	return &repeatsCore{Core: core, failures: &failures{last: map[failure]*repetition{}}}
 }
@@ -64,7 +65,8 @@ func (c *repeatsCore) Write(entry zapcore.Entry, fields []zapcore.Field) error {
 // failure identifies a failure.
 type failure struct{ logger, message, cause string }
 
-// repetition stores when a failure was logged, and how many entries were left out since.
+// repetition contains the time at which a failure was last logged, and the number of entries that
+// were omitted since then.
 type repetition struct {
 	logged  time.Time
 	omitted int64
@@ -75,8 +77,8 @@ type failures struct {
 	last map[failure]*repetition
 }
 
-// due reports whether a failure must be logged, and how many entries about it were left out
-// since it was logged last.
+// due reports whether a failure must be logged now. If it must be logged, due also returns the
+// number of entries that were omitted since the failure was last logged.
 func (f *failures) due(key failure, at time.Time) (omitted int64, due bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -24,11 +24,11 @@ const maxNotes = 10
 type Input struct {
 	// Paths contains the values of the flag -f.
 	Paths []string
-	// cluster contains the flags that select a cluster. If a command can read only files, it
-	// is nil.
+	// cluster contains the flags that select a cluster. It is nil for a command that can read only
+	// files.
 	cluster *ClusterFlags
-	// Namespace is the current namespace of the selected cluster. If the objects were read
-	// from files, it is "".
+	// Namespace is the current namespace of the selected cluster. It is "" if the objects were read
+	// from files.
 	Namespace string
 }
 

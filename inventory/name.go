@@ -9,7 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// clusterKinds contains the kinds whose objects are in no namespace.
+// clusterKinds contains the cluster-scoped kinds.
 var clusterKinds = append([]string{"Namespace", "Node", "ClusterNetworkPolicy"}, NotEvaluatedKinds...)
 
 // ObjectName returns the name of an object for messages, such as

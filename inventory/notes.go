@@ -36,15 +36,15 @@ func (s *Set) Notes() []string {
 	return notes
 }
 
-// NotEvaluatedKinds contains the kinds of policies that preceded ClusterNetworkPolicy. Sluice does
-// not evaluate these policies.
+// NotEvaluatedKinds contains the kinds of policies that ClusterNetworkPolicy replaced. Sluice does
+// not evaluate policies of these kinds.
 var NotEvaluatedKinds = []string{"AdminNetworkPolicy", "BaselineAdminNetworkPolicy"}
 
 // NotEvaluatedVersion is the API version of the kinds in NotEvaluatedKinds.
 const NotEvaluatedVersion = "policy.networking.k8s.io/v1alpha1"
 
-// notEvaluated returns the note about policies that affect the verdicts of other programs, but not
-// those of Sluice.
+// notEvaluated returns the note about the policies of the kinds in NotEvaluatedKinds. Other
+// programs may enforce these policies.
 func (s *Set) notEvaluated() string {
 	var kinds []string
 	for _, k := range s.NotEvaluated {

@@ -26,9 +26,9 @@ type Set struct {
 	// Duplicates lists repeated objects. If the input contains identical copies of an object,
 	// the set contains the first copy, and Duplicates lists the other copies.
 	Duplicates []Duplicate
-	// Invalid contains an error for each invalid address or port of an object that was read
-	// from a cluster. The set omits these addresses and ports. For such an error in a
-	// manifest, manifest.Read returns an error instead of a set.
+	// Invalid contains an error for each invalid address or port of an object that was read from a
+	// cluster. The set omits these addresses and ports. If a manifest contains such a value,
+	// manifest.Read returns an error instead of a set.
 	Invalid Errors
 }
 
@@ -72,8 +72,9 @@ func (p *Policy) Kind() string {
 
 // Skipped is the number of skipped objects of one kind.
 type Skipped struct {
-	// Kind is the kind of the skipped objects. If the set supports another kind with the same
-	// name, as for Calico's NetworkPolicy, Kind also contains the apiVersion in parentheses.
+	// Kind is the kind of the skipped objects. If the set supports a kind with the same name in
+	// another API group, Kind also contains the apiVersion in parentheses. For example, Calico has
+	// its own NetworkPolicy kind.
 	Kind  string
 	Count int
 }

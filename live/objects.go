@@ -15,10 +15,10 @@ import (
 	"github.com/sluicenet/sluice/inventory"
 )
 
-// Read reads all Pods, Namespaces, Nodes, NetworkPolicies and ClusterNetworkPolicies. If the user has
-// no right to list some of these kinds, the error names all these kinds. A cluster without the
-// CustomResourceDefinition of ClusterNetworkPolicy contains no ClusterNetworkPolicies, which is not
-// an error.
+// Read reads all Pods, Namespaces, Nodes, NetworkPolicies and ClusterNetworkPolicies. If the user
+// lacks the right to list one or more of these kinds, the error names all of them. A missing
+// CustomResourceDefinition of ClusterNetworkPolicy is not an error. The set then contains no
+// ClusterNetworkPolicies.
 func (c *Connection) Read(ctx context.Context) (*inventory.Set, error) {
 	b := builder{origin: inventory.Origin{File: c.Name}}
 	var (
@@ -109,9 +109,9 @@ func (e *ForbiddenError) Error() string {
 		e.Verb, what, e.err, role, strings.Join(e.Resources, ","), names)
 }
 
-// roleName returns the name of the role in the suggested commands. A user can lack several
-// rights and receive one error for each of them. The commands must then create roles with
-// different names, so the name of a role for one object contains the right.
+// roleName returns the name of the role in the suggested commands. If the error is about the right
+// to a single object, the name of the role contains the verb and the object. The commands of
+// several such errors therefore create different roles.
 func (e *ForbiddenError) roleName() string {
 	if e.Name == "" {
 		return "sluice-reader"

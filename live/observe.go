@@ -46,9 +46,8 @@ func (c *Connection) NodeNames(ctx context.Context) ([]string, error) {
 	return names, nil
 }
 
-// Flows returns the stream of the flow events of a node, one JSON object per line. With
-// deniedOnly, the stream contains only flows that are not allowed. The caller must close the
-// stream.
+// Flows returns the stream of the flow events of a node, one JSON object per line. If deniedOnly is
+// true, the stream contains only denied flows. The caller must close the stream.
 func (c *Connection) Flows(ctx context.Context, node string, deniedOnly bool) (io.ReadCloser, error) {
 	api, err := c.observer()
 	if err != nil {

@@ -17,8 +17,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// Each reads all objects of a kind in pages. It stores one page at a time in the list, and calls
-// the function each after each page.
+// Each reads all objects of a kind in pages. It stores one page at a time in the `list` parameter,
+// and calls the `each` parameter after every page.
 func (c *Connection) Each(ctx context.Context, list client.ObjectList, each func(), options ...client.ListOption) error {
 	return c.list(ctx, list, each, options...)
 }
@@ -104,7 +104,8 @@ func (c *Connection) Log(ctx context.Context, namespace, pod string, o LogOption
 		return nil, err
 	}
 	defer stream.Close()
-	// The API server applies limitBytes to the beginning of the lines, so limit the end here.
+	// If the size were limited with the parameter limitBytes, the API server would remove the end
+	// of the log. So remove the beginning here.
 	text, err := io.ReadAll(io.LimitReader(stream, o.Lines*maxLine))
 	if extra := int64(len(text)) - o.Bytes; extra > 0 {
 		text = text[extra:]
@@ -112,7 +113,7 @@ func (c *Connection) Log(ctx context.Context, namespace, pod string, o LogOption
 	return text, err
 }
 
-// maxLine is the maximum mean length of a line that Log reads, in bytes.
+// maxLine limits the bytes that Log reads: to the requested number of lines times maxLine.
 const maxLine = 16 << 10
 
 // getJSON requests a path and parses the response.

@@ -21,14 +21,14 @@ type Reports struct {
 	ClusterPolicies []v1alpha1.ClusterPolicyStatus
 }
 
-// Reports reads the status objects that the operator and the agents write. If the CRDs are
-// not installed, it returns a NotInstalledError. If the user has no right to list some of the
-// kinds, the error names all these kinds.
+// Reports reads the status objects that the operator and the agents write. If the CRDs are not
+// installed, it returns a NotInstalledError. If the user lacks the right to list one or more of the
+// kinds, the error names all of them.
 func (c *Connection) Reports(ctx context.Context) (*Reports, error) {
 	r := &Reports{}
 	denied := denials{verb: "list"}
-	// Reports lists Enforcers instead of getting a single Enforcer. The API server responds
-	// to a list request with "not found" only if the kind does not exist.
+	// List all Enforcers instead of getting the single Enforcer. To a get request, the API server
+	// responds with "not found" both if the kind does not exist and if the object does not exist.
 	var (
 		enforcers v1alpha1.EnforcerList
 		nodes     v1alpha1.NodeEnforcerList

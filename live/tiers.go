@@ -14,7 +14,8 @@ import (
 	"github.com/sluicenet/sluice/policy/read"
 )
 
-// clusterNetworkPolicy is the kind that Read reads. It counts the objects of the other kinds.
+// clusterNetworkPolicy is the only kind in tierKinds whose objects Read returns. Read only counts
+// the objects of the other kinds.
 const clusterNetworkPolicy = "ClusterNetworkPolicy"
 
 // tierKinds contains the kinds of the group read.Group that Read lists. Each kind has one or more
@@ -28,9 +29,9 @@ var tierKinds = []struct {
 	{inventory.NotEvaluatedKinds[1], "baselineadminnetworkpolicies", []string{"v1alpha1"}},
 }
 
-// readTiers reads the ClusterNetworkPolicies of the cluster, and counts the objects of the kinds that
-// preceded it. Kinds that the cluster does not serve have no objects. If the user may not list the
-// ClusterNetworkPolicies, readTiers adds the missing right to denied.
+// readTiers reads the ClusterNetworkPolicies of the cluster, and counts the objects of the kinds in
+// inventory.NotEvaluatedKinds. It skips kinds that the cluster does not serve. If the user may not
+// list the ClusterNetworkPolicies, readTiers adds the missing right to `denied`.
 func (c *Connection) readTiers(ctx context.Context, b *builder, denied *denials) error {
 	served, err := c.servedTiers(ctx)
 	if err != nil {

@@ -19,9 +19,9 @@ import (
 
 const tierGroup = "/apis/policy.networking.k8s.io"
 
-// connect starts an API server that returns the given JSON texts by path and empty lists of pods,
-// namespaces, nodes and NetworkPolicies. An empty text is returned as Forbidden, and any other path
-// as NotFound.
+// connect starts a simulated API server and connects to it. The server responds with the texts,
+// which are keyed by path, and with empty lists of pods, namespaces, nodes and NetworkPolicies. The
+// response for an empty text is Forbidden. The response for any other path is NotFound.
 func connect(t *testing.T, texts map[string]string) *live.Connection {
 	t.Helper()
 	for path, kind := range map[string]string{
@@ -59,7 +59,8 @@ func connect(t *testing.T, texts map[string]string) *live.Connection {
 	return c
 }
 
-// serve adds the discovery documents of the tier group to texts. The keys of resources are versions.
+// serve adds the discovery documents of the API group tierGroup to the texts. The `resources`
+// parameter contains the names of the resources for each version.
 func serve(t *testing.T, texts map[string]string, resources map[string][]string) {
 	t.Helper()
 	var versions []map[string]string
@@ -148,8 +149,8 @@ func TestReadClusterNetworkPolicies(t *testing.T) {
 	}
 }
 
-// TestReadNeedsTheRightToListClusterNetworkPolicies checks that verdicts are never computed without
-// policies that exist in the cluster.
+// TestReadNeedsTheRightToListClusterNetworkPolicies checks that Read returns an error if the user
+// may not list the ClusterNetworkPolicies. Without them, verdicts could be wrong.
 func TestReadNeedsTheRightToListClusterNetworkPolicies(t *testing.T) {
 	texts := map[string]string{tierGroup + "/v1beta1/clusternetworkpolicies": ""}
 	serve(t, texts, map[string][]string{"v1beta1": {"clusternetworkpolicies"}})

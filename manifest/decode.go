@@ -52,9 +52,9 @@ func (d *decoder) lineOf(root, p path) int {
 	return d.line + lineOf(d.nodes, append(root[:len(root):len(root)], p...)) - 1
 }
 
-// yaml decodes a YAML text. If listKind is empty, the text is a document. Otherwise the text
-// is a sequence with a single item from a list of the kind listKind. If the text was parsed
-// as JSON before, jsonError is the syntax error. Otherwise jsonError is nil.
+// yaml decodes a YAML text. If listKind is empty, the text is a document. Otherwise the text is a
+// sequence with a single item from a list of the kind listKind. If an earlier attempt to parse the
+// text as JSON failed, jsonError is its syntax error. Otherwise jsonError is nil.
 func (d *decoder) yaml(listKind string, jsonError *inventory.Error) {
 	raw, err := yamlToJSON(d.text, itemKind(listKind))
 	if err != nil {
@@ -92,9 +92,9 @@ func (d *decoder) yamlErrors(err error, jsonError *inventory.Error) {
 }
 
 // object decodes one object. The `root` parameter is the path of the object in the text. The
-// parameter depth is the number of lists in the text that contain the object. If the object
-// specifies no kind, its kind is defaultKind, because the API server omits the kind of items
-// in lists such as PodList.
+// `depth` parameter is the number of lists in the text that contain the object. If the object
+// specifies no kind, its kind is defaultKind, because the API server omits the kind of items in
+// lists such as PodList.
 func (d *decoder) object(raw []byte, root path, defaultKind string, depth int) {
 	raw = bytes.TrimSpace(raw)
 	if len(raw) == 0 || bytes.Equal(raw, []byte("null")) {

@@ -67,7 +67,7 @@ func (s *jsonSplitter) next() (unit, error) {
 	return unit{file: s.file, json: true, chunk: chunk{data: s.data[start:end], line: s.lineAt(start)}}, nil
 }
 
-// value reads the JSON value that begins at the index start, and appends units for the value.
+// value reads the JSON value that begins at the index `start`, and appends units for the value.
 func (s *jsonSplitter) value(start int) error {
 	if s.data[start] != '{' {
 		u, err := s.next()
@@ -123,8 +123,8 @@ func (s *jsonSplitter) object() (jsonObject, error) {
 	return object, err
 }
 
-// field reads the value of one field of an object. The `key` parameter is the name of the field.
-// If the name is kind or items, the method stores the value in the `object` parameter.
+// field reads the value of one field of an object. The `key` parameter is the name of the field. If
+// the key is "kind" or "items", the method stores the value in the `object` parameter.
 func (s *jsonSplitter) field(object *jsonObject, key string) error {
 	start := bytes.TrimLeft(s.data[s.decoder.InputOffset():], " \t\r\n:")
 	if key == "items" && len(start) > 0 && start[0] == '[' {

@@ -92,8 +92,9 @@ func sameGroup(a, b string) bool {
 	return namedA == namedB && (!namedA || groupA == groupB)
 }
 
-// skippedName returns the kind of a skipped object. If this package reads another kind with
-// the same name, as for Calico's NetworkPolicy, skippedName appends the API version.
+// skippedName returns the kind of a skipped object. If this package reads a kind with the same name
+// in another API group, skippedName appends the API version. For example, Calico has its own
+// NetworkPolicy kind.
 func skippedName(apiVersion, kind string) string {
 	if _, read := apiVersions[kind]; read {
 		return fmt.Sprintf("%s (%s)", kind, apiVersion)

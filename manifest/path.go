@@ -71,8 +71,8 @@ func lineOf(node *yaml.Node, p path) int {
 	return line
 }
 
-// child returns the value to which a step leads, and the line of the value's key or item. If
-// the value does not exist, child returns nil.
+// child returns the value that a step selects in a node, and the line of the value's key or item.
+// If the value does not exist, child returns nil.
 func child(node *yaml.Node, s step) (*yaml.Node, int) {
 	if node.Kind == yaml.AliasNode {
 		node = node.Alias

@@ -8,15 +8,15 @@ import (
 	"sync"
 )
 
-// readFields contains, for each kind of which this package reads only some fields, the names
-// and types of these fields. Most fields of a pod in a cluster are not needed.
+// This package reads only some fields of Pods, Namespaces and Nodes. readFields contains the names
+// and types of these fields, by kind.
 var readFields = map[string]map[string]reflect.Type{
 	"Pod":       fieldsOf(reflect.TypeFor[podObject]()),
 	"Namespace": fieldsOf(reflect.TypeFor[namespaceObject]()),
 	"Node":      fieldsOf(reflect.TypeFor[nodeObject]()),
 }
 
-// headerFields contains the fields that this package reads from objects of all other kinds.
+// headerFields contains the names and types of the fields that every Kubernetes object has.
 var headerFields = fieldsOf(reflect.TypeFor[header]())
 
 // yamlToJSON converts a YAML document to JSON. To save time, it omits fields that are not

@@ -24,10 +24,10 @@ const (
 // file in a directory, it skips documents in the file that are not Kubernetes objects.
 var optionalFiles = []string{"Chart.yaml", "values.yaml", "kustomization.yaml", "kustomization.yml"}
 
-// Read reads the objects from each path. A path is a file, a directory, or "-" for stdin. In
-// a directory and its subdirectories, Read reads all files *.yaml, *.yml and *.json, except
-// hidden files. If several paths lead to the same file, Read reads the file only once. If the
-// input contains errors, Read returns a nil set, and returns all errors as inventory.Errors.
+// Read reads the objects from each path. A path is a file, a directory, or "-" for stdin. In a
+// directory and its subdirectories, Read reads all files *.yaml, *.yml and *.json, except hidden
+// files. If several paths refer to the same file, Read reads the file only once. If the input
+// contains errors, Read returns a nil set, and returns all errors as inventory.Errors.
 func Read(paths []string, stdin io.Reader) (*inventory.Set, error) {
 	r := reader{stdin: stdin, seen: map[string]bool{}}
 	if len(paths) == 0 {

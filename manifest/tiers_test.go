@@ -44,8 +44,9 @@ func TestReadClusterNetworkPolicy(t *testing.T) {
 	}
 }
 
-// TestClusterNetworkPolicyThatIsNotUnderstood is about S77: a newer version of the API can define the
-// field, so that it is an error of the policy and not of the input.
+// TestClusterNetworkPolicyThatIsNotUnderstood tests row S77 of docs/semantics.md. A newer version
+// of the API can define the unknown field. Therefore, the error belongs to the policy, and Read
+// returns no error.
 func TestClusterNetworkPolicyThatIsNotUnderstood(t *testing.T) {
 	set, err := read(clusterPolicyYAML("v1beta1", "a", "    schedule: nights\n"))
 	if err != nil {
@@ -72,8 +73,8 @@ func TestClusterNetworkPolicyErrors(t *testing.T) {
 	}
 }
 
-// TestReadNamesPoliciesThatAreNotEvaluated checks that a note lists the kinds that preceded
-// ClusterNetworkPolicy.
+// TestReadNamesPoliciesThatAreNotEvaluated checks that a note lists the policies of the kinds in
+// inventory.NotEvaluatedKinds.
 func TestReadNamesPoliciesThatAreNotEvaluated(t *testing.T) {
 	old := "---\napiVersion: policy.networking.k8s.io/v1alpha1\nkind: %sAdminNetworkPolicy\nmetadata: {name: %s}\nspec: {priority: 1}\n"
 	set, err := read(clusterPolicyYAML("v1beta1", "a", "") + fmt.Sprintf(old, "", "a") + fmt.Sprintf(old, "", "b") + fmt.Sprintf(old, "Baseline", "default"))
@@ -88,7 +89,7 @@ func TestReadNamesPoliciesThatAreNotEvaluated(t *testing.T) {
 	if !slices.Contains(set.Notes(), note) {
 		t.Errorf("notes %q, want %q", set.Notes(), note)
 	}
-	// The same kind of another group is not a policy of this API.
+	// A kind with the same name in another API group is a different kind.
 	set, err = read(clusterPolicyYAML("v1beta1", "a", "") + strings.Replace(fmt.Sprintf(old, "", "a"), "policy.networking", "example", 1))
 	if err != nil || len(set.NotEvaluated) > 0 || len(set.Skipped) != 1 {
 		t.Errorf("error %v, not evaluated %v, skipped %v", err, set.NotEvaluated, set.Skipped)

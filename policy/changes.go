@@ -13,8 +13,8 @@ import (
 type Changes struct {
 	// Pods lists the pods of the node that were added, changed or deleted.
 	Pods []*TrackedPod
-	// Namespaces contains the namespaces whose pods may be selected by other policies than before.
-	// It contains each namespace once, because each of many ClusterNetworkPolicies can change all
+	// Namespaces contains the namespaces in which the policies that select a pod may have changed.
+	// It is a set and not a list, because each change of a ClusterNetworkPolicy can add all
 	// namespaces.
 	Namespaces map[*TrackedNamespace]struct{}
 	// Cohorts lists the cohorts that appeared or disappeared. It also lists all cohorts of

@@ -5,11 +5,10 @@ import (
 	"net/netip"
 )
 
-// precedence compares the claims of two pods to an address. Several pods can claim the same
-// address. For example, an address can be assigned to a new pod before the object of the
-// previous pod is deleted. The claim with the highest
-// precedence sorts last. Claims are compared by kind first, in the order of the claim
-// constants. Among claims of the same kind, running pods take precedence over other pods, and
+// precedence compares the claims of two pods to an address. The claim with the higher precedence
+// sorts last. Two pods can claim an address, for example if it is assigned to a new pod before the
+// object of the previous pod is deleted. Claims are compared by kind first, in the order of the
+// claim constants. Among claims of the same kind, running pods take precedence over other pods, and
 // then newer pods take precedence over older pods.
 func (s *Snapshot) precedence(a netip.Addr, p, q *TrackedPod) int {
 	running := func(p *TrackedPod) int {

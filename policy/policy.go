@@ -17,7 +17,7 @@ import (
 // creates a Policy. Other code must not change the Policy, except that a Snapshot updates the
 // fields UID and Generation.
 type Policy struct {
-	// Name is the name of the policy object. Scope is the object's namespace. It is empty for a
+	// Name is the name of the policy object. Scope is the object's namespace, or "" for a
 	// ClusterNetworkPolicy.
 	Name, Scope string
 	// UID and Generation are the metadata.uid and the metadata.generation of the object. They
@@ -28,8 +28,8 @@ type Policy struct {
 	// are ordered by scope and name.
 	Tier     rule.Tier
 	Priority int32
-	// Subject is the set of pods to which the policy applies. Subject.Namespace is set for a
-	// NetworkPolicy, because it selects pods only in its own namespace.
+	// Subject is the set of pods to which the policy applies. A NetworkPolicy selects only pods in
+	// its own namespace, so Subject.Namespace is set.
 	Subject PodSet
 	// Isolates is indexed by rule.Direction. An element is true if the policy isolates the
 	// pods in Subject for this direction. A ClusterNetworkPolicy isolates no pods.
@@ -161,9 +161,9 @@ func (p *Policy) hasPeer(f func(Peer) bool) bool {
 }
 
 // Selects reports whether the policy applies to a pod. The `namespace` parameter is the Namespace
-// object of the pod's namespace, or nil if no such object exists. It is not needed for a
-// NetworkPolicy. A policy can select a pod that has no address yet. A policy never selects finished
-// pods or pods in the host network.
+// object of the pod's namespace, or nil if no such object exists. For a NetworkPolicy, the
+// parameter is ignored. A policy can select a pod that has no address yet. A policy never selects
+// finished pods or pods in the host network.
 func (p *Policy) Selects(pod *Pod, namespace *Namespace) bool {
 	return pod.selectable() && p.Subject.matches(pod.Namespace, namespace, pod.Labels)
 }

@@ -25,8 +25,9 @@ func (s *Snapshot) namespaceChanged(ns *TrackedNamespace) {
 	}
 }
 
-// subjectNamespace returns the Namespace object by which cluster-scoped policies select the pods of
-// the cohort, or nil. For pods that have outlived the Namespace object, it is the deleted object.
+// subjectNamespace returns the Namespace object whose labels determine which cluster-scoped
+// policies select the pods of the cohort. For lingering pods of a deleted namespace, this is the
+// deleted Namespace object. If there is no object, subjectNamespace returns nil.
 func (c *Cohort) subjectNamespace() *Namespace {
 	if c.ns.deleted != nil && (c.ns.object == nil || c.key.gone) {
 		return c.ns.deleted

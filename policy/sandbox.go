@@ -112,7 +112,7 @@ func (s *Snapshot) SetRouted(nodeName string, addresses []netip.Addr) {
 }
 
 // routesChanged updates the state of the node's pods after routes of the node have changed. The
-// parameter changed is a function that reports whether the route to an address has changed.
+// `changed` parameter is a function that reports whether the route to an address has changed.
 func (s *Snapshot) routesChanged(changed func(netip.Addr) bool) {
 	for _, ns := range slices.Clone(s.order) {
 		for _, pods := range []map[string]*TrackedPod{ns.pods, ns.gone} {

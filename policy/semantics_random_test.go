@@ -114,7 +114,7 @@ var (
 )
 
 // FuzzClusters makes the same comparison for short histories in which each byte of the input is a
-// choice. After the last byte, the choices are random, but always the same.
+// choice. After the last byte, a generator with a fixed seed makes the choices.
 func FuzzClusters(f *testing.F) {
 	const maxInput, chapters = 256, 3
 	for seed := range uint64(4) {

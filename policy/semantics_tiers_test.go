@@ -78,8 +78,8 @@ func TestRemovedPolicies(t *testing.T) {
 	})
 }
 
-// S56a: the tiers apply until the pod's sandbox ends, even if the namespace by whose labels the subject
-// selects the pod is deleted before.
+// S56a: a ClusterNetworkPolicy applies to a pod until the pod's sandbox ends, even if the pod's
+// namespace is deleted earlier. The policy selects the pod by the labels of this namespace.
 func TestTiersUntilTheSandboxEnds(t *testing.T) {
 	guard := `
 	- {admin: guard, subject: {namespaces: {matchLabels: {kubernetes.io/metadata.name: shop}}}, egress: [{action: Deny, to: [{networks: [0.0.0.0/0]}]}]}

@@ -48,7 +48,8 @@ type TrackedNamespace struct {
 	policies   map[string]*Policy
 	// retained lists deleted policies that still apply. See Snapshot.retain.
 	retained []*Policy
-	// sorted caches the policies in the order of their evaluation. After a change, it is nil.
+	// sorted caches the policies in the order of their evaluation. A change of a policy resets it
+	// to nil.
 	sorted []*Policy
 }
 
@@ -293,7 +294,7 @@ func (s *Snapshot) Owner(a netip.Addr) (Pod, bool) {
 	return Pod{}, false
 }
 
-// End describes the end of a connection with the given address.
+// End describes an end of a connection. The end has the given address.
 func (s *Snapshot) End(a netip.Addr) End {
 	end := End{Address: a}
 	if len(s.cluster.all) > 0 { // Only rules of cluster-scoped policies refer to nodes.

@@ -108,8 +108,8 @@ func (s *PodSet) namespacesText() string {
 	return "namespaces " + s.Namespaces.String()
 }
 
-// only expects a selector that requires one value for the label, and has no other requirement.
-// It returns this value. For any other selector, ok is false.
+// If the only requirement of the selector is a single value for the label, `only` returns this
+// value. For any other selector, ok is false.
 func only(s label.Selector, name string) (value string, ok bool) {
 	requirements := slices.Collect(s.Requirements())
 	value, ok = s.Equal(name)

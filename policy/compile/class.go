@@ -64,8 +64,9 @@ func (c *Compiler) classify() {
 	c.changed = c.changed[:0]
 }
 
-// find adds the matches of a new peer to the cohorts that the peer matches. If the peer has a
-// block, find instead adds the pod addresses in the block to the list of changed addresses.
+// find adds the matches of a new peer to the cohorts that the peer matches. A peer with a block is
+// not matched against cohorts. For such a peer, find adds the pod addresses in the block to the
+// list of changed addresses.
 func (c *Compiler) find(p *peer) {
 	if p.block != nil {
 		for a := range c.snapshot.OwnedAddresses() {

@@ -44,14 +44,14 @@ type compiledRule struct {
 	blocks    []rule.Block
 	// nodes contains the selectors of those peers that are nodes.
 	nodes []label.Selector
-	// In an egress rule, names is empty and the field `named` is used instead, because each
-	// destination pod can resolve a port name to another number. It contains one peer for
-	// every combination of a port name with a peer or block of the rule.
+	// Egress rules use `named` instead of `names`, because destination pods can resolve the same
+	// port name to different numbers. The `named` field contains one peer for every combination of
+	// a port name with a peer or block of the rule.
 	named []*peer
 }
 
-// policy returns the compiled rules of a policy for one direction. The caller must use the
-// result in a program, and add this program to refs.
+// policy returns the compiled rules of a policy for one direction. The caller must use the result
+// in a program, and increment the `refs` field of the result.
 func (c *Compiler) policy(p *policy.Policy, d rule.Direction) *compiledPolicy {
 	key := policyKey{p, d}
 	out := c.policies[key]

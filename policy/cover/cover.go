@@ -1,6 +1,6 @@
-// Package cover compares the rules of policies. All functions compare selectors and ports as they are
-// written, so that a result holds for every set of pods. If a function cannot prove from the text that
-// one part covers another, it reports false.
+// Package cover compares the rules of policies. The functions compare the text of selectors and
+// ports, and not the pods that exist, so a result does not depend on the pods of a cluster. If a
+// function cannot prove from the text that one part covers another, it reports false.
 package cover
 
 import (
@@ -11,8 +11,8 @@ import (
 	"github.com/sluicenet/sluice/policy/label"
 )
 
-// Rule reports whether the rule `a` matches every flow that the rule `b` matches, if both rules apply
-// to the same pods. Both rules must be valid and have the same direction.
+// Rule reports whether the rule `a` matches every flow that the rule `b` matches. It assumes that
+// both rules apply to the same pods. Both rules must be valid and have the same direction.
 func Rule(a, b *policy.Rule) bool {
 	return peers(a.Peers, b.Peers) && ports(a.Ports, b.Ports)
 }
@@ -25,8 +25,8 @@ func PodSet(a, b *policy.PodSet) bool {
 	return selector(a.Namespaces, b.Namespaces) && selector(a.Pods, b.Pods)
 }
 
-// PortsOverlap reports whether two lists of ports certainly match a common flow, for some pods. A port
-// name has ports in common with an equal name, and with a range of all ports.
+// PortsOverlap reports whether a flow can match both lists of ports. Pods can resolve a port name
+// to any number, so a port name overlaps only with an equal name and with a range of all ports.
 func PortsOverlap(a, b []policy.Port) bool {
 	if len(a) == 0 || len(b) == 0 {
 		return true
@@ -38,8 +38,8 @@ func PortsOverlap(a, b []policy.Port) bool {
 	})
 }
 
-// selector reports whether the selector `a` matches everything that `b` matches. This is certain if `b`
-// has all requirements of `a`.
+// selector reports whether the selector `b` has all requirements of `a`. If it does, `a` matches
+// every object that `b` matches.
 func selector(a, b label.Selector) bool {
 	required := slices.Collect(b.Requirements())
 	for r := range a.Requirements() {

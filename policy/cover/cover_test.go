@@ -35,7 +35,7 @@ func TestRule(t *testing.T) {
 	const all, red = "to: [{namespaces: {}}]", "to: [{namespaces: {matchLabels: {team: red}}}]"
 	for _, tt := range []struct {
 		a, b string
-		// covers is true if `a` covers `b`, and back if `b` covers `a`.
+		// The `covers` field is true if `a` covers `b`. The `back` field is true if `b` covers `a`.
 		covers, back bool
 	}{
 		{all, all, true, true},

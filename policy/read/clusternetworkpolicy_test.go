@@ -45,7 +45,7 @@ func block(text string) *policy.Block {
 	return &policy.Block{CIDR: policy.CIDR{Prefix: netip.MustParsePrefix(text), Text: text}}
 }
 
-// compared lets cmp compare parsed policies.
+// compared contains the options with which package cmp compares parsed policies.
 var compared = cmp.Options{
 	cmpopts.EquateComparable(label.Selector{}, netip.Prefix{}), cmpopts.EquateEmpty(), cmpopts.IgnoreFields(policy.Policy{}, "Errors"),
 }
@@ -96,7 +96,7 @@ func TestClusterNetworkPolicy(t *testing.T) {
 	}
 }
 
-// TestBothVersionsMeanTheSame is about S83.
+// TestBothVersionsMeanTheSame tests row S83 of docs/semantics.md.
 func TestBothVersionsMeanTheSame(t *testing.T) {
 	in := clusterPolicy(t, admin(`"egress":[{"action":"Accept","to":[{"networks":["10.0.0.0/8"]}]}]`))
 	want, _ := read.ClusterNetworkPolicy(in)
@@ -110,7 +110,7 @@ func TestBothVersionsMeanTheSame(t *testing.T) {
 // unreadable lists parts of rules that cannot be understood. In each part, LIST stands for the list of
 // peers.
 var unreadable = map[string]struct {
-	// direction is "egress" if it is empty.
+	// direction is "ingress" or "egress". An empty direction means egress.
 	direction, rule string
 	field, message  string
 }{
@@ -150,7 +150,7 @@ var unreadable = map[string]struct {
 	"rule name":                 {rule: `"LIST":[{"namespaces":{}}],"name":7`, field: "name", message: "the value is a JSON number"},
 }
 
-// TestRuleThatIsNotUnderstoodFailsClosed is about S77.
+// TestRuleThatIsNotUnderstoodFailsClosed tests row S77 of docs/semantics.md.
 func TestRuleThatIsNotUnderstoodFailsClosed(t *testing.T) {
 	for name, tt := range unreadable {
 		for _, action := range []string{"Accept", "Deny", "Pass"} {
@@ -203,7 +203,7 @@ func TestRuleWithoutAKnownActionDenies(t *testing.T) {
 	}
 }
 
-// TestDomainNames is about S82.
+// TestDomainNames tests row S82 of docs/semantics.md.
 func TestDomainNames(t *testing.T) {
 	const names, pods = `{"domainNames":["example.com"]}`, `{"namespaces":{}}`
 	tests := []struct {
@@ -227,8 +227,9 @@ func TestDomainNames(t *testing.T) {
 	}
 }
 
-// TestPolicyThatIsNotUnderstoodFailsClosed checks policies of which the subject or the order is not
-// understood. They must neither accept nor pass anything, and Deny rules must still apply.
+// TestPolicyThatIsNotUnderstoodFailsClosed checks policies whose subject, tier or priority cannot
+// be understood. Their Accept and Pass rules must not take effect, and their Deny rules must still
+// apply.
 func TestPolicyThatIsNotUnderstoodFailsClosed(t *testing.T) {
 	tests := map[string]struct {
 		spec           string

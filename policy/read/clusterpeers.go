@@ -14,8 +14,8 @@ import (
 )
 
 // peers reads the list `from` or `to` of a rule. The direction and the action of the rule must be
-// set. If peers returns true, it has read all entries. The result then lacks only entries with
-// domain names.
+// set. If an entry cannot be understood, understood is false. Entries with domain names result in
+// no peer.
 func (r *clusterPolicyReader) peers(to *policy.Rule, list string, in any) (out []policy.Peer, understood bool) {
 	entries, _ := in.([]any)
 	if len(entries) == 0 {
@@ -52,8 +52,9 @@ func (r *clusterPolicyReader) peer(at field.Path, d rule.Direction, in any) (out
 	return v1beta1.ClusterNetworkPolicyEgressPeer{Namespaces: source.Namespaces, Pods: source.Pods}, understood
 }
 
-// peerParts converts an entry of the list `from` or `to`. An entry with networks results in one peer
-// for each network. An entry with domain names results in no peer. The entry before decoding is raw.
+// peerParts converts an entry of the list `from` or `to`. An entry with networks results in one
+// peer for each network. An entry with domain names results in no peer. The parameter `in` is the
+// decoded entry, and `raw` is the same entry as parsed JSON.
 func (r *clusterPolicyReader) peerParts(at field.Path, action rule.Action, raw any, in *v1beta1.ClusterNetworkPolicyEgressPeer) (out []policy.Peer, understood bool) {
 	switch set := countSet(in.Namespaces != nil, in.Pods != nil, in.Nodes != nil, len(in.Networks) > 0, len(in.DomainNames) > 0); {
 	case set == 0:
@@ -119,10 +120,10 @@ func (r *clusterPolicyReader) domainNames(at field.Path, a rule.Action) (underst
 	return false
 }
 
-// podSet converts a set of pods, of which exactly one field must be set. The set before decoding is
-// raw. If not exactly one field is set, the selectors of the result are not present. podSet skips
-// requirements that cannot be understood. If it skipped at least one requirement, or if a required
-// field is missing, understood is false.
+// podSet converts a set of pods from its fields `namespaces` and `pods`, exactly one of which must
+// be set. The `raw` parameter is the same set as parsed JSON. podSet skips requirements that cannot
+// be understood. In this case, or if a required field is missing, understood is false. If both
+// fields are set or both are missing, the result contains no selector.
 func (r *clusterPolicyReader) podSet(at field.Path, raw any, namespaces *metav1.LabelSelector, pods *v1beta1.NamespacedPod) (out policy.PodSet, understood bool) {
 	switch {
 	case namespaces != nil && pods == nil:

@@ -57,7 +57,7 @@ func (r *reader) decode(at field.Path, in, to any) bool {
 	return len(strict) == 0
 }
 
-// explain appends a consequence to the messages of all errors behind the first n errors.
+// explain appends a consequence to the messages of all errors except the first n.
 func (r *reader) explain(n int, consequence string) {
 	for i := n; i < len(r.errors); i++ {
 		r.errors[i].Message += "; " + consequence

@@ -14,12 +14,13 @@ type Claims[K, V comparable] struct {
 	// contested contains only keys that several claimants claim. It lists all claimants of the
 	// key.
 	contested map[K][]V
-	// compare compares the claims of two claimants to a key. The greatest claim wins.
+	// compare returns the order of the claims of two claimants to a key. The greatest claim wins.
 	compare func(K, V, V) int
 }
 
-// New returns an empty Claims. The function compare compares the claims of two claimants to a
-// key. The claimant with the greatest claim owns the key.
+// New returns an empty Claims. The function `compare` returns the order of the claims of two
+// claimants to a key: a negative number, 0 or a positive number, as in cmp.Compare. The claimant
+// with the greatest claim owns the key.
 func New[K, V comparable](compare func(K, V, V) int) Claims[K, V] {
 	return Claims[K, V]{owners: map[K]V{}, contested: map[K][]V{}, compare: compare}
 }

@@ -17,7 +17,7 @@ type Path struct {
 	child string
 }
 
-// Child returns the path of a field inside the field.
+// Child returns the path of a field inside the field p.
 func (p Path) Child(name string) Path {
 	if p.child != "" {
 		name = p.child + "." + name

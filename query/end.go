@@ -87,11 +87,11 @@ func parseAddress(field, text string) (a netip.Addr, ok bool, err error) {
 
 const wantEnd = "give a pod (name or namespace/name) or an IP address"
 
-// maxNames is the maximum number of names that the function few lists.
+// maxNames is the maximum number of names in the result of the function `few`.
 const maxNames = 5
 
-// few joins names with commas. If there are more than five names, few lists the first five
-// and appends the number of remaining names.
+// few joins names with commas. If there are more than maxNames, it joins the first ones and appends
+// the number of remaining names.
 func few(names []string) string {
 	if len(names) > maxNames {
 		return fmt.Sprintf("%s and %d more", strings.Join(names[:maxNames], ", "), len(names)-maxNames)

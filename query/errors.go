@@ -5,9 +5,9 @@ import "fmt"
 // InputError is an error in a question, such as the name of an unknown pod. The message
 // explains what the user should specify instead.
 type InputError struct {
-	// Field is the field of the question, such as from or port. It is empty if the error does
-	// not concern a single field. Value is the value of the field. It is empty if the field
-	// is missing.
+	// Field is the name of the field of the question, such as "from" or "port", or "" if the error
+	// does not concern a single field. Value is the value of the field, or "" if the field is
+	// missing.
 	Field, Value string
 	Message      string
 }

@@ -24,8 +24,9 @@ type Explanation struct {
 	TypeMeta
 	// Verdict is Allow or Deny.
 	Verdict string `json:"verdict"`
-	// Node is the node with whose tree both sides of the flow were evaluated. If each side
-	// was evaluated with the tree of its own pod's node, Node is empty.
+	// Node is set only by ExplainInTree, which evaluates both sides of the flow with the tree of
+	// this node. Otherwise, each side is evaluated with the tree of its own pod's node, and Node is
+	// empty.
 	Node     string `json:"node,omitempty"`
 	From     End    `json:"from"`
 	To       End    `json:"to"`

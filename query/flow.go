@@ -127,9 +127,9 @@ func (t *Target) flow(from, to *End) (flow.Flow, error) {
 	return f, nil
 }
 
-// parse returns the protocol and the port number. If the protocol has no ports, the port number
-// is noPort. If the port is a name, parse looks it up in the container ports of the
-// destination, which is the parameter `to`. If `to` is nil, a port name is an error.
+// parse returns the protocol and the port number. If the protocol has no ports, the port number is
+// noPort. The `to` parameter is the destination. A port name is looked up in the container ports of
+// the destination. If `to` is nil, a port name is an error.
 func (t *Target) parse(to *End) (flow.Protocol, int, error) {
 	protocol, err := flow.ParseProtocol(t.Protocol)
 	if err != nil {

@@ -129,10 +129,9 @@ func nodeProblems(n *v1alpha1.NodeEnforcer) []Problem {
 	return problems
 }
 
-// unevaluated returns a problem if the failure policy of the node decided about held
-// packets of new pods, so that the node accepted or dropped these packets without
-// evaluating them. If the node is configured to hold no packets, unevaluated returns no
-// problem.
+// unevaluated returns a problem if the node accepted or dropped held packets of new pods without
+// evaluating them, as its failure policy specifies. It returns no problem for a node that is
+// configured to hold no packets.
 func unevaluated(n *v1alpha1.NodeEnforcer) (Problem, bool) {
 	c := meta.FindStatusCondition(n.Status.Conditions, string(v1alpha1.ConditionHeldPacketsEvaluated))
 	if c == nil || c.Status != metav1.ConditionFalse {

@@ -131,8 +131,8 @@ func (s *Node) writeVerdicts(w io.Writer) {
 	writeSides(w, v.Sides)
 }
 
-// writeHeld describes the held packets. They belong to pods that the tree does not contain
-// yet.
+// writeHeld describes the held packets. The dataplane holds a packet to or from a pod while the
+// tree does not contain the pod.
 func (s *Node) writeHeld(w io.Writer) {
 	h := &s.Held
 	if h.Limit == 0 {
@@ -154,8 +154,8 @@ func (s *Node) writeHeld(w io.Writer) {
 	}
 }
 
-// faults lists the reasons for which the dataplane could not decode packets. For each reason,
-// it states the number of these packets.
+// faults lists the reasons why the dataplane could not decode packets, with the number of packets
+// for each reason.
 func faults(counts map[string]uint64) string {
 	var parts []string
 	for _, name := range slices.Sorted(maps.Keys(counts)) {

@@ -27,8 +27,8 @@ const folder = "sluice-sysdump/"
 // sorted by name.
 type archive struct {
 	files map[string][]byte
-	// unread lists what could not be read, and why. omitted lists what was left out because of
-	// a limit.
+	// unread lists the objects and logs that could not be read, with the reasons. omitted lists the
+	// files that were left out because of a limit.
 	unread, omitted []string
 	names           *names
 }

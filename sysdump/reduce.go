@@ -17,7 +17,8 @@ import (
 // object is a reduced object.
 type object = map[string]any
 
-// reduced reduces each object of a list, and sorts the list by namespace and name.
+// reduced sorts a list of objects by namespace and name, and calls the function `reduce` on each
+// object. It returns the results.
 func reduced[T any](list []T, reduce func(*T) any) []any {
 	slices.SortStableFunc(list, func(a, b T) int {
 		x, isObject := any(&a).(metav1.Object)
@@ -154,7 +155,7 @@ func reduceSpec(s *corev1.PodSpec) object {
 	}
 }
 
-// removed replaces values that a dump must not contain.
+// removed is the text that replaces a value that an archive must not contain.
 const removed = "REMOVED"
 
 // flags contains the flags of the agent, the dataplane and the operator whose values are kept.

@@ -69,7 +69,7 @@ type dump struct {
 	}
 }
 
-// read reads all objects. It reads only some fields of the pods of other namespaces.
+// read reads the objects for the archive, except the objects in d.facts.
 func (d *dump) read(ctx context.Context) {
 	var pods corev1.PodList
 	d.list(ctx, "pods", &pods, func() { d.pods = append(d.pods, pods.Items...) })

@@ -16,7 +16,7 @@ var TwoDashes = check.Check{
 	Name:       "two-dashes",
 	Severities: []check.Severity{check.Warning, check.Note},
 	Scopes:     []check.Scope{check.ScopeNamespace, check.ScopeCluster},
-	Doc:        "`- namespaceSelector` and `- podSelector` as two entries, which allow pods that match either, if the author probably meant one entry with both; a note if the list has more entries",
+	Doc:        "`- namespaceSelector` and `- podSelector` as two entries, which match pods that match either selector, if the author probably meant one entry with both selectors; a note if the list has more entries",
 	Run: check.EachRule(func(p *check.Pass, at check.Place, r *policy.Rule) {
 		if p.ClusterScoped() {
 			return

@@ -17,7 +17,7 @@ var DenyOfDNS = check.Check{
 	Name:       "deny-of-dns",
 	Severities: []check.Severity{check.Warning},
 	Scopes:     []check.Scope{check.ScopeCluster},
-	Doc:        "a `Deny` rule of a ClusterNetworkPolicy that denies DNS: from pods to the DNS servers, or to the DNS servers",
+	Doc:        "a `Deny` rule of a ClusterNetworkPolicy that denies DNS, as egress of pods or as ingress of the DNS servers",
 	Run: check.ForTiers(func(p *check.Pass) {
 		deniesDNS(p, rule.Ingress, check.IngressPart)
 		deniesDNS(p, rule.Egress, check.EgressPart)

@@ -23,7 +23,7 @@ var NoDNS = check.Check{
 	Name:       "no-dns",
 	Severities: []check.Severity{check.Warning, check.Note},
 	Scopes:     []check.Scope{check.ScopeNamespace, check.ScopeCluster},
-	Doc:        "a policy that isolates pods for egress, if neither it nor another policy allows DNS for these pods; a note if all egress is denied",
+	Doc:        "a policy that isolates pods for egress, if no policy allows DNS for these pods; a note if all egress is denied",
 	Run: func(p *check.Pass) {
 		if !p.Isolates[rule.Egress] {
 			return

@@ -10,7 +10,7 @@ var ExceptEqualsCIDR = check.Check{
 	Name:       "except-equals-cidr",
 	Severities: []check.Severity{check.Warning},
 	Scopes:     []check.Scope{check.ScopePolicy},
-	Doc:        "an except that covers its whole cidr",
+	Doc:        "an `except` entry that covers the whole `cidr`",
 	Run: check.EachPeer(func(p *check.Pass, at check.Place, peer *policy.Peer) {
 		if i := check.WholeExcept(peer.Block); i >= 0 {
 			p.Report(at.Entry(".ipBlock.except", i), check.Warning, "narrow the except, or remove the entry",

@@ -13,7 +13,7 @@ var HostBits = check.Check{
 	Name:       "host-bits",
 	Severities: []check.Severity{check.Note},
 	Scopes:     []check.Scope{check.ScopePolicy},
-	Doc:        "a cidr or except with host bits, such as 10.0.0.1/8 instead of 10.0.0.0/8",
+	Doc:        "a `cidr` or `except` entry with host bits, such as 10.0.0.1/8 instead of 10.0.0.0/8",
 	Run: check.EachCIDR(func(p *check.Pass, at check.Place, c policy.CIDR) {
 		written, err := netip.ParsePrefix(c.Text)
 		if err != nil || written == c.Prefix {

@@ -12,7 +12,7 @@ var LeadingZeros = check.Check{
 	Name:       "leading-zeros",
 	Severities: []check.Severity{check.Warning},
 	Scopes:     []check.Scope{check.ScopePolicy},
-	Doc:        "a cidr or except with leading zeros, which some programs read as octal",
+	Doc:        "a `cidr` or `except` entry with leading zeros, because some programs read such numbers as octal",
 	Run: check.EachCIDR(func(p *check.Pass, at check.Place, c policy.CIDR) {
 		// At this point, ParsePrefix returns an error only if the text contains leading
 		// zeros, because package policy removes CIDRs with other errors.

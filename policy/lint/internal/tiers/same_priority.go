@@ -15,7 +15,7 @@ var SamePriority = check.Check{
 	Name:       "same-priority",
 	Severities: []check.Severity{check.Warning},
 	Scopes:     []check.Scope{check.ScopeCluster},
-	Doc:        "a rule of a ClusterNetworkPolicy, if another policy of the same tier and priority has another action for the same pods and flows",
+	Doc:        "a rule of a ClusterNetworkPolicy that conflicts with another policy of the same tier and priority: the other policy has a different action for the same pods and flows",
 	Run: check.ForTiers(check.EachRule(func(p *check.Pass, at check.Place, r *policy.Rule) {
 		for _, other := range p.Tiers[p.Tier] {
 			if other.Name >= p.Name || other.Priority != p.Priority {

@@ -49,8 +49,8 @@ func TestSizes(t *testing.T) {
 	}
 }
 
-// TestOneInterpretationOfNetworkPolicies fails if more files than the limit use the
-// type NetworkPolicy of the Kubernetes API. It then lists these files.
+// TestOneInterpretationOfNetworkPolicies fails if more than networkPolicyLimit files use the
+// Kubernetes API type NetworkPolicy, and lists these files.
 func TestOneInterpretationOfNetworkPolicies(t *testing.T) {
 	var users []string
 	for name, content := range goFiles(t) {

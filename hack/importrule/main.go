@@ -160,7 +160,7 @@ func run(linter string) error {
 	return nil
 }
 
-// file returns the path of a file in the scratch module. This file contains the import. Each
+// file returns the path of the file that contains the import, relative to the scratch module. Each
 // file is in a separate package, so that the imports form no cycle.
 func (d direction) file(i int) string {
 	return path.Join(d.from, fmt.Sprintf("from%d", i), "from.go")

@@ -14,10 +14,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// tcpConfig contains the addresses of the client and the server, and the ports of the server. A
-// run opens more connections than a single server port allows, because the source ports of
-// connections to the same server port must differ. Therefore the client uses the server ports
-// in turn.
+// tcpConfig contains the addresses of the client and the server, and the ports of the server.
+// Connections to the same server port need different source ports, so a single server port is not
+// sufficient for all connections of a run. Therefore the client uses the server ports in turn.
 type tcpConfig struct {
 	Client, Server   netip.Addr
 	FirstPort, Ports uint16

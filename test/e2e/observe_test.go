@@ -50,8 +50,8 @@ func (s *fixture) wantPodPackets(what string, meets func(p *report.PodPackets) b
 }
 
 // redirect attaches an eBPF program to the interface of the pod `from`. The program redirects every
-// packet of this pod to the interface of the pod `to`, so that the packets bypass netfilter. The
-// eBPF host routing of some CNI plugins works in the same way.
+// packet of this pod to the interface of the pod `to`. These packets bypass netfilter. The eBPF
+// host routing of some CNI plugins works in the same way.
 func (s *fixture) redirect(from, to string) {
 	s.t.Helper()
 	s.must(s.nodes["one"].Do(func() error {

@@ -60,9 +60,9 @@ func (s *fixture) linkLocal(pod string) (address string) {
 	return address
 }
 
-// delivers sends datagrams with the source address src and reports whether one of them reaches
-// a server. It does not wait for a reply, because the server may be unable to send packets to
-// src.
+// delivers sends datagrams with the source address `src` and reports whether one of them reaches a
+// server. It does not wait for a reply, because the server may be unable to send packets to this
+// address.
 func (s *fixture) delivers(from *lab.Host, src netip.Addr, dst netip.AddrPort, server *lab.Server) bool {
 	s.t.Helper()
 	conn, err := from.Dial(s.t.Context(), flow.UDP, src, dst)

@@ -15,10 +15,9 @@ import (
 	"github.com/sluicenet/sluice/test/eventually"
 )
 
-// After the dataplane has acknowledged a generation, no packet passes the node if the
-// generation denies the flow of the packet (S50). This applies to both directions of open
-// flows, and to new flows. The test sends packets without a pause, so that it detects a single
-// wrong packet.
+// After the dataplane has acknowledged a generation, the node forwards no packet of a flow that
+// this generation denies (S50). This applies to both directions of open flows, and to new flows.
+// The test sends packets without a pause, so that it detects a single wrong packet.
 func TestS50RevocationIsComplete(t *testing.T) {
 	t.Parallel()
 	for name, allowed := range map[string]string{
@@ -116,15 +115,16 @@ func (s *fixture) socket(name string, at netip.AddrPort) *net.UDPConn {
 	return c
 }
 
-// forbid declares that numbers must not arrive if they are sent after this call.
+// forbid starts an interval of forbidden numbers: numbers that are sent after this call must not
+// arrive.
 func (e *talker) forbid() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.forbidden = append(e.forbidden, [2]uint64{e.begun.Load() + 1, ^uint64(0)})
 }
 
-// permit ends the interval of forbidden numbers that the last call of forbid started. The parameter
-// `after` is the last number of the interval: all greater numbers may arrive.
+// permit ends the interval that the last call of forbid started. The parameter `after` is the last
+// forbidden number. All greater numbers may arrive.
 func (e *talker) permit(after uint64) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -17,7 +17,7 @@ import (
 type Tag struct {
 	// Type is unix.ETH_P_8021Q or unix.ETH_P_8021AD.
 	Type uint16
-	// ID is the number of the VLAN. A frame with number 0 does not belong to any VLAN.
+	// ID is the VLAN ID. A frame with ID 0 does not belong to any VLAN.
 	ID uint16
 }
 

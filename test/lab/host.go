@@ -232,7 +232,7 @@ func (h *Host) route(port string, gateway netip.Addr, to ...netip.Prefix) error 
 }
 
 // addAddresses adds addresses to an interface. It disables duplicate address detection, so that
-// IPv6 addresses can be used immediately. If scope is netlink.SCOPE_LINK, the kernel never uses
+// IPv6 addresses can be used immediately. If `scope` is netlink.SCOPE_LINK, the kernel never uses
 // the IPv4 addresses as source addresses of packets on other interfaces.
 func addAddresses(link netlink.Link, scope netlink.Scope, prefixes ...netip.Prefix) error {
 	for _, p := range prefixes {

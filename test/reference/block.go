@@ -7,8 +7,8 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 )
 
-// brokenBlock reports whether a block is invalid, so that it allows nothing (S60). An except
-// may be equal to the cidr. Such a block is valid and contains no address.
+// brokenBlock reports whether a block is invalid and therefore allows nothing (S60). An except may
+// be equal to the cidr. Such a block is valid and contains no address.
 func brokenBlock(block *networkingv1.IPBlock) bool {
 	cidr, ok := parseCIDR(block.CIDR)
 	if !ok {

@@ -1,9 +1,8 @@
-// Package reference contains a slow and simple evaluator. Tests compare the decisions of this
-// evaluator with the decisions of the compiled tree. The evaluator reads the API objects for
-// every flow and follows docs/semantics.md. It uses neither an index nor a cache. It shares no
-// code with the packages under test, except the types of dataplane/flow and dataplane/rule, so
-// that the decisions can be compared. In comments, S and a number refer to a row of
-// docs/semantics.md.
+// Package reference contains a slow and simple evaluator. Tests compare its decisions with the
+// decisions of the compiled tree. The evaluator reads the API objects for every flow and follows
+// docs/semantics.md. It uses neither an index nor a cache. It shares no code with the packages
+// under test, except the types of dataplane/flow and dataplane/rule, which the comparison needs. In
+// comments, S and a number, such as S04, refer to a row of docs/semantics.md.
 package reference
 
 import (
@@ -96,8 +95,8 @@ func evaluateIngress(objects cluster.Objects, f flow.Flow) Side {
 	return e.side()
 }
 
-// seenFrom returns the pod to which an address belongs from the point of view of a node. If the
-// address is an address of the node itself, seenFrom returns nil.
+// seenFrom returns the pod that has an address, from the point of view of a node. The result is nil
+// if the address is an address of the node itself.
 func seenFrom(objects cluster.Objects, node string, address netip.Addr) *corev1.Pod {
 	if isAddressOfNode(objects, address, node) {
 		return nil

@@ -45,8 +45,8 @@ func (q requirement) matches(labels map[string]string) bool {
 	}
 }
 
-// broken reports whether the requirement is invalid, so that the API server would reject it
-// (S60).
+// broken reports whether the requirement is invalid (S60). The API server rejects such
+// requirements.
 func (q requirement) broken() bool {
 	if !validLabelKey(q.key) {
 		return true

@@ -118,9 +118,10 @@ func (s Side) String() string {
 // String returns the name of the policy and the index, such as "shop/db[0]".
 func (r RuleRef) String() string { return fmt.Sprintf("%s[%d]", r.Policy, r.Index) }
 
-// MayDeny reports whether some policy can deny a flow in a direction of the pod to which an address
-// belongs: a NetworkPolicy isolates the pod, or a ClusterNetworkPolicy has a Deny rule for it (S81).
-// If the address belongs to no pod, MayDeny returns false.
+// MayDeny reports whether some policy can deny a flow in a direction of the pod that has the given
+// address (S81). This is the case if a NetworkPolicy isolates the pod, or if a ClusterNetworkPolicy
+// has a Deny rule for the pod or a Pass rule that fails closed (S77). If no pod has the address,
+// MayDeny returns false.
 func MayDeny(objects cluster.Objects, address netip.Addr, direction rule.Direction) bool {
 	e := evaluation{objects: objects, direction: direction, subject: owner(objects.Pods, address)}
 	if e.subject == nil {

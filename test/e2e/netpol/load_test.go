@@ -56,8 +56,8 @@ func (l *load) add(took time.Duration, err error) {
 	}
 }
 
-// stop stops the load. It fails the test if a round trip failed, or if the load made no round
-// trip.
+// stop stops the traffic. It fails the test if a round trip failed, or if there was no round trip
+// at all.
 func (l *load) stop(what string) {
 	l.fixture.Helper()
 	l.cancel()

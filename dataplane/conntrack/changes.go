@@ -35,9 +35,8 @@ func (c *changes) close() error { return c.socket.Close() }
 // because an earlier walk that failed can have left requests behind.
 func (c *changes) discard() { c.queue = c.queue[:0] }
 
-// add collects a request that changes the mark of a connection: it clears the bits of the
-// parameter mask, and sets the `bits` parameter. If enough requests have been collected,
-// add calls flush.
+// add adds a request that changes the mark of a connection. The request clears the bits in `mask`
+// and then sets the bits in `bits`. When enough requests have been collected, add calls flush.
 func (c *changes) add(e *entry, mask, bits uint32) error {
 	c.queue = e.appendMark(c.queue, mask, bits)
 	if len(c.queue) < changesSize {

@@ -19,8 +19,8 @@ import (
 // Connections is not safe for concurrent use.
 type Connections struct {
 	marks ruleset.Marks
-	// former contains the marks of earlier dataplanes whose bits connections may still
-	// have. cleared contains the bits that walks clear in all connection marks.
+	// former contains the ruleset.Marks of earlier dataplanes. Connections may still have bits of
+	// these marks. cleared contains the bits that a walk clears in every connection mark.
 	former  []ruleset.Marks
 	cleared uint32
 	dump    *dump
@@ -29,9 +29,9 @@ type Connections struct {
 	entry   entry
 }
 
-// Open opens the connection tracking table of the calling thread's network namespace. The
-// parameter former contains the marks of earlier dataplanes whose bits connections may still
-// have. Walks clear these bits until Forget is called.
+// Open opens the connection tracking table of the calling thread's network namespace. The `former`
+// parameter contains the ruleset.Marks of earlier dataplanes. Connections may still have bits of
+// these marks. Walks clear these bits until Forget is called.
 func Open(marks ruleset.Marks, former ...ruleset.Marks) (*Connections, error) {
 	c := &Connections{marks: marks, former: former}
 	for _, f := range former {
@@ -75,23 +75,23 @@ type Result struct {
 	Accepted int
 	Denied   int
 	Cleared  int
-	// Former is the number of connections whose marks had bits of former marks, which the walk
-	// cleared.
+	// Former is the number of connections that still had mark bits of earlier dataplanes. The walk
+	// cleared these bits.
 	Former int
 	// Took is the duration of the walk.
 	Took time.Duration
 }
 
-// Changed returns the number of changes that the walk made. If the walk cleared bits of former
-// marks and also set Sluice's bits in the mark of a connection, this connection counts twice.
+// Changed returns the number of changes that the walk made. A connection counts twice if the walk
+// both cleared bits of an earlier dataplane in its mark and set Sluice's current bits.
 func (r Result) Changed() int { return r.Accepted + r.Denied + r.Cleared + r.Former }
 
-// Reevaluate evaluates every connection and corrects its mark. For each datagram, which
-// contains about a hundred connections, Reevaluate calls the function newest to get the newest
-// evaluator. It uses an evaluator until the next call of newest, or until Reevaluate returns.
+// Reevaluate evaluates every connection and corrects its mark. It reads the connections in
+// datagrams of about a hundred. For each datagram, it calls `newest` to get the newest evaluator.
+// It uses this evaluator until it calls `newest` again or returns.
 //
-// If Reevaluate returns no error, it has evaluated every connection that existed at the start
-// of the call and still exists. It has used only evaluators that newest returned during the
+// If Reevaluate returns no error, it has evaluated every connection that existed at the start of
+// the call and still exists. It has used only evaluators that it got from `newest` during this
 // call. Reevaluate clears the mark of a connection if neither the source is isolated for egress
 // nor the destination for ingress.
 //
@@ -104,14 +104,13 @@ func (c *Connections) Reevaluate(ctx context.Context, newest func() rule.Evaluat
 	})
 }
 
-// Adopt prepares all connection marks for the installation of rules with the current marks. The
-// parameter installed contains the marks that the rules use that are installed now. It must be
-// one of the former marks and must not share a bit with the current marks. If no rules are
-// installed, it is the zero value.
+// Adopt prepares all connection marks for rules that use the current marks. Call it before these
+// rules are installed. The `installed` parameter contains the marks that the currently installed
+// rules use. It must be one of the former marks and must not share a bit with the current marks.
+// If no rules are installed, it is the zero value.
 //
-// Adopt sets Sluice's bits of each connection to the value that has the same meaning as the bits
-// of the installed rules. It keeps the bits of the installed rules, and clears the bits of all
-// other former marks.
+// Adopt translates the verdict of each connection from the installed marks to the current marks.
+// It keeps the bits of the installed marks, and clears the bits of all other former marks.
 func (c *Connections) Adopt(installed ruleset.Marks) error {
 	all := c.cleared
 	defer func() { c.cleared = all }()
@@ -123,7 +122,7 @@ func (c *Connections) Adopt(installed ruleset.Marks) error {
 }
 
 // Forget forgets the former marks. Later walks do not change the bits of these marks, because
-// they may now belong to another program.
+// another program may use these bits from now on.
 func (c *Connections) Forget() { c.former, c.cleared = nil, 0 }
 
 // Clear clears Sluice's bits and the bits of former marks in all connection marks.
@@ -173,8 +172,8 @@ func (c *Connections) state(evaluator rule.Evaluator, e *entry) uint32 {
 	}
 }
 
-// isEither reports whether a mark has the value Either of the current marks or of former
-// marks.
+// isEither reports whether a connection mark has the value Either, either of the current marks or
+// of one of the former marks.
 func (c *Connections) isEither(mark uint32) bool {
 	return c.marks.Of(mark) == c.marks.Either ||
 		slices.ContainsFunc(c.former, func(f ruleset.Marks) bool { return f.Of(mark) == f.Either })

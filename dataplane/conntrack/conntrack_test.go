@@ -65,8 +65,8 @@ func newFixture(tb testing.TB) *fixture {
 	return s
 }
 
-// add creates a connection from src to dst. If backend is valid, DNAT changes the destination
-// of the connection from dst to backend.
+// add creates a connection from `src` to `dst`. If `backend` is valid, DNAT changes the
+// destination of the connection from `dst` to `backend`.
 func (s *fixture) add(protocol uint8, src, dst, backend netip.AddrPort, mark uint32) {
 	s.tb.Helper()
 	f := timo.NewFlow(protocol, 0, src.Addr(), dst.Addr(), src.Port(), dst.Port(), 600, mark)
@@ -177,12 +177,11 @@ func TestReevaluateSetsMarks(t *testing.T) {
 	}
 }
 
-// This test checks row S50 of docs/semantics.md. The conntrack entry of a picked-up connection
-// can be reversed: its source is then the server. The port numbers show which of the two cases
-// applies. A connection with a reversed entry is denied if policies deny connections from the
-// client to the server. The mark of a connection whose entry is not reversed is Either (0x60)
-// if policies deny this connection but would allow a connection from the destination to the
-// source.
+// This test checks row S50 of docs/semantics.md. The conntrack entry of a picked-up connection can
+// be reversed, with the server as its source. The port numbers show whether an entry is reversed.
+// If it is, the connection is denied if policies deny connections from the client to the server.
+// If it is not, the mark of the connection is Either (0x60) if policies deny the connection but
+// would allow a connection from the destination to the source.
 func TestReevaluateFindsTheClientOfAPickedUpConnection(t *testing.T) {
 	port := netip.MustParseAddrPort
 	for name, tt := range map[string]struct {
@@ -218,8 +217,8 @@ func TestReevaluateFindsTheClientOfAPickedUpConnection(t *testing.T) {
 	}
 }
 
-// many creates n connections to the pod. Policies allow every second connection.
-func (s *fixture) many(n int) {
+// createMany creates n connections to the pod. Policies allow every second connection.
+func (s *fixture) createMany(n int) {
 	s.tb.Helper()
 	pod := netip.MustParseAddr("10.0.0.2")
 	for i := range n {
@@ -233,7 +232,7 @@ func (s *fixture) many(n int) {
 func TestReevaluateAfterACanceledWalk(t *testing.T) {
 	const n = 5000
 	s := newFixture(t)
-	s.many(n)
+	s.createMany(n)
 	e := evaluator{netip.MustParseAddr("10.0.0.2")}
 	for range 3 {
 		ctx, stop := context.WithCancel(t.Context())
@@ -264,7 +263,7 @@ func TestReevaluateAfterACanceledWalk(t *testing.T) {
 func TestReevaluateKeepsNoConnections(t *testing.T) {
 	const n = 10000
 	s := newFixture(t)
-	s.many(n)
+	s.createMany(n)
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	r, err := s.reevaluate(evaluator{netip.MustParseAddr("10.0.0.2")})
@@ -284,7 +283,7 @@ func TestReevaluateKeepsNoConnections(t *testing.T) {
 // no mark changes.
 func BenchmarkReevaluate(b *testing.B) {
 	s := newFixture(b)
-	s.many(100000)
+	s.createMany(100000)
 	e := evaluator{netip.MustParseAddr("10.0.0.2")}
 	b.ReportAllocs()
 	for b.Loop() {

@@ -47,15 +47,14 @@ func openDump() (*dump, error) {
 
 func (d *dump) close() error { return d.socket.Close() }
 
-// read requests all connections and sends the kernel's datagrams to a channel. The receiver
-// must return each buffer by calling putBack. The `read` method returns after it has sent the
-// last datagram to the channel. If read fails or the context ends, the caller may call read
-// again. The new call reads the table from the beginning.
+// `read` requests all connections and sends the kernel's datagrams to a channel. The receiver must
+// return each buffer by calling putBack. `read` returns after it has sent the last datagram to the
+// channel. If `read` fails or the context ends, the caller may call `read` again. The new call
+// reads the table from the beginning.
 //
-// If an earlier call of read failed, the kernel may still have to send a part of the earlier
-// dump. The kernel sends only one dump per socket at a time, and rejects a second request with
-// EBUSY. If the request of read is rejected, read receives and discards the rest of the earlier
-// dump, and then sends its request again.
+// After a failed call, the kernel may still have to send a part of the earlier dump. The kernel
+// sends only one dump per socket at a time, and rejects a second request with EBUSY. In this case,
+// `read` receives and discards the rest of the earlier dump, and then sends its request again.
 func (d *dump) read(ctx context.Context, datagrams chan<- []byte) error {
 	if err := d.request(); err != nil {
 		return err
@@ -116,13 +115,13 @@ func (d *dump) putBack(buffer []byte) { d.free <- buffer[:cap(buffer)] }
 type summary struct {
 	// connections is set if the datagram contains connections of the latest request.
 	connections bool
-	// The field ended is set if the datagram contains the end of the dump for the latest
-	// request. The `otherEnded` field is set if the datagram contains the end of the dump for an
-	// earlier request. The `busy` field is set if the kernel rejected the latest request because
-	// the dump for an earlier request has not ended.
+	// `ended` is set if the datagram contains the end of the dump for the latest request.
+	// `otherEnded` is set if the datagram contains the end of the dump for an earlier request.
+	// `busy` is set if the kernel rejected the latest request because the dump for an earlier
+	// request has not ended.
 	ended, otherEnded, busy bool
-	// interrupted is set if the table changed during the dump, so that connections can be
-	// missing from the dump.
+	// interrupted is set if the table changed during the dump. The dump then may not contain all
+	// connections.
 	interrupted bool
 }
 

@@ -178,9 +178,9 @@ func appendListRequest(b []byte, sequence uint32) []byte {
 	return netlink.End(b, begin)
 }
 
-// appendMark appends a request to b. The request clears the bits of the `mask` parameter in the
-// mark of the connection, and sets the `bits` parameter. The kernel does not change the other
-// bits of the mark (ctnetlink_change_mark in net/netfilter/nf_conntrack_netlink.c).
+// appendMark appends a request to b. The request clears the bits in `mask` in the mark of the
+// connection, and then sets the bits in `bits`. The kernel does not change the other bits of the
+// mark (ctnetlink_change_mark in net/netfilter/nf_conntrack_netlink.c).
 func (e *entry) appendMark(b []byte, mask, bits uint32) []byte {
 	begin := len(b)
 	family := uint8(unix.AF_INET)

@@ -91,7 +91,8 @@ func (c *Connections) updateOne(payload []byte, state stateFunc, r *Result) erro
 	return c.changes.add(e, c.marks.Mask|c.cleared, want)
 }
 
-// count counts a change of Sluice's bits to the value of the `want` parameter.
+// count counts one changed mark. The `want` parameter is the new value of Sluice's bits in the
+// mark.
 func (r *Result) count(want uint32, marks ruleset.Marks) {
 	switch want {
 	case 0:

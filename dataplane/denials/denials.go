@@ -14,7 +14,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/report"
 )
 
-// Log writes one log line for each event until the context ends. It writes at most limit lines
+// Log writes one log line for each event until the context ends. It writes at most `limit` lines
 // per second and omits the other events. The next line reports the number of omitted events.
 func Log(ctx context.Context, events <-chan report.Event, limit int, log logr.Logger) {
 	second := time.NewTicker(time.Second)

@@ -20,7 +20,7 @@ import (
 )
 
 // Endpoints serve the status of the dataplane that holds the lock on the table. The dataplane
-// never calls two methods of its Endpoints at the same time.
+// calls the methods of its Endpoints one at a time.
 type Endpoints interface {
 	// Acquired is called when this dataplane has acquired the lock. Acquired binds resources
 	// that only one process on the node can bind, such as an address.
@@ -50,7 +50,7 @@ type Dataplane struct {
 	// mu guards changes of the fields engine and waiting.
 	mu     sync.Mutex
 	engine atomic.Pointer[Engine]
-	// waiting is the newest tree while no engine is open to enforce it. arrived is a
+	// waiting is the newest tree if no engine is open yet that can enforce it. arrived is a
 	// trigger that is set when such a tree arrives.
 	waiting *tree.Tree
 	arrived trigger.Trigger
@@ -60,7 +60,7 @@ type Dataplane struct {
 	// read. publishMu serializes publications of the sandboxes.
 	sandboxesMu, publishMu sync.Mutex
 	sandboxes              *report.Sandboxes
-	// routed contains the pod addresses that Config.routed received last. It is nil until an
+	// routed contains the pod addresses from the latest call of Config.routed. It is nil until an
 	// engine has read the routes. routesChanged is set when routed changes.
 	routed        atomic.Pointer[[]netip.Addr]
 	routesChanged trigger.Trigger
@@ -179,9 +179,9 @@ func (d *Dataplane) hasTree() bool {
 	return err == nil
 }
 
-// openWithoutTree opens an engine that holds new connections of pods until the first tree
-// arrives. It returns nil if a tree may exist. It also returns nil if the rules of an earlier
-// dataplane are installed, because these rules still isolate pods.
+// openWithoutTree opens an engine that holds new connections of pods until the first tree arrives.
+// It returns nil in two cases: if a tree may already exist, or if rules of an earlier dataplane
+// are installed, because these rules still isolate pods.
 func (d *Dataplane) openWithoutTree(ctx context.Context) (*Engine, error) {
 	if d.config.Hold == 0 || d.hasTree() && d.rejected.Load() == nil {
 		return nil, nil // There is no engine yet.

@@ -32,9 +32,9 @@ import (
 // Config configures how a node enforces policies.
 type Config struct {
 	Marks ruleset.Marks
-	// A node has two ranges of queues, see ruleset.Queues. QueueBase is the number of the first
-	// queue of the first range. Queues is the number of queues with a worker in each range. An
-	// engine uses the range that is free when it starts.
+	// A node has two ranges of queues (see ruleset.Queues). QueueBase is the number of the first
+	// queue of the first range. Queues is the number of queues in each range that workers serve.
+	// An engine uses the range that is free when it starts.
 	QueueBase, Queues uint16
 	FailurePolicy     ruleset.FailurePolicy
 	Deny              ruleset.Deny
@@ -47,8 +47,8 @@ type Config struct {
 	// Events receives the verdicts for packets. Events may be nil.
 	Events *queue.Events
 	// routed is called each time the engine has read the routes. The argument contains the pod
-	// addresses to which the node has a route through the link of a single pod. routed must not
-	// block. It is nil unless a Dataplane has set it.
+	// addresses that the node routes through an interface that leads to only one pod. routed must
+	// not block. It is nil unless a Dataplane has set it.
 	routed func([]netip.Addr)
 	// masks records the mark masks of the node. It is nil unless a Dataplane has set it.
 	masks *masks.Record
@@ -75,18 +75,18 @@ type Engine struct {
 	// connections in this table.
 	connections *conntrack.Connections
 	// former is true while connections may have mark bits of earlier dataplanes. While walks run,
-	// only the walks use the fields connections and former.
+	// only the walks use the fields `connections` and `former`.
 	former    bool
 	walker    *walker.Walker
 	stopWalks context.CancelFunc
 	walking   sync.WaitGroup
 
-	// mu guards the fields now, sandboxes, agentGone, writes, serves and closed. It serializes
-	// the methods Use, repair and Close.
+	// mu guards the fields `now`, `sandboxes`, `agentGone`, `writes`, `serves` and `closed`. It
+	// serializes the methods Use, repair and Close.
 	mu  sync.Mutex
 	now *generation.Shared
 	// sandboxes contains the pod sandboxes of the node. It is nil until the first call of
-	// SetSandboxes. agentGone is true while no agent runs.
+	// SetSandboxes. agentGone is true while no agent is running.
 	sandboxes *report.Sandboxes
 	agentGone bool
 	// writes is true while this engine may write the table. serves is true once the workers
@@ -96,8 +96,8 @@ type Engine struct {
 	closed         bool
 
 	started time.Time
-	// statusMu guards the fields below. It is locked only while these fields are copied or set,
-	// so that the method Status does not wait for the method Use.
+	// statusMu guards the fields below. It is locked only while these fields are copied or set, so
+	// that Engine.Status does not wait for Engine.Use.
 	statusMu    sync.Mutex
 	seen        generation.Generation
 	reevaluated report.Reevaluated
@@ -113,10 +113,11 @@ type Engine struct {
 
 	links    *link.Finder
 	linksDue trigger.Trigger
-	// linksMu guards found, which stores the links of pods that the last search found.
+	// linksMu guards `found`, which contains the links of pods from the latest search.
 	linksMu sync.Mutex
 	found   link.Links
-	// traffic compares the packets that pods send with the packets that the rules see.
+	// traffic compares the number of packets that pods send with the number of packets that reach
+	// the rules.
 	traffic observe.Tracker
 	// untaken is closed when the engine stops writing the table. The method followHolder
 	// then returns.
@@ -128,9 +129,9 @@ type Engine struct {
 	repairs  atomic.Uint64
 }
 
-// Start starts an engine for a first generation in the network namespace of the calling thread.
-// The node must have no other engine. When Start returns, the generation is not acknowledged
-// yet. Start returns the errors of Open and TakeTable.
+// Start opens an engine in the network namespace of the calling thread, takes the table, and
+// starts to enforce the generation in `first`. The node must have no other engine. When Start
+// returns, the generation is not acknowledged yet. Start returns the errors of Open and TakeTable.
 func Start(config Config, first generation.Generation) (*Engine, error) {
 	e, err := Open(config, first)
 	if err != nil {

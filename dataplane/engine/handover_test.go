@@ -19,10 +19,10 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// TestHandOver checks that a series of hand-overs loses no packet of an allowed connection and
-// lets no denied packet pass. A lost SYN is repeated after a second, and a lost datagram gets
-// no reply. The test does not check how long a connection takes, because the duration depends
-// on the load of the machine. BenchmarkHandOver measures the duration.
+// TestHandOver performs a series of hand-overs. It checks that no packet of an allowed connection
+// is lost and that no denied packet is forwarded. A lost SYN is repeated after a second, and a
+// lost datagram gets no reply. The test does not check how long a connection takes, because the
+// duration depends on the load of the machine. BenchmarkHandOver measures the duration.
 func TestHandOver(t *testing.T) {
 	for _, policy := range []ruleset.FailurePolicy{ruleset.FailClosed, ruleset.FailOpen} {
 		t.Run(string(policy), func(t *testing.T) {
@@ -67,7 +67,7 @@ func BenchmarkHandOver(b *testing.B) {
 	b.ReportMetric(float64(f.slowest.Milliseconds()), "ms-slowest")
 }
 
-// steps lists the steps of a hand-over at which the test ends the successor or the predecessor.
+// steps lists the steps of a hand-over at which the test kills the successor or the predecessor.
 // Each step is the text of a log line.
 type steps struct{ successor, predecessor []string }
 
@@ -185,8 +185,8 @@ func stopped(r *running) error {
 	return nil
 }
 
-// waits returns an error unless a dataplane has logged that it waits for the given reason.
-func waits(r *running, reason string) error {
+// checkWaits returns an error unless the log of a dataplane contains the given reason for waiting.
+func checkWaits(r *running, reason string) error {
 	if !strings.Contains(r.Log(), reason) {
 		return fmt.Errorf("the new dataplane does not wait:\n%s", r.Log())
 	}
@@ -236,15 +236,15 @@ func TestHandOverWhilePacketsWait(t *testing.T) {
 	}
 }
 
-// TestHandOverFromOldVersion checks that an old dataplane without support for hand-over keeps
-// the table until it ends. In the meantime, the new dataplane is ready, so that a rollout ends
-// the old dataplane. The new dataplane must not change the rules before the old dataplane ends.
+// TestHandOverFromOldVersion checks that an old dataplane without support for hand-over keeps the
+// table until it ends. The new dataplane must not change the rules before that. Meanwhile, the new
+// dataplane reports that it is ready, because otherwise a rollout would not end the old one.
 func TestHandOverFromOldVersion(t *testing.T) {
 	p := newPlane(t)
 	old := p.start("old", func(c *dataplaneConfig) { c.Engine = true })
 	p.enforces(old)
 	next := p.start("new", nil)
-	eventually.NoError(t, func() error { return waits(next, "another program has bound queues") })
+	eventually.NoError(t, func() error { return checkWaits(next, "another program has bound queues") })
 	p.check(t)
 	if s := p.enforces(old); s.Repairs != 0 {
 		t.Errorf("the old dataplane had to repair the rules %d times", s.Repairs)
@@ -262,7 +262,7 @@ func TestHandOverFromHungDataplane(t *testing.T) {
 	p.enforces(old)
 	old.Pause(t)
 	next := p.start("new", nil)
-	eventually.NoError(t, func() error { return waits(next, "does not yield") })
+	eventually.NoError(t, func() error { return checkWaits(next, "does not yield") })
 	old.Kill()
 	p.enforces(next)
 	p.check(t)

@@ -71,8 +71,8 @@ func (e *Engine) closeHolder() error {
 	return e.holder.Close()
 }
 
-// followHolder updates the set of uplinks when the holder detects that an interface leads to no
-// pod. It also reports the failure of the holder.
+// followHolder updates the set of uplinks in the rules when the holder finds an interface that
+// does not lead to a pod. It also reports the failure of the holder.
 func (e *Engine) followHolder() {
 	for {
 		select {
@@ -89,8 +89,8 @@ func (e *Engine) followHolder() {
 	}
 }
 
-// setInterfaces updates the sets of interfaces in the rules. If found is nil, it uses the links
-// of its previous call, because only the learned interfaces have changed.
+// setInterfaces updates the sets of interfaces in the rules. If `found` is nil, only the learned
+// interfaces have changed, and setInterfaces uses the links from its previous call.
 func (e *Engine) setInterfaces(found *link.Links) error {
 	e.linksMu.Lock()
 	defer e.linksMu.Unlock()
@@ -135,7 +135,8 @@ func (e *Engine) SetSandboxes(s report.Sandboxes) error {
 	return e.setPods(&e.now.Generation)
 }
 
-// SetAgentGone records whether no agent runs that could publish another tree.
+// SetAgentGone records whether the node has no running agent. Without an agent, no further tree is
+// published.
 func (e *Engine) SetAgentGone(gone bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

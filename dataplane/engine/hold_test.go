@@ -38,13 +38,13 @@ func (s *holdFixture) restart(limit time.Duration, failure ruleset.FailurePolicy
 	s.known = map[netip.Addr]string{}
 	s.sandboxes = nil
 	s.start(ingress)
-	s.name("lab/two", s.two)
-	s.name("lab/one", s.one)
+	s.addToResults("lab/two", s.two)
+	s.addToResults("lab/one", s.one)
 	s.addToTree("lab/two", s.two, ingress)
 }
 
-// name adds a pod to the CNI results.
-func (s *holdFixture) name(pod string, host *lab.Pod) {
+// addToResults adds a pod to the CNI results.
+func (s *holdFixture) addToResults(pod string, host *lab.Pod) {
 	s.t.Helper()
 	s.sandboxes = append(s.sandboxes, report.Sandbox{
 		Namespace: pod[:3], Name: pod[4:], Interface: "eth0", HostInterface: host.Interface, Addresses: host.Addresses(),
@@ -71,8 +71,8 @@ type attempt struct {
 	at     time.Time
 }
 
-// atOnce is the maximum time until a held packet must be released, even on a busy machine. A
-// client repeats its packet only after a second.
+// atOnce is the time within which a held packet must be released, even on a busy machine. It is
+// shorter than a second, after which a client repeats its packet.
 const atOnce = 900 * time.Millisecond
 
 // port is the port of the next server.
@@ -107,8 +107,8 @@ func both(f func(like netip.Addr, protocol flow.Protocol)) {
 	}
 }
 
-// TestNewPodsAreHeld tests the rows S54 to S56. The first packet of a new pod is held until a
-// tree contains the pod. The first packet then gets the verdict of the policies.
+// TestNewPodsAreHeld tests the rows S54 to S56 of docs/semantics.md. The first packet of a new pod
+// is held until a tree contains the pod. The first packet then gets the verdict of the policies.
 func TestNewPodsAreHeld(t *testing.T) {
 	s := newHoldFixture(t, 3*time.Second, allow)
 	for name, c := range map[string]struct {
@@ -176,8 +176,8 @@ func TestPacketsToNewPodsAreHeld(t *testing.T) {
 	})
 }
 
-// TestUnknownPods checks that the failure policy decides about the packets of a pod that is
-// still unknown when the limit has passed.
+// TestUnknownPods checks that packets of a pod that is still unknown after the time limit are
+// accepted or dropped according to the failure policy.
 func TestUnknownPods(t *testing.T) {
 	const limit = 500 * time.Millisecond
 	s := newHoldFixture(t, limit, deny)
@@ -198,7 +198,7 @@ func TestUnknownPods(t *testing.T) {
 		if h.Released > 0 || h.TimedOut < 4 || h.OverLimit > 0 {
 			t.Errorf("%s: %+v", failure, h)
 		}
-		// There is one event per address, although more packets timed out.
+		// Although several packets timed out, there is only one event per address.
 		seen := map[netip.Addr]int{}
 		for wait := time.After(200 * time.Millisecond); wait != nil; {
 			select {

@@ -23,8 +23,8 @@ const (
 	// drainTime is the maximum time for which a dataplane serves waiting packets before it
 	// unbinds its queues.
 	drainTime = 10 * time.Second
-	// abandonTime limits how long a dataplane that has yielded keeps its queues bound after
-	// its successor has ended and a third dataplane has taken the table.
+	// abandonTime is the longest time for which a dataplane that has yielded keeps its queues
+	// bound if its successor has ended and a third dataplane has taken the table.
 	abandonTime = 2 * time.Second
 )
 
@@ -136,10 +136,10 @@ func (a *acquisition) try(ctx context.Context) (*term, error) {
 	return &term{a.lock, predecessor, vacate}, nil
 }
 
-// withoutPredecessor returns the term of a dataplane that acquired the lock without a
-// hand-over. A dataplane that does not use this lock may still run: an older version, or a
-// dataplane with another state directory. Such a dataplane repairs the rules, so this dataplane
-// must not change the rules before the other dataplane ends.
+// withoutPredecessor returns the term of a dataplane that acquired the lock without a hand-over.
+// Another dataplane may still be running without this lock: an older version, or a dataplane with
+// another state directory. Such a dataplane repairs the rules, so this dataplane must not change
+// the rules before the other dataplane ends.
 func (a *acquisition) withoutPredecessor(e *Engine) (*term, error) {
 	others, err := a.others(e)
 	if err != nil || len(others) == 0 {
@@ -163,7 +163,7 @@ func (a *acquisition) others(e *Engine) ([]uint64, error) {
 // wait records why the dataplane does not enforce policies yet. It logs each new reason once.
 func (a *acquisition) wait(e *Engine, reason string) error {
 	others, err := a.others(e)
-	a.standby.Store(len(others) > 0) // The process that bound the other queues enforces policies.
+	a.standby.Store(len(others) > 0) // If another process has bound queues, that process enforces policies.
 	if a.reported != reason {
 		a.reported = reason
 		a.config.Log.Info("waiting: "+reason, "boundQueues", others)
@@ -171,9 +171,9 @@ func (a *acquisition) wait(e *Engine, reason string) error {
 	return err
 }
 
-// abandon unbinds the queues of a dataplane that has yielded, if abandonTime has passed. It is
-// called if the successor has ended, and this dataplane cannot take the table back because a
-// third dataplane has it.
+// abandon unbinds the queues of a dataplane that has yielded, if abandonTime has passed. abandon
+// is called if the successor has ended but a third dataplane has the table, so that this dataplane
+// cannot take the table back.
 func (a *acquisition) abandon(ctx context.Context, e *Engine) error {
 	if e == nil || e.pool.Unbound() || time.Since(a.began) < abandonTime {
 		return nil
@@ -181,8 +181,8 @@ func (a *acquisition) abandon(ctx context.Context, e *Engine) error {
 	return drain(ctx, e)
 }
 
-// hold enforces policies until a successor requests the table, and then returns the successor.
-// It returns nil when the context ends or enforcement fails.
+// hold enforces policies until a successor requests the table, and then returns the successor. If
+// the context ends or enforcement fails, hold returns no successor.
 func (d *Dataplane) hold(ctx context.Context, t *term, first bool) (successor *handover.Successor, err error) {
 	defer func() { err = errors.Join(err, t.close()) }()
 	if err := d.endpoints.Acquired(); err != nil {
@@ -239,8 +239,8 @@ func (d *Dataplane) forget(first bool) error {
 }
 
 // waitForTree waits for a tree and returns an engine for the tree. If the dataplane has just
-// started and holds packets, waitForTree also returns an engine if there is no tree. It returns
-// nil if a successor requests the table first, or if the context ends.
+// started and holds packets, waitForTree returns an engine even if there is no tree, see
+// openWithoutTree. It returns nil if a successor requests the table first, or if the context ends.
 func (d *Dataplane) waitForTree(ctx context.Context, t *term, server *handover.Server, first bool) (*Engine, *handover.Successor, error) {
 	again := time.NewTicker(lockInterval)
 	defer again.Stop()

@@ -62,7 +62,7 @@ func TestOtherInterfacesAreLearned(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.enslave("docker0", guest)
-	s.name("lab/guest", guest)
+	s.addToResults("lab/guest", guest)
 	eventually.True(t, "docker0 is no longer learned", func() bool { return len(s.held().Learned) == 0 })
 	// The rules are updated shortly after the holder has recorded the pod.
 	eventually.True(t, "docker0 is no longer an uplink in the rules", func() bool {

@@ -25,8 +25,8 @@ type load struct {
 	from *lab.Pod
 	stop context.CancelFunc
 	all  sync.WaitGroup
-	// The capacity of free limits the allowed connections in progress. The capacity of denied
-	// limits the denied connections in progress.
+	// The capacity of the channel `free` limits the number of allowed connections in progress. The
+	// capacity of the channel `denied` limits the number of denied connections in progress.
 	free, denied chan struct{}
 	servers      []*lab.Server
 

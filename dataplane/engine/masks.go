@@ -26,8 +26,8 @@ func (e *Engine) openConnections() error {
 	return e.connections.Adopt(former.Installed)
 }
 
-// reevaluate runs a walk through the open connections. When no connection has mark bits of
-// earlier dataplanes any longer, it removes the masks of these dataplanes from the record.
+// reevaluate runs a walk through the open connections. Once no connection has mark bits of earlier
+// dataplanes, it removes the masks of these dataplanes from the record.
 func (e *Engine) reevaluate(ctx context.Context, newest func() rule.Evaluator) (conntrack.Result, error) {
 	r, err := e.connections.Reevaluate(ctx, newest)
 	if err != nil || !e.former || r.Former > 0 {

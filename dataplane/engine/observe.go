@@ -39,8 +39,8 @@ func (e *Engine) followTraffic(ctx context.Context) {
 	}
 }
 
-// sampleTraffic adds one sample for each interface that leads to pods. It reads the counters of the
-// rules last, so that the rules have seen at least the packets that the interface has counted.
+// sampleTraffic adds one sample for each interface that leads to pods. It reads the counters of
+// the rules last, because an interface counts a packet before the packet reaches the rules.
 func (e *Engine) sampleTraffic() error {
 	traffic, err := e.links.Traffic()
 	if err != nil {

@@ -40,8 +40,8 @@ func (e peerEvaluator) Evaluate(f flow.Flow) rule.Decision {
 	return rule.Decision{Egress: side(f.Src), Ingress: side(f.Dst)}
 }
 
-// peerFixture is a node whose pod two is isolated and whose engine has pod ranges. The outside
-// host acts as a pod of another node.
+// peerFixture is a node with an isolated pod, two, whose engine has pod ranges. The outside host
+// acts as a pod of another node.
 type peerFixture struct {
 	*holdFixture
 	peers *hold.Peers
@@ -53,11 +53,11 @@ func newPeerFixture(t *testing.T, limit time.Duration) *peerFixture {
 	s.config.Peers = s.peers
 	s.restart(limit, ruleset.FailClosed, allow)
 	s.peers.SetRanges(report.PodRanges{Cluster: s.outsideRange()})
-	s.tree(false)
+	s.useTree(false)
 	return s
 }
 
-// outsideRange returns ranges that contain only the outside host.
+// outsideRange returns pod ranges that contain only the address of the outside host.
 func (s *peerFixture) outsideRange() []netip.Prefix {
 	var out []netip.Prefix
 	for _, like := range []netip.Addr{like4, like6} {
@@ -67,8 +67,8 @@ func (s *peerFixture) outsideRange() []netip.Prefix {
 	return out
 }
 
-// tree enforces a tree that allows or denies all peers of pod two.
-func (s *peerFixture) tree(allows bool) {
+// useTree enforces a tree that allows or denies all peers of pod two.
+func (s *peerFixture) useTree(allows bool) {
 	s.t.Helper()
 	s.number++
 	closed := &atomic.Bool{}
@@ -83,8 +83,8 @@ func (s *peerFixture) peerGeneration(allows bool, closed *atomic.Bool) (g genera
 	return g
 }
 
-// eachDirection calls f twice for each address family and protocol: with a connection from the
-// outside host to pod two, and with a connection from pod two to the outside host.
+// eachDirection calls f twice for each address family and protocol: once with a connection from
+// the outside host to pod two, and once with a connection from pod two to the outside host.
 func (s *peerFixture) eachDirection(f func(from *lab.Host, protocol flow.Protocol, to netip.AddrPort)) {
 	both(func(like netip.Addr, protocol flow.Protocol) {
 		f(s.lab.Outside, protocol, s.serve(s.two, protocol, like, nextPort()))
@@ -103,7 +103,7 @@ func TestNewPeersAreHeld(t *testing.T) {
 	s.restart(3*time.Second, ruleset.FailClosed, allow)
 	s.peers.SetRanges(report.PodRanges{Cluster: s.outsideRange()})
 	for _, delay := range []time.Duration{50 * time.Millisecond, 200 * time.Millisecond, 900 * time.Millisecond} {
-		s.tree(false)
+		s.useTree(false)
 		before := s.status()
 		begin := time.Now()
 		var begun []<-chan attempt
@@ -119,7 +119,7 @@ func TestNewPeersAreHeld(t *testing.T) {
 			begun = append(begun, done)
 		})
 		<-time.After(time.Until(begin.Add(delay)))
-		s.tree(true)
+		s.useTree(true)
 		for _, b := range begun {
 			if a := <-b; a.result != lab.Connected || a.at.Sub(begin) > delay+300*time.Millisecond {
 				t.Errorf("delay %s: %s after %s", delay, a.result, a.at.Sub(begin))
@@ -208,7 +208,7 @@ func TestPeersWhenTheEngineEnds(t *testing.T) {
 		s := newPeerFixture(t, 3*time.Second)
 		s.restart(3*time.Second, failure, allow)
 		s.peers.SetRanges(report.PodRanges{Cluster: s.outsideRange()})
-		s.tree(false)
+		s.useTree(false)
 		begun := s.begin(s.lab.Outside, flow.TCP, s.serve(s.two, flow.TCP, like4, nextPort()))
 		if err := s.engine.Close(); err != nil {
 			t.Fatal(err)

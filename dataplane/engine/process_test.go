@@ -59,8 +59,8 @@ type dataplaneConfig struct {
 	// Killed and Stopped are steps of a hand-over, or "". When the process reaches the step
 	// Killed, it is killed. When it reaches the step Stopped, it is suspended.
 	Killed, Stopped string
-	// Engine is true if the process runs only an engine without the locks of a hand-over, like
-	// the versions that did not support hand-over.
+	// Engine is true if the process runs only an engine and does not take the locks for a
+	// hand-over, like the versions that did not support hand-over.
 	Engine bool
 }
 
@@ -211,7 +211,7 @@ func (p *plane) apply(d rule.Delta) uint64 {
 	return g
 }
 
-// start starts a dataplane. The function change may modify its configuration.
+// start starts a dataplane. The function `change` may modify the configuration. It may be nil.
 func (p *plane) start(name string, change func(*dataplaneConfig)) *running {
 	p.t.Helper()
 	config := p.config
@@ -248,16 +248,16 @@ func (p *plane) enforces(r *running) (s report.Status) {
 		if s, err = status.Read(p.t.Context(), p.state.Path()); err != nil {
 			return fmt.Errorf("%w\n%s", err, r.Log())
 		}
-		if by := p.by(&s); by != r || s.Generation == 0 || s.Generation < s.Published {
-			return fmt.Errorf("%s has status %+v, want that of %s\n%s", by.Name(), s, r.Name(), r.Log())
+		if writer := p.writerOf(&s); writer != r || s.Generation == 0 || s.Generation < s.Published {
+			return fmt.Errorf("%s has status %+v, want that of %s\n%s", writer.Name(), s, r.Name(), r.Log())
 		}
 		return nil
 	})
 	return s
 }
 
-// by returns the dataplane process that has written the status s.
-func (p *plane) by(s *report.Status) *running {
+// writerOf returns the dataplane process that wrote the status s.
+func (p *plane) writerOf(s *report.Status) *running {
 	for _, r := range slices.Backward(p.started) {
 		if !s.Started.Before(r.at) {
 			return r

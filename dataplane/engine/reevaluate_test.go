@@ -83,8 +83,9 @@ func (onlyToItself) Evaluate(f flow.Flow) rule.Decision {
 }
 
 // TestConnectionToOwnServiceContinuesWithoutWorkers tests row S41 of docs/semantics.md. A pod
-// opens a connection to itself through its own Service. Once accepted, the connection needs no
-// worker. It must continue after a new generation is used and after the workers have ended.
+// opens a connection to itself through its own Service. After it has been accepted, the connection
+// needs no worker. It must continue when a new generation is used and after the workers have
+// ended.
 func TestConnectionToOwnServiceContinuesWithoutWorkers(t *testing.T) {
 	s := newFixture(t, ruleset.Drop, allow)
 	a, _ := s.two.Address(like4)

@@ -84,8 +84,8 @@ func TestDataplaneWithoutCNIResults(t *testing.T) {
 	})
 }
 
-// TestDataplanePublishesRoutes checks that the dataplane on a node without CNI results
-// publishes which pods have a separate route.
+// TestDataplanePublishesRoutes checks that the dataplane on a node without CNI results publishes
+// the addresses of each pod that has its own link.
 func TestDataplanePublishesRoutes(t *testing.T) {
 	p := newPlane(t)
 	p.enforces(p.start("dataplane", nil))

@@ -210,13 +210,13 @@ func (e *Engine) closeTable() error {
 	return err
 }
 
-// Drain serves the queues until no packet waits in them, and then unbinds the queues. Before
-// Drain is called, another engine must have taken the table, and no packet may still be running
-// through the old rules. If the context ends before the queues are empty, Drain returns an
+// Drain serves the queues until no packet waits in them, and then unbinds the queues. Before Drain
+// is called, another engine must have taken the table, and the kernel must no longer be processing
+// packets with the old rules. If the context ends before the queues are empty, Drain returns an
 // error and the queues stay bound.
 //
-// Held packets run through the new rules, which hold them again if their pods are still
-// unknown.
+// Drain also releases all held packets. The kernel applies the new rules to these packets, and the
+// rules hold them again if their pods are still unknown.
 func (e *Engine) Drain(ctx context.Context) error {
 	if e.holder != nil {
 		e.holder.HandOver()

@@ -10,10 +10,10 @@ import (
 // with an unevaluated packet can stay unevaluated.
 const unevaluatedInterval = 5 * time.Second
 
-// followUnevaluated requests a walk through the open connections when the failure policy Open
-// has accepted packets without a verdict. A connection that such a packet opened has no mark,
-// so a worker evaluates its next packet in the original direction. But the client may not send
-// another packet, and packets in the reply direction are accepted. Only a walk therefore
+// followUnevaluated requests a walk through the open connections when the failure policy Open has
+// accepted packets without a verdict. A connection that such a packet opened has no mark, so a
+// worker evaluates the connection's next packet in the original direction. But the client may not
+// send another packet, and packets in the reply direction are accepted. Only a walk therefore
 // ensures that the connection is evaluated.
 func (e *Engine) followUnevaluated(ctx context.Context) {
 	again := time.NewTicker(unevaluatedInterval)

@@ -35,7 +35,7 @@ type fixture struct {
 	engine   *engine.Engine
 	config   engine.Config
 	number   uint64
-	// known contains the pods of the next generation.
+	// known contains the pods of the next generation, by address.
 	known map[netip.Addr]string
 }
 

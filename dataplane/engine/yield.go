@@ -16,9 +16,9 @@ func (d *Dataplane) pass(ctx context.Context, t *term, successor *handover.Succe
 	if e != nil {
 		err = e.Yield()
 		if successor.Vacate || successor.MarkMask != d.config.Marks.Mask {
-			// Unbind the queues, because the successor cannot bind queues while this process
-			// has them, or because it uses other mark bits than these workers. The failure
-			// policy then applies until the successor has installed its rules.
+			// Either the successor found no free queues, or its rules use other mark bits than
+			// these workers. So unbind the queues. The failure policy then applies until the
+			// successor has installed its rules.
 			err = errors.Join(err, e.Unbind())
 		}
 	}
@@ -35,8 +35,8 @@ func (d *Dataplane) pass(ctx context.Context, t *term, successor *handover.Succe
 }
 
 // serveOut serves the queues until the successor no longer needs them. It reports whether the
-// successor has taken over. If the context ends, serveOut waits for the successor for at most
-// another settleTime.
+// successor has taken over. After the end of the context, serveOut continues to wait for the
+// successor for at most settleTime.
 func (d *Dataplane) serveOut(ctx context.Context, e *Engine, successor *handover.Successor) bool {
 	delayed, cancel := withDelay(ctx, settleTime)
 	defer cancel()

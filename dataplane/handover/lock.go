@@ -106,9 +106,9 @@ func (l *Lock) take(held *bool, number int64) error {
 			return errors.Join(fmt.Errorf("locking %s: %w", l.file.Name(), err), l.closeUnused())
 		}
 		*held = true
-		// A process that uninstalls removes the lock file while it holds the locks. If this
-		// happened before the call of set, the lock is on a removed file and does not exclude
-		// other processes.
+		// A process that uninstalls removes the lock file while it holds the locks. If it removed
+		// the file before this process locked it, the lock does not exclude processes that open a
+		// new file.
 		if l.isCurrent() {
 			return nil
 		}
@@ -147,8 +147,8 @@ func (l *Lock) closeUnused() error {
 	return err
 }
 
-// set sets or removes a lock. The lock belongs to the open file description (OFD) of the lock
-// file. The kernel removes it when the last file descriptor that refers to this OFD is closed.
+// set takes or releases a lock. The lock belongs to the open file description (OFD) of the lock
+// file. The kernel releases it when the last file descriptor that refers to this OFD is closed.
 func (l *Lock) set(kind int16, number int64) error {
 	lock := unix.Flock_t{Type: kind, Start: number, Len: 1}
 	return unix.FcntlFlock(l.file.Fd(), unix.F_OFD_SETLK, &lock)

@@ -31,7 +31,7 @@ const (
 	verbDrain = "drain"
 )
 
-// message is a request of the successor. It is sent as one line of JSON. The field Request is
+// message is a request of the successor. It is sent as one line of JSON. The embedded Request is
 // set only for verbYield.
 type message struct {
 	Verb string `json:"verb"`

@@ -11,10 +11,10 @@ import (
 // seizeInterval is the interval between two attempts to take the locks.
 const seizeInterval = 20 * time.Millisecond
 
-// Seize takes both locks for a process that uninstalls. If a dataplane holds the table lock,
-// the `request` parameter determines what Seize does. If request is true, Seize requests the
-// table lock, and returns an error if the dataplane does not yield. If request is false, Seize
-// calls the function waiting once, and waits until the dataplane ends. If the state directory
+// Seize takes both locks for a process that uninstalls. If a dataplane holds the table lock, the
+// `request` parameter determines what Seize does. If `request` is true, Seize requests the table
+// lock, and returns an error if the dataplane does not yield. If `request` is false, Seize calls
+// the function `waiting` once, and then waits until the dataplane ends. If the state directory
 // does not exist, Seize returns a Lock that holds neither lock.
 func Seize(ctx context.Context, stateDir string, request bool, waiting func()) (*Lock, error) {
 	l := NewLock(stateDir)

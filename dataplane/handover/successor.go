@@ -114,8 +114,8 @@ type Successor struct {
 	drain, gone chan struct{}
 }
 
-// Yielded reports to the successor that this process no longer writes the table. Before the
-// call, the caller must have released the locks.
+// Yielded reports to the successor that this process no longer writes the table. The caller must
+// release the locks before it calls Yielded.
 func (s *Successor) Yielded() error {
 	if err := s.reply(verbYield); err != nil {
 		return err

@@ -11,11 +11,11 @@ import (
 )
 
 const (
-	// grace is the time for which a packet waits if the CNI results name none of its unknown
-	// addresses, because a CNI result may be about to be written.
+	// grace is the time for which a packet waits if the CNI results contain none of its unknown
+	// addresses. During this time, the runtime may still write a CNI result with the address.
 	grace = 300 * time.Millisecond
-	// maxHeld is the largest number of held packets. If maxGrace packets are already held,
-	// further packets are held only if they are known to belong to a pod.
+	// maxHeld is the largest number of held packets. If maxGrace packets are already held, another
+	// packet is held only if it certainly belongs to a pod.
 	maxHeld, maxGrace = 1024, 512
 	// maxPerAddress is the largest number of held packets of one unknown address.
 	maxPerAddress = 16
@@ -29,15 +29,15 @@ type held struct {
 	// in the mark.
 	mark uint32
 	flow flow.Flow
-	// in and out are interface indexes. The packet arrived on interface in and leaves through
-	// interface out. Index 0 means that there is no such interface.
+	// The packet arrived on the interface with index `in` and leaves through the interface with
+	// index `out`. Index 0 means that there is no such interface.
 	in, out uint32
 	arrived time.Time
-	// until is the time of the next decision about the packet. The `update` method makes this
-	// decision earlier if the node changes before this time.
+	// until is the time of the next decision about the packet. If the state of the node changes
+	// before this time, the `update` method makes the decision earlier.
 	until time.Time
-	// forPod is set if the packet waits for a pod. If neither forPod nor forPeer is set, the
-	// packet waits only for the time grace.
+	// forPod is set if the packet waits for a tree that contains its pod. If neither forPod nor
+	// forPeer is set, the packet waits only for the duration `grace`.
 	forPod bool
 	// forPeer is set if a worker has denied the packet because of an address that may belong to
 	// a new pod of another node.
@@ -56,7 +56,7 @@ const (
 	notPod
 	// timedOut: the time limit has passed.
 	timedOut
-	// noAgent: no agent runs that could publish another tree.
+	// noAgent: no agent is running, so no further tree is published.
 	noAgent
 	// overLimit: too many packets are held.
 	overLimit
@@ -71,7 +71,8 @@ const (
 	peerOverLimit
 )
 
-// failed reports whether the failure policy applies to a packet that leaves for this cause.
+// failed reports whether the failure policy applies to a packet that leaves the hold queue for
+// this cause.
 func (c cause) failed() bool { return c == timedOut || c == noAgent || c == overLimit }
 
 // outcome is the verdict for a packet. The packet is either released or dropped.
@@ -94,7 +95,7 @@ type table struct {
 
 	waiting    []*held
 	perAddress map[netip.Addr]int
-	// others contains addresses that do not belong to a pod. failures contains the unknown
+	// `others` contains addresses that do not belong to a pod. `failures` contains the unknown
 	// addresses of packets to which the failure policy was applied.
 	others, failures recent
 	// learned contains the interfaces that were found not to lead to a pod.
@@ -173,9 +174,9 @@ func (t *table) hold(p *held) {
 	t.setRoom()
 }
 
-// update decides again about all held packets, in the order in which they arrived. It returns
-// the outcomes of the packets that no longer wait. The caller must call update after each
-// change of the node, and also at the time that t.next() returns.
+// update decides again about all held packets, in the order in which they arrived. It returns the
+// outcomes of the packets that no longer wait. The caller must call update after each change of
+// the `node` field, and at the time that t.next() returns.
 func (t *table) update(now time.Time) []outcome {
 	before := t.waiting
 	t.empty()
@@ -192,14 +193,14 @@ func (t *table) update(now time.Time) []outcome {
 	return out
 }
 
-// empty forgets all held packets.
+// empty removes all held packets from the table.
 func (t *table) empty() {
 	t.waiting, t.heldPeers = nil, 0
 	clear(t.perAddress)
 }
 
-// next returns the earliest time at which the caller must call update, even if the node does
-// not change until then. It returns false if no packet is held.
+// next returns the time at which the caller must call update, even if the `node` field does not
+// change before. It returns false if no packet is held.
 func (t *table) next() (at time.Time, ok bool) {
 	for _, p := range t.waiting {
 		if !ok || p.until.Before(at) {
@@ -239,8 +240,8 @@ func (t *table) consider(p *held, now time.Time) (why cause, waits bool) {
 	return why, len(p.waitsFor) > 0
 }
 
-// answer is the decision about the packets of an unknown address. If until is not zero, the
-// packets wait at most until this time.
+// answer is the decision about the packets of an unknown address. If `until` is not zero, the
+// packets wait until that time at most. Otherwise they do not wait.
 type answer struct {
 	until  time.Time
 	forPod bool
@@ -279,7 +280,7 @@ func (t *table) considerAddress(a netip.Addr, index uint32, arrived, now time.Ti
 	return wait
 }
 
-// waitUntil returns the answer for a packet that may not belong to a pod.
+// waitUntil returns the answer for a packet that possibly does not belong to a pod.
 func waitUntil(until, now time.Time) answer {
 	if !now.Before(until) {
 		return answer{why: notPod}

@@ -84,7 +84,7 @@ func text(o outcome) string {
 	return fmt.Sprintf("%s %d after %s", verb, o.cause, o.heldFor)
 }
 
-// after moves the clock forward by d and returns the texts of the outcomes of held packets.
+// `after` moves the clock forward by d and returns the texts of the outcomes of held packets.
 func (b *bench) after(d time.Duration) []string {
 	b.now = b.now.Add(d)
 	var out []string
@@ -188,7 +188,7 @@ func TestABridgeWithoutPodsIsLearned(t *testing.T) {
 	b.want(b.after(time.Millisecond), "[1: release 1 after 300ms 2: release 1 after 200ms]")
 	b.want(len(b.learned), "1")
 	b.want(b.arrive(tcp(outside, other.Next()), eth0, docker), "release 1 after 0s")
-	// When the bridge leads to a pod, it is no longer learned.
+	// When the bridge leads to a pod, the table forgets the learned interface.
 	b.links[docker] = link.Interface{Name: "docker0", ToPod: true, Shared: true}
 	b.after(0)
 	b.want(len(b.learned), "0")
@@ -310,8 +310,8 @@ func TestBounds(t *testing.T) {
 	b.want(b.arrive(udp(fresh, outside), newPodLink, eth0), "drop 4 after 0s")
 	b.want(len(b.after(3*time.Second)), "16")
 
-	// Packets that do not certainly belong to a pod can use only a part of the room, so
-	// that room remains for packets of pods.
+	// Packets that possibly do not belong to a pod can use only a part of the room. The rest is
+	// reserved for packets that certainly belong to a pod.
 	stranger := other
 	for range maxGrace {
 		b.want(b.arrive(tcp(stranger, outside), podBridge, eth0), "held")

@@ -154,20 +154,21 @@ func (h *Holder) SetLinks(interfaces []link.Interface) {
 func (h *Holder) SetSandboxes(s report.Sandboxes) {
 	h.change(func(t *table) {
 		if s.Available != t.available {
-			// While no CNI results are available, the table may learn an interface although it
-			// leads to an unknown pod. So forget the learned interfaces whenever the
-			// availability changes.
+			// While no CNI results are available, the table may learn an interface that does lead
+			// to an unknown pod. So forget the learned interfaces whenever the availability
+			// changes.
 			clear(t.learned)
 		}
 		t.setSandboxes(s)
 	})
 }
 
-// SetAgentGone records whether no agent runs that could publish another tree.
+// SetAgentGone records whether the node has no running agent. Without an agent, no further tree is
+// published.
 func (h *Holder) SetAgentGone(gone bool) { h.change(func(t *table) { t.agentGone = gone }) }
 
-// Disputed returns each address in the `pods` map to which the CNI results assign another pod. The
-// holder does not treat these addresses as known.
+// Disputed returns the addresses in the `pods` map that belong to another pod according to the CNI
+// results. The holder does not treat these addresses as known.
 func (h *Holder) Disputed(pods map[netip.Addr]string) []netip.Addr {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -190,9 +191,9 @@ func (h *Holder) Status() report.Held {
 	return s
 }
 
-// HandOver releases all held packets without a mark, so that the rules send packets of unknown
-// pods to a hold queue again. Call it after the rules have been changed to use another hold
-// queue.
+// HandOver clears Sluice's bits in the marks of all held packets and releases the packets. So the
+// rules send packets of unknown pods to a hold queue again. Call HandOver after the rules have
+// been changed to use another hold queue.
 func (h *Holder) HandOver() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -272,8 +273,9 @@ func (h *Holder) receive(a nfqueue.Attribute) int {
 		return 0
 	}
 	p := &held{id: *a.PacketID, mark: value(a.Mark), in: value(a.InDev), out: value(a.OutDev)}
-	// The rules clear Sluice's bits of the mark before they send a packet to the hold queue. A
-	// worker sets these bits before it moves a packet to the hold queue.
+	// The rules clear Sluice's bits of the mark before they send a packet to the hold queue, and a
+	// worker sets these bits before it moves a packet. So the bits show whether a worker has
+	// denied the packet.
 	p.forPeer = p.mark&h.config.Marks.Mask == h.config.Marks.Denied
 	var readable bool
 	if a.Payload != nil {
@@ -344,7 +346,8 @@ func (h *Holder) carryOut(o outcome) {
 	}
 }
 
-// deny sends a verdict with which the rules deny a packet without evaluating it again.
+// deny releases a packet with the mark Denied, so that the rules deny the packet without
+// evaluating it again.
 func (h *Holder) deny(p *held) { h.send(p, nfqueue.NfAccept, h.config.Marks.Denied) }
 
 // send sends a verdict to the kernel. The `bits` parameter is the new value of Sluice's bits in
@@ -361,8 +364,8 @@ func (h *Holder) fail(ctx context.Context, err error) int {
 	if ctx.Err() != nil {
 		return 1
 	}
-	// Continue after ENOENT, which means that the kernel no longer holds the packet of a
-	// verdict, for example because the interface of the packet is gone.
+	// Continue after ENOENT, which means that the kernel no longer holds the packet for which a
+	// verdict was sent, for example because the interface of the packet is gone.
 	if errors.Is(err, unix.ENOENT) {
 		h.mu.Lock()
 		h.table.counts.VerdictErrors++

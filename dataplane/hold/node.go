@@ -35,7 +35,7 @@ type node struct {
 	available      bool
 	sandboxes      map[netip.Addr]attachment
 	hostInterfaces map[string]struct{}
-	// agentGone is set if no agent runs.
+	// agentGone is set if no agent is running.
 	agentGone bool
 }
 
@@ -70,7 +70,8 @@ func (n *node) setSandboxes(s report.Sandboxes) {
 	}
 }
 
-// disputed returns each address in the `pods` map to which the CNI results assign another pod.
+// disputed returns the addresses in the `pods` map that belong to another pod according to the CNI
+// results.
 func (n *node) disputed(pods map[netip.Addr]string) []netip.Addr {
 	var out []netip.Addr
 	for a, owner := range n.sandboxes {
@@ -92,9 +93,9 @@ func (n *node) isKnown(a netip.Addr) bool {
 	return !named || !owner.first || owner.pod == pod
 }
 
-// canLearn reports whether the table may learn that an interface leads to no pod. It returns
-// false if the interface does not exist, is an uplink anyway, or leads to a pod of the tree in
-// use or to a pod that the CNI results name.
+// canLearn reports whether the table may record an interface as one that leads to no pod. It
+// returns false if the interface does not exist, is already an uplink, or leads to a pod. The pod
+// can be in the tree in use or in the CNI results.
 func (n *node) canLearn(index uint32) bool {
 	l, ok := n.links[index]
 	if !ok || l.Uplink || l.ToPod {

@@ -35,7 +35,7 @@ type Peers struct {
 	ranges atomic.Pointer[report.PodRanges]
 	// closed is set while no packet can be held.
 	closed atomic.Bool
-	// denied maps the address of a peer to a time. Until this time, packets from and to the
+	// denied maps the address of a denied peer to a time. Until this time, packets from and to the
 	// peer are denied at once instead of being held. A stored map is never changed.
 	denied atomic.Pointer[map[netip.Addr]time.Time]
 	// mu serializes deny.
@@ -95,9 +95,8 @@ func (p *Peers) isDenied(peer netip.Addr) bool {
 	return ok && time.Now().Before(until)
 }
 
-// deny ensures that packets of a peer are denied at once, and not held, for the time
-// deniedTime. If maxDenied peers are already stored, deny replaces the peer whose time ends
-// first.
+// deny ensures that for the next deniedTime, packets of a peer are denied at once instead of being
+// held. If maxDenied peers are already stored, deny replaces the peer whose time ends first.
 func (p *Peers) deny(peer netip.Addr, now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -140,9 +139,9 @@ func (t *table) mayBePod(a netip.Addr) bool {
 	return named && owner.first
 }
 
-// considerPeer decides whether a packet that a worker has denied stays in the hold queue,
-// because a later tree may allow it. If the packet leaves the queue, considerPeer returns the
-// cause.
+// considerPeer decides whether a packet stays in the hold queue after a worker has denied it. The
+// packet stays as long as a later tree may still allow it. If the packet leaves the queue,
+// considerPeer returns the cause.
 func (t *table) considerPeer(p *held, now time.Time) (why cause, waits bool) {
 	p.until, p.waitsFor = p.arrived.Add(min(t.limit, peerLimit)), p.waitsFor[:0]
 	if t.evaluator == nil {
@@ -175,9 +174,9 @@ func (t *table) endPeer(p *held, why cause, now time.Time) {
 	}
 }
 
-// setRoom prevents the workers from moving packets to the hold queue if there is no evaluator,
-// if no agent runs that could publish another tree, or if maxPeers packets that workers have
-// denied are already held. Otherwise setRoom lets the workers move packets.
+// setRoom determines whether workers may move packets to the hold queue. They may not if there is
+// no evaluator, if no agent is running, or if maxPeers packets of pods of other nodes are already
+// held.
 func (t *table) setRoom() {
 	t.peers.closed.Store(t.evaluator == nil || t.agentGone || t.heldPeers >= maxPeers)
 }

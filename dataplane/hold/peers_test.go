@@ -94,8 +94,8 @@ func TestTheLimitAppliesToPeers(t *testing.T) {
 	b.want(b.after(300*time.Millisecond), fmt.Sprintf("[1: release %d after 300ms]", peerDenied))
 }
 
-// A packet leaves the hold queue at once if the tree in use does not deny it, if no agent can
-// publish another tree, or if there is no evaluator.
+// A packet leaves the hold queue at once if the tree in use does not deny it, if no agent is
+// running, or if there is no evaluator.
 func TestPeersThatAreNotHeld(t *testing.T) {
 	tests := map[string]struct {
 		prepare func(*bench)

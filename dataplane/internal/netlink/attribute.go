@@ -103,7 +103,7 @@ func (a *Attributes) hasSize(size int) bool {
 	return true
 }
 
-// AppendAttribute appends an attribute with type kind and its padding to b.
+// AppendAttribute appends an attribute of the given type and its padding to b.
 func AppendAttribute(b []byte, kind uint16, value []byte) []byte {
 	begin := len(b)
 	b = binary.NativeEndian.AppendUint16(b, uint16(attributeHeaderSize+len(value)))
@@ -111,7 +111,7 @@ func AppendAttribute(b []byte, kind uint16, value []byte) []byte {
 	return pad(append(b, value...), begin)
 }
 
-// AppendUint32 appends an attribute with type kind to b. Its value is v in network byte order.
+// AppendUint32 appends an attribute of the given type to b. Its value is v in network byte order.
 func AppendUint32(b []byte, kind uint16, v uint32) []byte {
 	b = binary.NativeEndian.AppendUint16(b, attributeHeaderSize+4)
 	b = binary.NativeEndian.AppendUint16(b, kind)

@@ -46,7 +46,7 @@ type Messages struct {
 func ReadMessages(datagram []byte) Messages { return Messages{rest: datagram} }
 
 // Next advances to the next message. It returns false at the end of the datagram and after an
-// error. If the bytes at the end of the datagram are too few for a header, Next ignores them.
+// error. If fewer bytes than a header remain at the end of the datagram, Next ignores them.
 func (m *Messages) Next() bool {
 	if len(m.rest) < HeaderSize {
 		return false
@@ -90,8 +90,8 @@ func Begin(b []byte, h Header) []byte {
 	return binary.NativeEndian.AppendUint32(b, h.Port)
 }
 
-// End completes a message that starts at index begin of b. It sets the length of the message
-// and appends the padding.
+// End completes the message that starts at b[begin]. It sets the length of the message and appends
+// the padding.
 func End(b []byte, begin int) []byte {
 	binary.NativeEndian.PutUint32(b[begin:], uint32(len(b)-begin))
 	return pad(b, begin)

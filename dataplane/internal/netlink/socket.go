@@ -165,11 +165,10 @@ func (s *Socket) SetWriteDeadline(t time.Time) error { return s.file.SetWriteDea
 // socket was opened with OpenBlocking.
 func (s *Socket) Close() error { return s.file.Close() }
 
-// Dump receives the complete reply to a dump request and calls handle for each message.
-// If handle returns an error, Dump receives the rest of the reply without calling handle
-// again, so that the socket can be used for further requests, and then returns the error.
-// Dump returns ErrInterrupted if the listed objects changed while the kernel sent the
-// reply.
+// Dump receives the complete reply to a dump request and calls `handle` for each message. If
+// `handle` returns an error, Dump receives the rest of the reply without calling `handle` again,
+// and then returns the error. So the socket can be used for further requests. Dump returns
+// ErrInterrupted if the listed objects changed while the kernel sent the reply.
 func (s *Socket) Dump(buffer []byte, handle func(h Header, payload []byte) error) error {
 	var failed error
 	for {
@@ -200,5 +199,5 @@ func (s *Socket) Dump(buffer []byte, handle func(h Header, payload []byte) error
 }
 
 // ErrInterrupted means that the listed objects changed while the kernel sent a dump
-// (NLM_F_DUMP_INTR). Entries can then be missing from the dump.
+// (NLM_F_DUMP_INTR). The dump may then lack some entries.
 var ErrInterrupted = errors.New("the kernel's list changed while it was read")

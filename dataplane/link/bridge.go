@@ -23,9 +23,9 @@ type Bridge struct {
 	VLANs bool
 }
 
-// bridgesAmong returns a description of each bridge in links whose index is in numbers. The
-// keys of the `direct` map are addresses of pods. The values are the indexes of the interfaces
-// through which the routes to these addresses lead.
+// bridgesAmong describes the bridges in `links` whose indexes are in `numbers`. The `direct` map
+// contains the addresses of pods. The value of an address is the index of the interface through
+// which the route to the address leads.
 func bridgesAmong(links []rtnl.Link, numbers []uint32, direct map[netip.Addr]uint32) []Bridge {
 	ports := map[int]map[string]uint32{}
 	for _, l := range links {
@@ -52,8 +52,8 @@ func bridgesAmong(links []rtnl.Link, numbers []uint32, direct map[netip.Addr]uin
 	return out
 }
 
-// leadingThrough returns the addresses of the pods to which routes lead through the interface
-// with the given index, in ascending order. For the `direct` map, see bridgesAmong.
+// leadingThrough returns the addresses of the pods whose routes lead through the interface with
+// the given index, in ascending order. For the `direct` map, see bridgesAmong.
 func leadingThrough(number uint32, direct map[netip.Addr]uint32) []netip.Addr {
 	var out []netip.Addr
 	for a, leading := range direct {

@@ -117,22 +117,22 @@ type Links struct {
 	Bridges []Bridge
 	// Interfaces contains all interfaces of the node.
 	Interfaces []Interface
-	// Direct contains the address of each pod to which a route leads directly. The value is the
-	// index of the interface through which the route leads.
+	// Direct contains the address of each pod to which a route leads directly, without a gateway.
+	// The value is the index of the interface through which the route leads.
 	Direct map[netip.Addr]uint32
 	// Routed contains the addresses of each pod that has its own link, in ascending order. The
-	// route to such an address leads directly through the link, so the route exists only while
-	// the pod's end of the link exists.
+	// route to such an address leads directly through the link, so the route disappears when the
+	// pod's end of the link is removed.
 	Routed []netip.Addr
 }
 
 // Find returns the interfaces that lead to the given pods. It also returns the addresses of the
 // pods to which a route of the node leads directly.
 //
-// In the fields Linked, Egress and Closed, Find ignores every interface through which a route
-// leads to a gateway. Such an interface leads to other machines, so packets that arrive on the
-// interface can have any source address. For example, if only the default route leads to a pod,
-// Find does not treat the node's uplink as the link of the pod.
+// For the fields Linked, Egress and Closed, Find ignores an interface if a route through the
+// interface has a gateway. Such an interface leads to other machines, so packets that arrive on it
+// can have any source address. For example, if only the default route leads to a pod, Find does
+// not treat the node's uplink as the link of the pod.
 func (f *Finder) Find(pods Pods) (Links, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -66,8 +66,8 @@ func (n *node) pod(name string) *lab.Pod {
 	return p
 }
 
-// change looks up the interface with the given name on the node, and passes its link to the
-// function `how`.
+// change looks up the interface with the given name on the node, and calls `how` with the link of
+// this interface.
 func (n *node) change(name string, how func(netlink.Link) error) {
 	n.t.Helper()
 	if err := n.Do(func() error {
@@ -136,8 +136,8 @@ func TestFind(t *testing.T) {
 	})
 	n.want("a gateway on the link", gatewayed.Addresses(), nil, ruleset.Links{})
 
-	// An interface is an uplink even if the network of one of its addresses contains the
-	// address of a pod.
+	// An interface is an uplink even if the address of a pod is in the network of one of the
+	// interface's addresses.
 	n.change("eth0", func(l netlink.Link) error {
 		for _, text := range []string{"10.244.1.0/24", "fd00:10:244:1::/64"} {
 			dst, err := netlink.ParseIPNet(text)

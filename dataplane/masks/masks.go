@@ -1,9 +1,9 @@
-// Package masks keeps a record of the mark masks that the dataplanes of a node have used since
-// the node booted. A dataplane records its mask before it installs the first rule with this mask.
-// So the record contains the mask of all mark bits of Sluice that connections can have.
+// Package masks records the mark masks that the dataplanes of a node have used since the node
+// booted. A dataplane records its mask before it installs the first rule with this mask. So the
+// recorded masks include every bit that Sluice may have set in the mark of a connection.
 //
-// A mask leaves the record when no connection has its bits any longer and no rule sets them. From
-// then on, the bits may belong to another program.
+// A mask is removed from the record once no connection has its bits and no rule sets them. From
+// then on, another program may use the bits.
 package masks
 
 import (
@@ -24,8 +24,8 @@ func NewRecord(stateDir string) *Record { return &Record{stateDir} }
 
 // Former describes the masks of earlier dataplanes.
 type Former struct {
-	// Marks contains the marks whose bits connections may have, except for the marks of the
-	// starting dataplane.
+	// Marks contains the marks that other dataplanes have used. Connections may still have bits of
+	// these marks. It does not contain the marks of the starting dataplane.
 	Marks []ruleset.Marks
 	// Installed contains the marks of the installed rules. It is the zero value if no rules are
 	// installed.
@@ -66,7 +66,8 @@ func (r *Record) Begin(ours ruleset.Marks) (Former, error) {
 	return f, nil
 }
 
-// End records that connections have only bits of the given mask.
+// End records that no connection has bits of a former mask any longer. The record then contains
+// only the mask of `ours`.
 func (r *Record) End(ours ruleset.Marks) error {
 	if r == nil {
 		return nil
@@ -74,8 +75,8 @@ func (r *Record) End(ours ruleset.Marks) error {
 	return statedir.WriteMasks(r.stateDir, []uint32{ours.Mask})
 }
 
-// Check returns an error if the installed rules use another mask than the `ours` parameter, and the
-// two masks share a bit. A dataplane must not start with such a mask, because the bit can mean
+// Check returns an error if the mask of the installed rules differs from the mask of `ours`, but
+// shares a bit with it. A dataplane must not start with such a mask, because the bit can mean
 // allow in one mask and deny in the other mask. If the installed rules cannot be read, Check
 // returns nil, and Begin returns the error later.
 func Check(ours ruleset.Marks) error {
@@ -95,10 +96,10 @@ func check(ours, installed ruleset.Marks) error {
 }
 
 // Used returns the masks whose bits connections may have: the recorded masks and the mask of the
-// installed rules. If the mask of the installed rules is not recorded, Used records it, so that
-// it is still known after the rules have been removed. If rules are installed, but neither the
-// rules nor the record contain a mask, Used returns the mask of the `fallback` parameter. If no
-// dataplane has run on the node since it booted, the result is empty.
+// installed rules. If the mask of the installed rules is not recorded, Used records it, so that it
+// is still known after the rules have been removed. If rules are installed, but neither the rules
+// nor the record contain a mask, Used returns the mask of `fallback`. If no dataplane has run on
+// the node since it booted, the result is empty.
 func Used(stateDir string, fallback ruleset.Marks) ([]uint32, error) {
 	recorded, installed, err := read(stateDir)
 	if err != nil {

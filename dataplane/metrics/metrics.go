@@ -13,9 +13,8 @@ import (
 	"github.com/sluicenet/sluice/dataplane/report"
 )
 
-// Handler returns an HTTP handler that serves the metrics of a dataplane, of the current
-// process and of the Go runtime. The function status returns the current status of the
-// dataplane.
+// Handler returns an HTTP handler that serves the metrics of a dataplane, of the current process
+// and of the Go runtime. The function `status` returns the current status of the dataplane.
 func Handler(status func() (report.Status, error)) http.Handler {
 	r := prometheus.NewRegistry()
 	r.MustRegister(

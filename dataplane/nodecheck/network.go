@@ -37,7 +37,7 @@ func (n *node) bridgeNames() (names []string) {
 	return names
 }
 
-// bridges checks whether packets between the ports of a bridge pass the rules.
+// The check `bridges` tests whether packets between the ports of a bridge traverse the rules.
 func (n *node) bridges() report.Check {
 	const name = "br_netfilter"
 	var values, off []string
@@ -63,7 +63,7 @@ func (n *node) bridges() report.Check {
 		"if pods are on one of the bridges: modprobe br_netfilter, and set to 1: "+strings.Join(off, ", "))
 }
 
-// vlans checks whether the dataplane can drop frames with a VLAN tag on bridges.
+// The check `vlans` tests whether the dataplane can drop frames with a VLAN tag on bridges.
 func (n *node) vlans() report.Check {
 	const name = "bridge tables"
 	err := ruleset.FindBridgeTables()
@@ -78,7 +78,8 @@ func (n *node) vlans() report.Check {
 		"if pods are on one of the bridges, use a kernel with CONFIG_NF_TABLES_BRIDGE")
 }
 
-// routing checks settings of the IP stack that weaken policies or that help to find lost packets.
+// The check `routing` tests settings of the IP stack that weaken policies or that help to explain
+// lost packets.
 func (n *node) routing() report.Check {
 	const name = "routing settings"
 	filter := n.setting("net.ipv4.conf.all.rp_filter")
@@ -91,7 +92,8 @@ func (n *node) routing() report.Check {
 	return check(name, report.CheckWarning, seen, fix)
 }
 
-// cniResults checks whether the addresses of new pods can be read early.
+// The check `cniResults` tests whether the dataplane can read the addresses of new pods before the
+// pods start.
 func (n *node) cniResults(ctx context.Context) report.Check {
 	const name = "CNI results"
 	if n.CNIResults == "" {

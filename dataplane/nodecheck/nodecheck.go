@@ -29,7 +29,7 @@ type Settings struct {
 // node contains the settings and directories that all checks use.
 type node struct {
 	Settings
-	// runs reports whether a dataplane runs with the state directory.
+	// runs reports whether a dataplane is running with this state directory.
 	runs bool
 	// proc and sys are the directories /proc and /sys, and can be other directories in tests.
 	proc, sys string
@@ -45,8 +45,8 @@ func Run(ctx context.Context, settings Settings) []report.Check {
 	return append(out, n.cniResults(ctx))
 }
 
-// check returns a check. Its result is CheckOK if fix is empty, and otherwise the given
-// result.
+// check returns a report.Check. If `fix` is empty, its result is CheckOK. Otherwise its result is
+// the `otherwise` parameter.
 func check(name string, otherwise report.CheckResult, seen, fix string) report.Check {
 	if fix == "" {
 		otherwise = report.CheckOK
@@ -62,7 +62,8 @@ func (n *node) kernel() report.Check {
 	return check("kernel", report.CheckOK, "Linux "+unix.ByteSliceToString(u.Release[:])+" "+unix.ByteSliceToString(u.Machine[:]), "")
 }
 
-// features checks the features that the dataplane needs at startup.
+// The check `features` tests whether the kernel has the features that the dataplane needs at
+// startup.
 func (n *node) features() report.Check {
 	const name = "kernel features"
 	kernel, err := ruleset.FindKernel()
@@ -75,7 +76,7 @@ func (n *node) features() report.Check {
 	return check(name, report.CheckOK, "nftables, conntrack marks, address types, reject, "+string(kernel.Queueing), "")
 }
 
-// queues checks whether the queue numbers are free.
+// The check `queues` tests whether the queue numbers are free.
 func (n *node) queues() report.Check {
 	const name = "queue numbers"
 	const path = "thread-self/net/netfilter/nfnetlink_queue"
@@ -106,8 +107,8 @@ func (n *node) queues() report.Check {
 	return check(name, report.CheckOK, numbers+" are free", "")
 }
 
-// connections checks whether the dataplane can read connection tracking, and whether another
-// program uses its mark bits.
+// The check `connections` tests whether the dataplane can read connection tracking, and whether
+// another program uses its mark bits.
 func (n *node) connections(ctx context.Context) report.Check {
 	const name = "connection marks"
 	c, err := conntrack.Open(n.Marks)

@@ -66,8 +66,8 @@ func run(t *testing.T, h *lab.Host, s Settings) map[string]report.Check {
 	return out
 }
 
-// TestRun checks a node on which this kernel can enforce policies, and that the check leaves no
-// table.
+// TestRun runs the checks on a node on which this kernel can enforce policies. The checks must
+// leave no table behind.
 func TestRun(t *testing.T) {
 	h := newHost(t)
 	for name, c := range run(t, h, settings(t)) {

@@ -19,12 +19,13 @@ const ownTable = "sluice"
 // rules describes the nftables rules of other programs.
 type rules struct {
 	tables []string
-	// marks contains the chains that change Sluice's mark bits, untracked the chains that disable
-	// connection tracking, and flowtables the flowtables, which forward packets past the rules.
+	// `marks` contains the chains that change Sluice's mark bits. `untracked` contains the chains
+	// that disable connection tracking. `flowtables` contains the flowtables. They forward packets
+	// past the rules.
 	marks, untracked, flowtables []string
 }
 
-// otherRules checks the rules of other programs.
+// otherRules checks the nftables rules of other programs.
 func (n *node) otherRules() []report.Check {
 	const name = "other rules"
 	found, err := n.readRules()

@@ -13,9 +13,9 @@ const (
 	// minSent is the number of packets that the pods of an interface must have sent before its
 	// counters are compared.
 	minSent = 100
-	// maxRatio is the largest ratio of sent packets to seen packets that can occur although
-	// no packet bypasses the hook. The kernel may merge up to 64 KiB of TCP segments into one
-	// packet before the hook.
+	// maxRatio is the largest ratio of sent packets to packets that reach the hook if no packet
+	// bypasses the hook. The ratio can exceed 1, because the kernel may merge up to 64 KiB of TCP
+	// segments into one packet before the hook.
 	maxRatio = 64
 	// window is the time within which the pods must send minSent packets. If they send fewer, most
 	// of their packets may be ARP requests, which do not reach the hook.
@@ -53,8 +53,8 @@ type link struct {
 	since       time.Time
 }
 
-// Add adds samples of all interfaces, which were read at the given time. It forgets interfaces that
-// are not in the map.
+// Add adds samples that were read at the given time. The keys of `samples` are the indexes of all
+// interfaces that exist. Add forgets all other interfaces.
 func (t *Tracker) Add(samples map[uint32]Sample, at time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

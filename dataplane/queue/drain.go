@@ -49,7 +49,7 @@ func (p *Pool) owns(number uint64) bool {
 	return number >= uint64(p.config.Base) && number < uint64(p.config.Base)+uint64(p.config.Queues)
 }
 
-// Bound returns the queue numbers in the given ranges that a process has bound in the network
+// Bound returns the queue numbers in the given ranges that any process has bound in the network
 // namespace of the calling thread.
 func Bound(among ...ruleset.Queues) ([]uint64, error) {
 	kernel, err := openKernelQueues()

@@ -78,7 +78,7 @@ type subscriber struct {
 
 // Subscribe returns a channel that receives all later events. If deniedOnly is set, the channel
 // receives only events whose verdict is not Allow. A subscriber that reads too slowly misses
-// events. The function stop ends the subscription but does not close the channel.
+// events. The returned function `stop` ends the subscription but does not close the channel.
 func (e *Events) Subscribe(deniedOnly bool) (events <-chan report.Event, stop func()) {
 	s := e.subscribe(deniedOnly)
 	return s.c, s.close
@@ -122,8 +122,8 @@ func (e *Events) setInterest() {
 	e.wanted.Store(most)
 }
 
-// demand returns the largest interest of all subscribers. The workers publish only the events
-// that belong to this interest. The receiver e may be nil.
+// demand returns the largest interest of all subscribers. The workers publish only the events that
+// this interest includes. The receiver e may be nil.
 func (e *Events) demand() interest {
 	if e == nil {
 		return nothing
@@ -155,8 +155,8 @@ func (e *Events) run(stop <-chan struct{}) {
 	}
 }
 
-// flush delivers all events in the ring. After flush has returned, no event refers to an
-// evaluator that the workers no longer use. The receiver e may be nil.
+// flush delivers all events in the ring. When flush returns, no undelivered event refers to an
+// evaluator that has been replaced. The receiver e may be nil.
 func (e *Events) flush() {
 	if e == nil {
 		return

@@ -13,8 +13,8 @@ const (
 	// are delivered.
 	maxReleased = 4096
 	// releasedTime is the longest time between the release of a packet and the event about the
-	// packet. A packet without an event in this time is ignored, because the rules can accept a
-	// packet without an evaluation.
+	// packet. If no event follows within this time, the rules have accepted the packet without an
+	// evaluation, and a later event of the flow is about another packet.
 	releasedTime = time.Second
 )
 

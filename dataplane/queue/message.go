@@ -49,8 +49,8 @@ type queued struct {
 	// mark is the packet mark. It is 0 if the message contains no mark, because the kernel
 	// omits a mark of 0.
 	mark uint32
-	// inInterface and outInterface are interface indexes. An index is 0 if the hook does not
-	// have this interface. For example, outInterface is 0 at hook input.
+	// inInterface and outInterface are interface indexes. An index is 0 if packets at this hook
+	// have no such interface. For example, outInterface is 0 at hook input.
 	inInterface, outInterface uint32
 	// content is the packet, starting with the IP header and truncated to copyRange bytes. It
 	// refers to memory of the message buffer.

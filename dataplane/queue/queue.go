@@ -34,8 +34,8 @@ type Config struct {
 	// FailOpen makes the kernel accept packets that arrive at a full queue. If FailOpen is not
 	// set, the kernel drops these packets.
 	FailOpen bool
-	// Hold selects the denied packets that workers move to the hold queue. The number of the
-	// hold queue is Base + Queues. If Hold is nil, all denied packets are denied at once.
+	// Hold selects the denied packets that workers move to the hold queue. The number of the hold
+	// queue is Base + Queues. If Hold is nil, workers move no packets to the hold queue.
 	Hold Hold
 	// Events receives the verdicts. It may be nil. Two pools must not share the same Events.
 	Events *Events
@@ -168,8 +168,8 @@ func (p *Pool) Swap(evaluator rule.Evaluator) {
 	p.config.Events.flush()
 }
 
-// Failed returns a channel that receives an error from each worker that fails. The queue of a
-// failed worker is unbound. The failure policy then applies to the packets that the rules send
+// Failed returns a channel that receives an error from each worker that fails. When a worker
+// fails, its queue is unbound. The failure policy then applies to the packets that the rules send
 // to this queue.
 func (p *Pool) Failed() <-chan error { return p.failed }
 

@@ -89,7 +89,7 @@ type socket struct {
 	poll           func(fd uintptr)
 	receiveMessage iter.Seq2[mdlayher.Message, error]
 
-	// interrupted is set if the `serve` method must return.
+	// interrupted is set to make the `serve` method return.
 	interrupted atomic.Bool
 	// yielded is the last time at which the `serve` method called Go's scheduler.
 	yielded time.Time
@@ -203,10 +203,10 @@ func (s *socket) messages(yield func(mdlayher.Message, error) bool) {
 	yield(mdlayher.Message{}, s.serve())
 }
 
-// yieldInterval is the interval at which serve calls Go's scheduler. Without these calls, the
+// yieldInterval is the interval at which `serve` calls Go's scheduler. Without these calls, the
 // scheduler assumes after 10 ms that the goroutine prevents other goroutines from running. The
-// scheduler would then take the processor away from the goroutine at each system call, and
-// check every 20 µs whether the goroutine is in such a call.
+// scheduler would then take the processor away from the goroutine at each system call, and check
+// every 20 µs whether the goroutine is in such a call.
 const yieldInterval = 5 * time.Millisecond
 
 // serve handles packets until an error occurs, and returns this error.

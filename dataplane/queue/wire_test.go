@@ -128,7 +128,7 @@ func deny() rule.Decision {
 }
 
 // blocked is an evaluator that denies every flow. Its method Evaluate returns only after the
-// channel release has been closed.
+// channel `release` has been closed.
 type blocked struct {
 	// called is closed by the first call of Evaluate.
 	called  chan struct{}
@@ -140,7 +140,8 @@ func newBlocked() *blocked {
 	return &blocked{called: make(chan struct{}), release: make(chan struct{})}
 }
 
-// denyAll returns a blocked evaluator whose channel release is already closed.
+// denyAll returns an evaluator that denies every flow at once: a `blocked` whose channel `release`
+// is already closed.
 func denyAll() *blocked {
 	b := newBlocked()
 	close(b.release)
@@ -243,8 +244,8 @@ func TestPacketsWaitForTheFirstEvaluator(t *testing.T) {
 	}
 }
 
-// replaceable is an evaluator that counts calls of its method Evaluate that occur after the
-// evaluator has been replaced.
+// replaceable is an evaluator. After it has been replaced, it counts the calls of Evaluate,
+// because such calls must not occur.
 type replaceable struct {
 	replaced    atomic.Bool
 	calls, late *atomic.Uint64
@@ -355,8 +356,7 @@ func TestNoAllocationsForRealPackets(t *testing.T) {
 	runtime.ReadMemStats(&after)
 	allocations := float64(after.Mallocs-before.Mallocs) / packets
 	t.Logf("%.4f allocations per packet", allocations)
-	// The limit is not 0, because the helper send itself allocates memory when it calls
-	// s.stats.
+	// The limit is not 0, because the helper `send` itself allocates memory when it calls s.stats.
 	if allocations > 0.01 {
 		t.Errorf("%.4f allocations per packet, want none", allocations)
 	}

@@ -27,15 +27,15 @@ type worker struct {
 	nf     *nfqueue.Nfqueue
 	socket *socket
 
-	// batch is a lock. The worker locks it after it has read the packets of a batch, and
-	// unlocks it after the kernel has carried out the verdicts for these packets.
+	// batch is a lock. The worker holds it from the time at which it has read the packets of a
+	// batch until the kernel has carried out the verdicts for these packets.
 	batch sync.Mutex
 	// evaluator is the evaluator for the current batch. It is nil if the pool is closed before
 	// the first Swap. In this case the worker sends no verdicts, and the kernel drops the
 	// packets when the queue is unbound.
 	evaluator rule.Evaluator
 	decoder   packet.Decoder
-	// interest states which events of the current batch must be published.
+	// interest is the level of events that the worker must publish in the current batch.
 	interest interest
 	// timed is set if the duration of the current batch is measured. begun is the time at which
 	// the batch began. timeLookup is set if the duration of the next lookup must be measured.
@@ -53,7 +53,7 @@ func (w *worker) begin() {
 	if w.pool.evaluator.Load() == nil {
 		<-w.pool.ready
 	}
-	// Read the evaluator only after locking batch. The method Swap first stores the new
+	// Read the evaluator only after locking `batch`. The method Swap first stores the new
 	// evaluator and then waits for this lock.
 	w.batch.Lock()
 	if evaluator := w.pool.evaluator.Load(); evaluator != nil {
@@ -94,8 +94,8 @@ func (w *worker) handle(payload []byte) {
 	}
 	p, fault := w.decoder.Decode(q.content)
 	if fault != packet.None {
-		// Drop the packet without a mark, because it is not certain that an unreadable packet
-		// belongs to the connection in the conntrack table.
+		// Drop the packet, but do not mark its connection. An unreadable packet possibly does not
+		// belong to the connection that connection tracking has found for it.
 		w.counters.unreadable[fault].Add(1)
 		if w.interest != nothing {
 			w.publish(&record{verdict: report.Unreadable, fault: fault})
@@ -114,8 +114,8 @@ func (w *worker) handle(payload []byte) {
 func (w *worker) evaluate(p packet.Packet) (verdict, state uint32) {
 	decision := w.lookup(p.Flow)
 	if w.holds(p, decision) {
-		// Do not count the packet now. After the holder has released it, a worker evaluates it
-		// again and counts it. If the holder has unbound its queue, the rules deny the packet
+		// Do not count the packet now. A worker evaluates and counts the packet again after the
+		// holder has released it. If no process serves the hold queue, the rules deny the packet
 		// because of the mark Denied.
 		w.packets--
 		hold := ruleset.Queues{Base: w.pool.config.Base, Count: w.pool.config.Queues}.Hold()
@@ -147,10 +147,10 @@ func (w *worker) record(p packet.Packet, decision rule.Decision) uint32 {
 		return marks.Accepted
 	}
 	verdict, state := report.Deny, marks.Denied
-	// Policies deny the packet, but it may belong to an allowed connection: a mid-stream packet
-	// may be a reply in a connection that is missing in the conntrack table, and an ICMP error
-	// may be about a packet of a connection in this table. The rules accept a packet with mark
-	// Either only in these two cases.
+	// Policies deny the packet, but it may belong to an allowed connection. A mid-stream packet
+	// may be a reply of a connection that is missing from the conntrack table. An ICMP error may
+	// be about a packet of a connection in this table. The rules accept a packet with mark Either
+	// only in these two cases.
 	if p.OwnError || p.MidStream && w.evaluator.Evaluate(p.Flow.Reverse()).Verdict() == rule.Allow {
 		w.counters.midStream.Add(1)
 		verdict, state = report.MidStream, marks.Either

@@ -194,8 +194,8 @@ func TestNoAllocations(t *testing.T) {
 	}
 }
 
-// recorded stores the packets in the buffer of the socket, as if the kernel had sent them as
-// one batch. The returned function handles this batch.
+// recorded writes the packets to the buffer of the socket, as if the kernel had sent them as one
+// batch. It returns a function that handles this batch.
 func recorded(s *socket, packets ...[]byte) func() {
 	for i, data := range packets {
 		m := netlink.Begin(nil, netlink.Header{Type: typePacket})
@@ -304,7 +304,7 @@ func TestEvents(t *testing.T) {
 			receive(tcp4(81, syn))
 		}
 		events.flush()
-		// The next delivered event reports how many events the subscriber missed before it.
+		// Each delivered event contains the number of events that the subscriber missed before it.
 		all, got, missed := flood, 0, 0
 		for got+missed < all {
 			if len(denied.c) == 0 {

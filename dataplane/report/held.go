@@ -11,9 +11,7 @@ type Held struct {
 	Limit time.Duration `json:"limitNanoseconds"`
 	// Waiting is the number of packets that are held now.
 	Waiting int `json:"waiting"`
-	// Released counts packets that were released because their source and destination were no
-	// longer unknown. NotPods counts packets that were released because their unknown address
-	// did not belong to a pod. The rules evaluated the released packets like all other packets.
+	// Waiting is the number of packets that are currently held.
 	Released uint64 `json:"released"`
 	NotPods  uint64 `json:"notPods"`
 	// The next three counters are for packets to which the failure policy was applied. TimedOut
@@ -38,9 +36,8 @@ type Held struct {
 	// VerdictErrors counts verdicts that the kernel rejected because it no longer held the
 	// packet.
 	VerdictErrors uint64 `json:"verdictErrors"`
-	// Learned lists the names of the interfaces of which the dataplane has learned that
-	// they lead to no pod. It learns this when an unknown address on the interface does
-	// not belong to a pod.
+	// Learned lists the names of the interfaces that the dataplane has found to lead to no pod. It
+	// adds an interface when an unknown address on the interface does not belong to a pod.
 	Learned []string `json:"learned,omitempty"`
 	// CNIResults reports whether the CNI results of the node can be read. If they cannot be
 	// read, the dataplane recognizes unknown pods of this node only by the pod ranges of the
@@ -51,7 +48,7 @@ type Held struct {
 	// known, no packet of a pod of another node is held.
 	PodRanges     bool `json:"podRanges"`
 	NodePodRanges bool `json:"nodePodRanges"`
-	// AgentGone is set while no agent runs that could publish another tree. While AgentGone is
-	// set and the dataplane uses a tree, packets of unknown pods are not held.
+	// AgentGone is set while no agent is running, so that no further tree is published. While
+	// AgentGone is set and the dataplane uses a tree, packets of unknown pods are not held.
 	AgentGone bool `json:"agentGone,omitempty"`
 }

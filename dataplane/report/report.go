@@ -89,8 +89,8 @@ type Bridges struct {
 // Reevaluated contains totals over all re-evaluations of the open connections. A walk is one
 // re-evaluation.
 type Reevaluated struct {
-	// Walks counts the walks. It does not count a walk that only checked the marks of the
-	// previous walk and changed no mark. The other numbers include only counted walks.
+	// Walks counts the walks, except for a walk that only checked the marks after the previous
+	// walk and changed no mark. The other fields include only counted walks.
 	Walks uint64 `json:"walks"`
 	// Accepted, Denied and Cleared count the connection marks that walks changed, by the new
 	// value of the mark. A walk clears a mark when neither the source nor the destination of

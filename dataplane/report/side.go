@@ -6,8 +6,8 @@ import "github.com/sluicenet/sluice/dataplane/rule"
 type Side struct {
 	Verdict string `json:"verdict"`
 	Reason  string `json:"reason"`
-	// Tier is the tier that determined the verdict: "Admin" or "Baseline". It is empty if this was
-	// the NetworkPolicy tier, or no tier.
+	// Tier is the tier that determined the verdict: "Admin" or "Baseline". It is empty if the
+	// NetworkPolicy tier or no tier determined the verdict.
 	Tier string `json:"tier,omitempty"`
 	// Policy and Rule identify the rule that determined the verdict. Policy is the policy's
 	// name: "namespace/name" for a NetworkPolicy, and the name alone for a ClusterNetworkPolicy.
@@ -25,7 +25,7 @@ type Side struct {
 	NearMisses []NearMiss `json:"nearMisses,omitempty"`
 }
 
-// RuleDetails describes a rule. It is empty if the program that writes the report does not have the
+// RuleDetails describes a rule. It is empty if the program that writes the report has not read the
 // policy.
 type RuleDetails struct {
 	// Text is a short description of the rule.
@@ -36,8 +36,8 @@ type RuleDetails struct {
 	Priority *int32 `json:"priority,omitempty"`
 }
 
-// SideOf returns the JSON form of a side of a decision. names resolves the names of
-// policies, and must belong to the evaluator that returned the side. If names is nil, the
+// SideOf returns the JSON form of a side of a decision. The `names` parameter resolves the names
+// of policies, and must belong to the evaluator that returned the side. If `names` is nil, the
 // result contains no names.
 func SideOf(names rule.Namer, s rule.Side) Side {
 	out := Side{Verdict: s.Verdict.String(), Reason: s.Reason.String()}

@@ -18,9 +18,9 @@ type Decision struct {
 // Verdict returns Allow if both sides allow the flow, and Deny otherwise.
 func (d Decision) Verdict() Verdict { return d.Egress.Verdict & d.Ingress.Verdict }
 
-// DeniedPeer returns the peer of a flow that the policies of a local pod deny. The peer is the
-// other address of the flow. If no local pod denies the flow, or if the peer is also a local
-// pod, ok is false. f must be the flow for which the decision was made.
+// DeniedPeer returns the other end of a flow that a local pod denies: the address that does not
+// belong to this pod. If the policies of no local pod deny the flow, or if the other end is also a
+// local pod, ok is false. f must be the flow for which the decision was made.
 func (d Decision) DeniedPeer(f flow.Flow) (peer netip.Addr, ok bool) {
 	switch {
 	case d.Egress.Verdict == Deny && !d.Ingress.Evaluated():
@@ -79,9 +79,8 @@ type Evaluator interface {
 	Evaluate(f flow.Flow) Decision
 }
 
-// Namer returns the names of pods, policies and rules. A side may be passed to a Namer only if
-// it was returned by the evaluator that belongs to this Namer. *tree.Tree implements both
-// Evaluator and Namer.
+// Namer returns the names of pods, policies and rules. Pass a side only to the Namer that belongs
+// to the evaluator that returned the side. *tree.Tree implements both Evaluator and Namer.
 type Namer interface {
 	// Pod returns the name of the local pod with address a, in the form "namespace/name". If no
 	// local pod has this address, ok is false.

@@ -192,9 +192,10 @@ func (p Ports) String() string {
 	}
 }
 
-// Block is a range of addresses: a CIDR prefix without the prefixes in Excepts. Every except is
-// inside the prefix. The host bits of all prefixes are 0. A block matches every address in this
-// range, including addresses of pods and nodes. It matches no address of the other IP family.
+// Block is a range of addresses: a CIDR prefix without the prefixes in Excepts. Every prefix in
+// Excepts is inside the CIDR prefix. The host bits of all prefixes are 0. A block matches every
+// address in this range, including addresses of pods and nodes. It matches no address of the other
+// IP family.
 type Block struct {
 	Prefix  netip.Prefix
 	Excepts []netip.Prefix
@@ -231,8 +232,8 @@ type Rule struct {
 	Matches []Match
 }
 
-// ProgramID identifies a program within one node. ID 0 means "no program": no policy of the tier
-// applies to the pod.
+// ProgramID identifies a program within one node. ID 0 means that no policy of the tier applies to
+// the pod.
 type ProgramID uint32
 
 // Program contains the rules of one tier for a pod in one direction. A Program is immutable: a delta

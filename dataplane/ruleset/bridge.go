@@ -51,8 +51,8 @@ type Bridges struct {
 }
 
 // Owner assigns an address to the bridge port of a pod. Packets with this source address must
-// arrive on the port. If several owners have the same address, the packets may arrive on the
-// port of any of these owners.
+// arrive on this port. If several owners have the same address, the packets may arrive on the port
+// of any of them.
 type Owner struct {
 	Port    uint32
 	Address netip.Addr
@@ -183,8 +183,8 @@ func (t *Table) installBridge(to content) error {
 	return t.commitBridge(content{}, to)
 }
 
-// commitBridge adds the commands to the transaction that change the content of the sets from
-// the parameter `from` to the parameter `to`, and commits the transaction.
+// commitBridge changes the content of the sets from the parameter `from` to the parameter `to`. It
+// adds the necessary commands to the current transaction and commits the transaction.
 func (t *Table) commitBridge(from, to content) error {
 	for _, s := range bridgeSets {
 		if err := s.change(t.conn, bridgeTable, from[s.name], to[s.name]); err != nil {

@@ -86,9 +86,8 @@ func stateIs(bits uint32) expressions {
 	return expressions{&expr.Ct{Key: expr.CtKeySTATE, Register: register}, and(native(bits)), notEqual(native(0))}
 }
 
-// stateIsNot returns the expressions for `ct state != BITS`. The rule matches if none of
-// the bits is set. It also matches a packet that is invalid or untracked, which has no
-// connection.
+// stateIsNot returns the expressions for `ct state != BITS`. The rule matches if none of the bits
+// is set. It also matches invalid and untracked packets, which have no connection.
 func stateIsNot(bits uint32) expressions {
 	return expressions{&expr.Ct{Key: expr.CtKeySTATE, Register: register}, and(native(bits)), equal(native(0))}
 }

@@ -24,10 +24,10 @@ const (
 	holdDestination = "hold-destination"
 )
 
-// The sets known4 and known6 contain Addresses.Known. The set uplinks contains Links.Uplinks
-// and the index 0. A packet without an input interface matches index 0, so it is not held
-// because of its source address. Likewise, a packet without an output interface is not held
-// because of its destination address.
+// The sets known4 and known6 contain Addresses.Known. The set uplinks contains Links.Uplinks and
+// the index 0. A packet without an input interface matches index 0, so its source address never
+// causes the rules to hold it. Likewise, the destination address of a packet without an output
+// interface never causes the rules to hold it.
 var (
 	known4 = addressSet{set{name: "known4", keyType: nftables.TypeIPAddr, order: binaryutil.BigEndian}, unix.NFPROTO_IPV4, sourceOffset4, 4}
 	known6 = addressSet{set{name: "known6", keyType: nftables.TypeIP6Addr, order: binaryutil.BigEndian}, unix.NFPROTO_IPV6, sourceOffset6, 16}
@@ -51,8 +51,8 @@ func (c Config) knownRules() []expressions {
 	return rules
 }
 
-// holdChains returns the chains that hold packets. If a packet must not be held, the chains
-// hold-source and hold-destination return.
+// holdChains returns the chains that hold packets. The chains `hold-source` and `hold-destination`
+// return to the calling chain if a packet must not be held.
 func (c Config) holdChains() []chain {
 	if !c.Hold {
 		return nil
@@ -82,8 +82,8 @@ func (c Config) holdChains() []chain {
 		{name: holdSource, rules: source},
 		{name: holdDestination, rules: destination},
 		{name: unknownPods, rules: c.knownRules()},
-		// The last rule accepts the packet. Otherwise the kernel would continue with chain
-		// evaluate, which jumps to chain marked.
+		// The last rule accepts the packet. Otherwise the kernel would continue with the chain
+		// `evaluate`, which jumps to the chain `marked`.
 		{name: released, rules: append(c.evaluateReceivedRules(c.clearRule(), firstPackets), expressions{accept()})},
 		{name: marked, rules: []expressions{
 			append(markIs(c.Marks.Mask, c.Marks.Either), goTo(released)),

@@ -8,9 +8,8 @@ import "golang.org/x/sys/unix"
 // Therefore an error from such a pod is evaluated with the policies of the pod, unless the
 // error quotes a packet that was sent to the pod.
 
-// errorRules returns the rules that queue those ICMP errors that need a verdict. If the
-// connection of the quoted packet is denied, the rules do not queue the error, because a later
-// rule drops it.
+// errorRules returns the rules that queue ICMP errors if they need a verdict. If the connection of
+// the quoted packet is denied, these rules do not queue the error, because a later rule drops it.
 func (c Config) errorRules() []expressions {
 	rules := []expressions{
 		append(notICMP(), returnToCaller()),

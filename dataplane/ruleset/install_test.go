@@ -54,7 +54,7 @@ func TestInstallWhileOtherProgramsChangeTheTable(t *testing.T) {
 				}
 				cmd := exec.Command("nft", "-f", "-")
 				cmd.Stdin = strings.NewReader(script)
-				_ = h.Do(cmd.Run) // Ignore the error: the command fails if another change has made it invalid.
+				_ = h.Do(cmd.Run) // Ignore the error: the command fails if a concurrent change has made it invalid.
 			}
 		})
 	}

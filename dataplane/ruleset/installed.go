@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// InstalledMarks returns the marks of the rules that are installed in the network namespace of
-// the calling thread. It reads the mask from a rule of the chain settle. The result is the zero
+// InstalledMarks returns the marks of the rules that are installed in the network namespace of the
+// calling thread. It reads the mask from a rule of the chain `settle`. The result is the zero
 // value if the table does not exist or another program has removed this rule.
 func InstalledMarks() (Marks, error) {
 	c, err := nftables.New()

@@ -104,9 +104,9 @@ func trySet(s set) error {
 	})
 }
 
-// tryTable returns an error if the kernel rejects the content that the function add adds to a
-// table. Do not add base chains to the table: when the kernel removes a base chain, it drops
-// queued packets.
+// tryTable calls `add` to add content to a temporary table, and returns an error if the kernel
+// rejects the content. `add` must not add base chains: when the kernel removes a base chain, it
+// drops queued packets.
 func tryTable(add func(c *nftables.Conn, t *nftables.Table) error) error {
 	c, err := nftables.New()
 	if err != nil {

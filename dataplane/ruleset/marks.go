@@ -43,12 +43,12 @@ func MarksOf(mask uint32) (Marks, error) {
 // Of returns the values of Sluice's two bits in a mark.
 func (m Marks) Of(mark uint32) uint32 { return mark & m.Mask }
 
-// Set returns mark with Sluice's two bits replaced by the bits of state. It does not change
+// Set returns `mark` with Sluice's two bits replaced by the bits of `state`. It does not change
 // other bits.
 func (m Marks) Set(mark, state uint32) uint32 { return mark&^m.Mask | state&m.Mask }
 
-// From returns the value of Sluice's two bits that has the same meaning as the bits of other
-// marks. For example, if a mark has the bit other.Denied, From returns m.Denied.
+// From translates a mark that uses the values of `other`. It returns the value of m with the same
+// meaning. For example, if the mark contains other.Denied, From returns m.Denied.
 func (m Marks) From(other Marks, mark uint32) uint32 {
 	switch other.Of(mark) {
 	case 0:

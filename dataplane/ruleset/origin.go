@@ -6,11 +6,11 @@ import "golang.org/x/sys/unix"
 // from the address of a pod, and an egress-isolated pod may not use the address of another
 // host. The rules below drop packets with such forged source addresses.
 
-// firstPacketRules returns the rules for packets that do not belong to an established
-// connection. If the source address belongs to a pod, isolated or not, the packet must arrive
-// on the interface to which the address is routed. Otherwise the address is forged, and the
-// rules drop the packet. If they accepted it, connection tracking would treat packets from the
-// attacker to the pod as replies. A dropped packet creates no connection.
+// firstPacketRules returns the rules for packets that do not belong to an established connection.
+// If the source address belongs to a pod, isolated or not, the packet must arrive on the interface
+// to which the address is routed. Otherwise the address is forged, and the rules drop the packet,
+// so the packet creates no connection. If the rules accepted it, connection tracking would treat
+// later packets from the attacker to the pod as replies.
 func (c Config) firstPacketRules() []expressions {
 	if c.WithoutReversePath {
 		return nil
@@ -45,8 +45,8 @@ func (c Config) originRules() []expressions {
 }
 
 // linkLocalRules returns the rules that deny packets from the link-local address of an
-// egress-isolated pod, except for multicast listener discovery and DHCPv6. For neighbour
-// discovery, chain origin returns before these rules.
+// egress-isolated pod, except for multicast listener discovery and DHCPv6. Neighbour discovery
+// does not reach these rules, because the chain `origin` returns earlier.
 func linkLocalRules() []expressions {
 	return []expressions{
 		append(listenerDiscovery(), returnToCaller()),

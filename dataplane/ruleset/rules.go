@@ -102,10 +102,10 @@ func (c Config) chains() []chain {
 }
 
 // countingChains returns the chains that count the packets that FailOpen accepts without a
-// verdict. The kernel does not count these packets. Such a packet continues at the next base
-// chain of the hook, and so does a packet that chain evaluate or chain enqueue accepts. To
-// distinguish these packets, the counting chains repeat the conditions of chains evaluate and
-// enqueue, and count only packets that these two chains would queue.
+// verdict. The kernel does not count these packets. Each of them continues at the next base chain
+// of the hook, like a packet that the chain `evaluate` or `enqueue` accepts. To distinguish both
+// kinds of packets, the counting chains repeat the conditions of `evaluate` and `enqueue`, and
+// count only packets that these two chains would queue.
 func (c Config) countingChains() []chain {
 	if c.FailurePolicy != FailOpen {
 		return nil
@@ -155,9 +155,8 @@ func (c Config) evaluateRules(bits expressions, first, unmarked, more []expressi
 	cleared := []expressions{
 		bits,
 		// An expected connection of a conntrack helper starts with the mark of its master
-		// connection. Clear this mark, so that the new connection is evaluated. Do not clear
-		// the mark for an ICMP error, because the error has the mark of the connection whose
-		// packet it quotes.
+		// connection. Clear this mark, so that the new connection is evaluated. Do not clear the
+		// mark for an ICMP error, because it is the mark of the connection of the quoted packet.
 		append(join(stateIs(expr.CtStateBitRELATED), notICMP()), setConnectionMark(m.Mask, 0)...),
 	}
 	marked := []expressions{
@@ -173,8 +172,8 @@ func (c Config) midStreamRule() expressions {
 	return append(join(connectionMarkIs(c.Marks.Mask, c.Marks.Either), tcpNotOpening()), accept())
 }
 
-// unmarkedRules returns the rules that accept replies and related ICMP errors without a
-// verdict. They apply to packets of connections without a mark.
+// unmarkedRules returns rules for packets of connections without a mark. The rules accept replies
+// and related ICMP errors, which are not evaluated.
 func unmarkedRules() []expressions {
 	return []expressions{
 		append(replyDirection(), accept()),

@@ -100,7 +100,7 @@ func install(t *testing.T, h *lab.Host, c ruleset.Config) *ruleset.Table {
 	return table
 }
 
-// queueLine matches the last rule of chain enqueue in nft's output. nft prints a queue
+// queueLine matches the last rule of the chain `enqueue` in nft's output. nft prints a queue
 // expression as text, but some versions print an NFQUEUE target as an empty line.
 var queueLine = regexp.MustCompile(`(?m)^\t\t(queue .*|xt target.*|)$`)
 

@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// set describes an nftables set. The field `order` contains the byte order of the set's keys. If
-// counted is set, each key has a counter of the packets for which a rule has found the key.
+// set describes an nftables set. The `order` field contains the byte order of the set's keys. If
+// `counted` is set, each key has a counter of the packets that matched this key.
 type set struct {
 	name    string
 	keyType nftables.SetDatatype
@@ -27,8 +27,8 @@ const (
 	destinationOffset4, destinationOffset6 = 16, 24
 )
 
-// addressSet is a set of addresses of one family. A rule reads the address at offset in the IP
-// header of a packet, and looks the address up in the set.
+// addressSet is a set of addresses of one family. A rule reads the address at the position
+// `offset` in the IP header of a packet, and looks the address up in the set.
 type addressSet struct {
 	set
 	family         byte
@@ -101,10 +101,9 @@ type Links struct {
 	// packet that arrives on such an interface must have a source address that is routed
 	// to the same interface.
 	Egress []uint32
-	// Closed contains the interfaces of Egress on which pods may use their link-local
-	// addresses only for neighbour discovery, multicast listener discovery and DHCPv6. An
-	// interface belongs to Closed if it leads to no pod that may use its link-local address
-	// freely.
+	// Closed contains those interfaces in Egress on which pods may use their link-local addresses
+	// only for neighbour discovery, multicast listener discovery and DHCPv6. An interface is in
+	// Closed unless it leads to a pod that may use its link-local address freely.
 	Closed []uint32
 	// Uplinks contains the interfaces that do not lead to pods.
 	Uplinks []uint32

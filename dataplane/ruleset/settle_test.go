@@ -12,8 +12,8 @@ import (
 
 // otherVerdict is a table with one chain. The chain marks packets of established connections to
 // port 8080 with the verdict Either, which means that policies may allow only the reverse
-// direction of the flow. The chain must run between Sluice's chains output and output-settle.
-// It has the same priority as chain output. If two chains have the same priority, the kernel
+// direction of the flow. The chain must run between Sluice's chains `output` and `output-settle`.
+// It has the same priority as the chain `output`. If two chains have the same priority, the kernel
 // runs the newer chain first, so the test adds this chain before Sluice's chains.
 const otherVerdict = `table inet verdict {
 	chain output {
@@ -23,9 +23,9 @@ const otherVerdict = `table inet verdict {
 }
 `
 
-// Chain settle accepts a packet with the verdict Either only if it is the first packet of a
-// connection that connection tracking has seen. It does not accept a packet of an established
-// connection with this verdict.
+// The chain `settle` accepts a packet with the verdict Either only if connection tracking has seen
+// no earlier packet of the connection. It does not accept a packet of an established connection
+// with this verdict.
 func TestSettleAcceptsTheOtherOrientationOnlyInMidStream(t *testing.T) {
 	h := host(t)
 	nft(t, h, otherVerdict, "-f", "-")

@@ -243,9 +243,9 @@ type foreign struct {
 	objects []nftables.Obj
 }
 
-// remove adds commands to the transaction. The commands remove the foreign objects in f. If
-// there are any, the transaction first removes all rules, because the kernel does not remove an
-// object to which a rule refers.
+// remove adds commands to the transaction to remove the foreign objects in f. If there are any,
+// the transaction first removes all rules, because the kernel does not remove an object to which a
+// rule refers.
 func (t *Table) remove(f foreign) {
 	if len(f.chains)+len(f.sets)+len(f.objects) == 0 {
 		return
@@ -281,9 +281,9 @@ func (t *Table) foreign() (foreign, error) {
 }
 
 // foreignChains returns the chains in the table that do not belong to Sluice. It returns
-// ErrForeignShape if a chain of Sluice has an unexpected hook or priority. If another program
-// adds or removes chains during the call, the result may be wrong. In this case, the
-// transaction that uses the result fails.
+// ErrForeignShape if a chain of Sluice has an unexpected hook or priority. If another program adds
+// or removes chains during the call, the result may be wrong. The transaction that uses a wrong
+// result fails.
 func (t *Table) foreignChains() ([]*nftables.Chain, error) {
 	all, err := t.conn.ListChainsOfTableFamily(nftables.TableFamilyINet)
 	if err != nil {

@@ -27,8 +27,7 @@ func (t *Table) Unevaluated() (packets uint64, err error) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	// Request all objects, because a request for a single object fails if this object does not
-	// exist.
+	// Request all objects. A request for a single object would fail if the object did not exist.
 	objects, err := t.conn.GetObjects(t.table)
 	if err != nil {
 		return 0, fmt.Errorf("reading counter %s: %w", unevaluatedCounter, err)

@@ -134,11 +134,12 @@ func (r *result) addresses() ([]netip.Addr, error) {
 	return out, nil
 }
 
-// hostInterface returns the name of the last interface outside the pod, or "" if there is no
-// such interface. An interface is outside the pod if its field `sandbox` is empty. The plugins
-// bridge and ptp list the node's interfaces first, so the last interface outside the pod is the
-// node's end of the pod's veth pair. Some plugins leave the field empty for the interface inside
-// the pod, too. The `own` parameter is the name of this interface, and hostInterface ignores it.
+// hostInterface returns the name of the last interface outside the pod, or "" if there is no such
+// interface. An interface is outside the pod if its field `sandbox` is empty. The plugins bridge
+// and ptp list the node's interfaces first, so the last interface outside the pod is the node's
+// end of the pod's veth pair. Some plugins leave the field empty even for the interface inside the
+// pod. Therefore, hostInterface skips the interface named by `own`, which is the pod's own
+// interface.
 func (r *result) hostInterface(own string) string {
 	name := ""
 	for _, i := range r.Interfaces {

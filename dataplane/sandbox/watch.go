@@ -74,10 +74,10 @@ func Open(dir string) (*Watcher, error) {
 	return w, nil
 }
 
-// Run calls handle with the list of sandboxes, and calls it again each time the list changes.
+// Run calls `handle` with the list of sandboxes, and calls it again each time the list changes.
 // When the context ends, Run closes the watcher and returns. Run reports a sandbox within a few
-// milliseconds after libcni has written the file. If handle returns an error, Run calls handle
-// again after the next read of the directory, which happens within a few seconds.
+// milliseconds after libcni has written the file. If `handle` returns an error, Run calls it again
+// after the next read of the directory, which happens within a few seconds.
 //
 // Run omits a sandbox whose host interface does not exist. The file of such a sandbox is a
 // leftover, for example from before a restart of the node.
@@ -103,9 +103,9 @@ func (w *Watcher) Run(ctx context.Context, handle func(report.Sandboxes) error) 
 	}
 }
 
-// follow makes the kernel watch the directory that is at the path now, which may have been
-// created or replaced since the previous call. It returns the time after which the caller
-// must read the directory even if no event occurs.
+// follow makes the kernel watch the directory that is currently at the path. This directory may
+// have been created or replaced since the previous call. follow returns the time after which the
+// caller must read the directory even if no event occurs.
 func (w *Watcher) follow() time.Duration {
 	// If the directory is already watched, the kernel returns the existing descriptor.
 	watch, err := unix.InotifyAddWatch(w.inotify, w.dir.path, events)
@@ -197,10 +197,10 @@ type attachment struct {
 	address netip.Addr
 }
 
-// claim returns the addresses of s that are not in owned, and adds them to owned. The caller
-// passes newer sandboxes first, so that an address belongs to the newest sandbox that contains
-// it. A plugin frees an address before libcni removes the result file. So while the file of the
-// old pod exists, a new pod may already have the address.
+// claim returns the addresses of s that are not in `owned`, and adds them to `owned`. The caller
+// passes newer sandboxes first, so that an address belongs to the newest sandbox that contains it.
+// This order is necessary because a plugin frees an address before libcni removes the result file
+// of the old pod. So a new pod may already have the address while the old file exists.
 func claim(owned map[attachment]bool, s *Sandbox) []netip.Addr {
 	var out []netip.Addr
 	for _, a := range s.Addresses {
@@ -213,7 +213,7 @@ func claim(owned map[attachment]bool, s *Sandbox) []netip.Addr {
 }
 
 // exists reports whether the node has an interface with this name. It also returns true if the
-// name is empty, or if the lookup fails for another reason than a missing interface.
+// name is empty, or if the lookup fails although the interface may exist.
 func (w *Watcher) exists(name string) bool {
 	if name == "" {
 		return true

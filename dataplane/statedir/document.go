@@ -49,9 +49,9 @@ func (d *document[T]) wrap(err error) error {
 	return fmt.Errorf("reading %s: %w", d.what, err)
 }
 
-// changes returns a function that reads the file. If the content differs from that of the
-// previous call, the function calls handle with the new content. If the file exists but
-// cannot be read, it calls handle with the error.
+// changes returns a function that reads the file. If the content has changed since the last call,
+// the function calls `handle` with the new content. If the file exists but cannot be read, the
+// function calls `handle` with the error.
 func (d *document[T]) changes(handle func(T, error)) func() {
 	var last []byte
 	return func() {

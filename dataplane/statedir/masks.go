@@ -20,7 +20,8 @@ const (
 	bootIDPath = "/proc/sys/kernel/random/boot_id"
 )
 
-// Masks returns the path of the file with the mark masks whose bits connections may have.
+// Masks returns the path of the file with the recorded mark masks. Connections may have bits of
+// these masks in their marks.
 func Masks(stateDir string) string { return filepath.Join(stateDir, masksName) }
 
 // masksRecord is the content of the file. Connection marks do not survive a reboot, so the file
@@ -30,8 +31,8 @@ type masksRecord struct {
 	Masks  []uint32 `json:"masks"`
 }
 
-// ReadMasks returns the mark masks that have been recorded since the node has booted. It returns
-// nil if no mask has been recorded.
+// ReadMasks returns the mark masks that have been recorded since the node booted. It returns nil
+// if no mask has been recorded.
 func ReadMasks(stateDir string) ([]uint32, error) {
 	document := &document[masksRecord]{"the mark masks of this node in " + Masks(stateDir), Masks(stateDir), masksSize, parseMasks}
 	record, err := document.read()

@@ -84,14 +84,14 @@ func parsePodRanges(content []byte) (report.PodRanges, error) {
 	return r, nil
 }
 
-// WatchPodRanges calls handle with the published pod ranges, and calls it again each time the
+// WatchPodRanges calls `handle` with the published pod ranges, and calls it again each time the
 // ranges change. It makes one call at a time. If several versions are published during a call,
-// WatchPodRanges delivers only the newest version. If the file cannot be read or is not valid,
-// it calls handle with the error. If no ranges have been published yet, WatchPodRanges waits
-// for the file.
+// WatchPodRanges delivers only the newest version. If the file cannot be read or is not valid, it
+// calls `handle` with the error. If no ranges have been published yet, WatchPodRanges waits for
+// the file.
 //
-// WatchPodRanges returns nil when the context ends. It returns an error if the directory cannot
-// be watched.
+// WatchPodRanges returns nil when the context ends. It returns an error if the directory cannot be
+// watched.
 func WatchPodRanges(ctx context.Context, stateDir string, handle func(report.PodRanges, error)) error {
 	again := time.NewTicker(checkInterval)
 	defer again.Stop()

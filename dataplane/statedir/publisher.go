@@ -64,8 +64,8 @@ func (p *Publisher) Publish(b *build.Builder) (generation uint64, err error) {
 	return generation, nil
 }
 
-// locked calls f while it holds the lock on the directory. While locked holds the lock, no
-// other publisher writes to the directory. It creates the directory if necessary.
+// locked acquires the lock on the directory, calls f, and releases the lock. During the call of f,
+// no other publisher writes to the directory. If necessary, locked first creates the directory.
 func (p *Publisher) locked(f func() error) error {
 	if err := makeDir(filepath.Dir(p.dir)); err != nil {
 		return err
@@ -140,8 +140,8 @@ func (p *Publisher) removeOld(current uint64, all []uint64) {
 	}
 }
 
-// generations returns the generation to which the symlink refers, or 0 if there is no symlink.
-// It also returns the generations of all tree files.
+// generations returns the generation of the current tree, to which the symlink refers, or 0 if
+// there is no symlink. It also returns the generations of all tree files.
 func (p *Publisher) generations() (current uint64, all []uint64, err error) {
 	target, err := os.Readlink(filepath.Join(p.dir, currentName))
 	if err == nil {

@@ -155,8 +155,8 @@ func TestPublisherContinuesAfterTheHighestGeneration(t *testing.T) {
 }
 
 func TestErrorWhilePublishingLeavesCurrent(t *testing.T) {
-	// The function that blockedBy returns creates the directory DIR/tree/NAME with one entry.
-	// The publisher can neither remove nor replace a directory that is not empty.
+	// blockedBy returns a function. The function creates the directory DIR/tree/NAME with one
+	// entry. The publisher can neither remove nor replace a directory that is not empty.
 	blockedBy := func(name string) func(*testing.T, string) {
 		return func(t *testing.T, dir string) {
 			t.Helper()

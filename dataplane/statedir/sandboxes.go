@@ -103,14 +103,13 @@ func parseSandboxes(content []byte) (s report.Sandboxes, err error) {
 	return s, nil
 }
 
-// WatchSandboxes calls handle with the published pod sandboxes, and calls it again each time
-// the sandboxes change. It makes one call at a time. If several lists are published during a
-// call, WatchSandboxes delivers only the newest list. If the file cannot be read, it calls
-// handle with the error. If no sandboxes have been published yet, WatchSandboxes waits for the
-// file.
+// WatchSandboxes calls `handle` with the published pod sandboxes, and calls it again each time the
+// sandboxes change. It makes one call at a time. If several lists are published during a call,
+// WatchSandboxes delivers only the newest list. If the file cannot be read, it calls `handle` with
+// the error. If no sandboxes have been published yet, WatchSandboxes waits for the file.
 //
-// WatchSandboxes returns nil when the context ends. It returns an error if the directory cannot
-// be watched.
+// WatchSandboxes returns nil when the context ends. It returns an error if the directory cannot be
+// watched.
 func WatchSandboxes(ctx context.Context, stateDir string, handle func(report.Sandboxes, error)) error {
 	return watchDir(ctx, filepath.Clean(stateDir), nil, sandboxesDocument(stateDir).changes(handle))
 }

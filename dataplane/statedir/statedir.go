@@ -9,7 +9,7 @@
 //	DIR/tree/agent.lock          locked by the agent that may publish trees and the status
 //	DIR/dataplane.sock           the socket on which the dataplane serves its status
 //	DIR/sandboxes.json           the pod sandboxes
-//	DIR/mark-masks.json          the mark masks whose bits connections may have
+//	DIR/mark-masks.json          the mark masks that connections may still use
 //	DIR/dataplane.lock           locked by the dataplane that may write the nftables table
 //	DIR/handover.sock            the socket on which a new dataplane requests this right
 //
@@ -112,8 +112,8 @@ func Share(stateDir string) error {
 }
 
 // Remove removes the trees, the pod ranges, the sandboxes and all other files that publishers
-// create in a state directory. It returns the paths of the files in DIR/tree that it has kept
-// because publishers create no files with these names.
+// create in a state directory. It keeps files with other names in DIR/tree, and returns their
+// paths.
 func Remove(stateDir string) (foreign []string, err error) {
 	for _, name := range []string{Sandboxes(stateDir), filepath.Join(stateDir, partialSandboxes)} {
 		if err := removeIfExists(name); err != nil {

@@ -43,17 +43,16 @@ func resolve(link, target string) string {
 	return filepath.Join(filepath.Dir(link), target)
 }
 
-// Watch calls handle with the current tree of a state directory, and calls it again for each
-// tree that is published later. It makes one call at a time. If several trees are published
-// during a call, Watch delivers only the newest tree. The function handle owns the tree, and
-// must close it when the tree is no longer in use.
+// Watch calls `handle` with the current tree of a state directory, and calls it again for each
+// tree that is published later. It makes one call at a time. If several trees are published during
+// a call, Watch delivers only the newest tree. The function `handle` owns the tree, and must close
+// it when the tree is no longer in use.
 //
-// If the current tree cannot be opened, Watch calls handle once with a nil tree and the error.
-// The tree that was delivered earlier stays valid. If there is no tree or no state directory
-// yet, Watch waits for a tree.
+// If the current tree cannot be opened, Watch calls `handle` once with a nil tree and the error.
+// The tree that was delivered earlier stays valid. If there is no tree or no state directory yet,
+// Watch waits for a tree.
 //
-// Watch returns nil when the context ends. It returns an error if the directory cannot be
-// watched.
+// Watch returns nil when the context ends. It returns an error if the directory cannot be watched.
 func Watch(ctx context.Context, stateDir string, handle func(*tree.Tree, error)) error {
 	d := delivery{stateDir: filepath.Clean(stateDir), handle: handle}
 	again := time.NewTicker(checkInterval)
@@ -156,12 +155,12 @@ func (w *watch) forget() {
 type delivery struct {
 	stateDir string
 	handle   func(*tree.Tree, error)
-	// target and targetInfo describe the symlink at the time of the last call of handle.
+	// target and targetInfo describe the symlink at the time of the last call of `handle`.
 	target     string
 	targetInfo fs.FileInfo
 }
 
-// deliver opens the current tree and calls handle if the symlink has changed since the last
+// deliver opens the current tree and calls `handle` if the symlink has changed since the last
 // call.
 func (d *delivery) deliver() {
 	link := Current(d.stateDir)

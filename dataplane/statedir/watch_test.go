@@ -14,7 +14,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/tree/build"
 )
 
-// delivery contains the arguments of one call of the function handle.
+// delivery contains the arguments of one call of the function `handle`.
 type delivery struct {
 	tree *tree.Tree
 	err  error

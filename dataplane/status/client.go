@@ -34,12 +34,12 @@ func Read(ctx context.Context, stateDir string) (report.Status, error) {
 // ErrEnded means that the dataplane ended while Flows read its events.
 var ErrEnded = errors.New("the dataplane ended")
 
-// Flows subscribes to the events of a dataplane. After the subscription has started, Flows
-// calls `listening` once, and then calls `handle` for each event. If deniedOnly is true, Flows
+// Flows subscribes to the events of a dataplane. After the subscription has started, Flows calls
+// `listening` once, and then calls `handle` for each event. If deniedOnly is true, Flows
 // subscribes only to events whose verdict is not Allow.
 //
-// Flows never returns nil. It returns the error of handle or of the context, ErrNotRunning
-// if no dataplane is running, and ErrEnded if the dataplane ends.
+// Flows always returns an error: the error of `handle` or of the context, ErrNotRunning if no
+// dataplane is running, or ErrEnded if the dataplane ends.
 func Flows(ctx context.Context, stateDir string, deniedOnly bool, listening func(), handle func(*report.Event) error) error {
 	body, err := get(ctx, stateDir, flowsPath+"?"+deniedParameter+"="+strconv.FormatBool(deniedOnly))
 	if err != nil {
@@ -62,7 +62,7 @@ func Flows(ctx context.Context, stateDir string, deniedOnly bool, listening func
 	}
 }
 
-// maxError is the maximum number of bytes that the function get reads from the body of an error
+// maxError is the maximum number of bytes that the function `get` reads from the body of an error
 // response.
 const maxError = 1 << 10
 

@@ -65,8 +65,8 @@ func (e *Endpoints) Acquired() error {
 	return nil
 }
 
-// listenAgain repeatedly tries to listen until it succeeds. If the dataplane yields the table
-// lock before listenAgain succeeds, listenAgain returns nil.
+// listenAgain tries to listen until it succeeds. If the dataplane yields the table lock before
+// that, listenAgain returns nil.
 func (e *Endpoints) listenAgain(yielded <-chan struct{}) net.Listener {
 	again := time.NewTicker(listenInterval)
 	defer again.Stop()
@@ -88,7 +88,7 @@ func (e *Endpoints) serveMetrics(listener net.Listener, yielded <-chan struct{})
 	server := http.Server{Handler: mux, ReadHeaderTimeout: serverTimeout, WriteTimeout: serverTimeout}
 	e.metrics.Go(func() { _ = server.Serve(listener) }) // Serve returns http.ErrServerClosed after Close.
 	<-yielded
-	_ = server.Close() // Ignore the error: in any case, the process no longer listens.
+	_ = server.Close() // Ignore the error: even if Close fails, the process no longer listens.
 }
 
 // Settled starts to serve the status on the socket. It replaces the socket of the previous

@@ -12,9 +12,9 @@ import (
 	"github.com/sluicenet/sluice/dataplane/report"
 )
 
-// stallTime is the maximum time for which packets may wait while no packet is evaluated. A
-// worker needs only microseconds to evaluate a packet. The rest of stallTime is a margin for
-// overloaded machines.
+// stallTime is the maximum time for which packets may wait while no packet is evaluated. A worker
+// needs only microseconds to evaluate a packet, so most of stallTime is a margin for overloaded
+// machines.
 const stallTime = 5 * time.Second
 
 // Health serves the health checks of a dataplane:

@@ -54,7 +54,7 @@ func TestReadyWhileEnforcing(t *testing.T) {
 	}
 }
 
-// The health check /healthz fails only if packets wait and no packet is evaluated for longer
+// The health check /healthz fails only if packets wait, and no packet is evaluated, for longer
 // than stallTime.
 func TestAliveUnlessNoWaitingPacketIsEvaluated(t *testing.T) {
 	h := NewHealth()

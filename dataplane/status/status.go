@@ -39,7 +39,7 @@ type Source struct {
 	// Status returns the current status.
 	Status func() (report.Status, error)
 	// Events subscribes to the events of packets. If deniedOnly is true, it subscribes only to
-	// events whose verdict is not Allow. The caller calls the function stop to end the
+	// events whose verdict is not Allow. The caller calls the returned function `stop` to end the
 	// subscription. If Events is nil, the server does not serve /flows.
 	Events func(deniedOnly bool) (events <-chan report.Event, stop func())
 	// Metrics serves /metrics. If Metrics is nil, the server does not serve /metrics.

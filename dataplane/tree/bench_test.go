@@ -17,8 +17,8 @@ import (
 	"github.com/sluicenet/sluice/test/reference"
 )
 
-// deltaOf returns one delta with all rules for LocalNode in a realistic cluster with further
-// policies.
+// deltaOf returns one delta with all rules for the node LocalNode in a realistic cluster. The
+// `more` parameter contains additional policies.
 func deltaOf(b *testing.B, c *cluster.Realistic, more ...*policy.Policy) rule.Delta {
 	b.Helper()
 	s := policy.NewSnapshot()

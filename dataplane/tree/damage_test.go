@@ -103,8 +103,8 @@ func repair(file []byte) {
 	}
 }
 
-// use evaluates flows and calls all methods that read the sections of a tree.
-func use(t *tree.Tree, flows []flow.Flow) {
+// exercise evaluates flows and calls all methods that read the sections of a tree.
+func exercise(t *tree.Tree, flows []flow.Flow) {
 	for _, f := range flows {
 		d := t.Evaluate(f)
 		for direction, side := range map[rule.Direction]rule.Side{rule.Egress: d.Egress, rule.Ingress: d.Ingress} {
@@ -144,7 +144,7 @@ func wantRejected(t *testing.T, what, path string, tr *tree.Tree, err, want erro
 
 func TestTruncatedTreeIsRejected(t *testing.T) {
 	whole, path := smallTree(t), filepath.Join(t.TempDir(), "cut.tree")
-	for n := 0; n < len(whole); n += sparsely(1) {
+	for n := 0; n < len(whole); n += spacing(1) {
 		tr, err := openBytes(t, path, whole[:n])
 		wantRejected(t, "cut", path, tr, err, tree.ErrCorrupt)
 	}
@@ -152,9 +152,9 @@ func TestTruncatedTreeIsRejected(t *testing.T) {
 	wantRejected(t, "longer", path, tr, err, tree.ErrCorrupt)
 }
 
-// sparsely returns the distance between the positions at which a test changes a file. With
-// -short, it returns a larger distance, so that fewer positions are tested.
-func sparsely(distance int) int {
+// spacing returns the distance between the positions at which a test changes a file. With -short,
+// it returns a larger distance, so that fewer positions are tested.
+func spacing(distance int) int {
 	if testing.Short() {
 		return 11 * distance
 	}
@@ -163,7 +163,7 @@ func sparsely(distance int) int {
 
 func TestTreeWithChangedByteIsRejected(t *testing.T) {
 	whole, path := smallTree(t), filepath.Join(t.TempDir(), "flipped.tree")
-	for i := 0; i < len(whole); i += sparsely(1) {
+	for i := 0; i < len(whole); i += spacing(1) {
 		for _, flip := range []byte{1, 0x80, 0xff} {
 			whole[i] ^= flip
 			if tr, err := openBytes(t, path, whole); err == nil {
@@ -178,14 +178,14 @@ func TestTreeWithChangedByteIsRejected(t *testing.T) {
 func TestForgedTreeIsHarmless(t *testing.T) {
 	whole, path, flows := smallTree(t), filepath.Join(t.TempDir(), "forged.tree"), smallFlows()
 	opened := 0
-	for word := checkedFrom; word < len(whole); word += sparsely(4) {
+	for word := checkedFrom; word < len(whole); word += spacing(4) {
 		old := binary.NativeEndian.Uint32(whole[word:])
 		for _, forged := range []uint32{0, 1, old + 1, old - 1, old ^ 0x80, 0x7fffffff, 0xffffffff} {
 			binary.NativeEndian.PutUint32(whole[word:], forged)
 			repair(whole)
 			if tr, err := openBytes(t, path, whole); err == nil {
 				opened++
-				use(tr, flows)
+				exercise(tr, flows)
 				_ = tr.Close()
 			}
 		}
@@ -271,6 +271,6 @@ func FuzzOpenEvaluate(f *testing.F) {
 			return
 		}
 		defer tr.Close()
-		use(tr, flows)
+		exercise(tr, flows)
 	})
 }

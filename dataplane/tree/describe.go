@@ -46,7 +46,8 @@ func (t *Tree) ruleAt(program, number uint32) uint32 {
 	return program + format.ProgramBody + t.programs[program+format.ProgramIsolated] + number*format.RuleWords
 }
 
-// source describes the rule of a tier that is at a position in the section with the programs.
+// source describes a rule. The `tier` parameter is the tier of the rule. The `at` parameter is its
+// position in the section with the programs.
 func (t *Tree) source(tier rule.Tier, at uint32) rule.Source {
 	r := t.programs[at : at+format.RuleWords]
 	return rule.Source{

@@ -97,7 +97,7 @@ func (t *Tree) evaluate(programs []uint32, table int, port uint32, peer *end) ru
 	if program := programs[rule.NetworkPolicyTier]; program != 0 {
 		side.Verdict, side.Reason, side.Ref.Program = rule.Deny, rule.NoRuleMatched, program
 		if entry := t.lookup(program, table, port, peer); entry != 0 {
-			matched(&side, program, entry)
+			setMatched(&side, program, entry)
 		}
 		return side
 	}
@@ -128,7 +128,7 @@ func (t *Tree) decideTier(programs []uint32, tier rule.Tier, table int, port uin
 	case entry == 0:
 		return false
 	case rule.Action(entry&format.ActionMask) != rule.ActionPass:
-		matched(side, program, entry)
+		setMatched(side, program, entry)
 		return true
 	case tier == rule.AdminTier:
 		side.Passed = t.ruleAt(program, entry>>format.ActionBits)
@@ -144,8 +144,9 @@ func (t *Tree) lookup(program uint32, table int, port uint32, peer *end) uint32 
 	return decide(p, leafAt(p, p[format.ProgramPorts+table], port), peer)
 }
 
-// matched records in a side that a rule decided. The `entry` parameter is the entry of this rule.
-func matched(side *rule.Side, program, entry uint32) {
+// setMatched stores in `side` the verdict and the reason for a rule that decided this side. The
+// `entry` parameter is the entry of the rule.
+func setMatched(side *rule.Side, program, entry uint32) {
 	side.Verdict, side.Reason = rule.Deny, rule.Matched
 	side.Ref = rule.Ref{Program: program, Rule: entry >> format.ActionBits}
 	if rule.Action(entry&format.ActionMask) == rule.ActionAccept {
@@ -171,8 +172,8 @@ func leafAt(p []uint32, offset, port uint32) uint32 {
 }
 
 // decide returns the entry of the first rule in program p that matches a peer, or 0 if no rule
-// matches. It searches the leaf at the given offset and all leaves that follow it through
-// LeafNext.
+// matches. It searches the leaf at the given offset and the chain of leaves that LeafNext links to
+// this leaf.
 func decide(p []uint32, leaf uint32, peer *end) uint32 {
 	l := p[leaf : leaf+format.LeafWords]
 	// decideAt subtracts 1 from each entry. Entry 0, which means that no rule matches, thus
@@ -204,8 +205,8 @@ func decideAt(p, l []uint32, peer *end) uint32 {
 	return best
 }
 
-// interval4 finds the last of n intervals that starts at or before address a, and returns the
-// entry of this interval. If every interval starts after a, interval4 returns 0.
+// interval4 searches n intervals for the last one that starts at or before address a, and returns
+// the entry of this interval. If every interval starts after a, interval4 returns 0.
 func interval4(p []uint32, n, a uint32) uint32 {
 	low, high := uint32(0), n
 	for low < high {

@@ -29,8 +29,8 @@ func tcp(src, dst string, port uint16) flow.Flow {
 	return flow.Flow{Src: netip.MustParseAddr(src), Dst: netip.MustParseAddr(dst), Protocol: flow.TCP, SrcPort: 40000, DstPort: port}
 }
 
-// accepting returns an accepting rule of a NetworkPolicy.
-func accepting(policy string, index int) rule.Source {
+// acceptingRule returns an accepting rule of a NetworkPolicy.
+func acceptingRule(policy string, index int) rule.Source {
 	return rule.Source{Tier: rule.NetworkPolicyTier, Policy: policy, Index: index, Action: rule.ActionAccept}
 }
 
@@ -42,7 +42,7 @@ func TestEvaluate(t *testing.T) {
 		policies    = []string{"shop/allow", "shop/deny"}
 		denied      = explained{Reason: rule.NoRuleMatched, IsolatedBy: policies}
 		allowed     = func(index int) explained {
-			return explained{Verdict: rule.Allow, Reason: rule.Matched, Rule: accepting("shop/allow", index), IsolatedBy: policies}
+			return explained{Verdict: rule.Allow, Reason: rule.Matched, Rule: acceptingRule("shop/allow", index), IsolatedBy: policies}
 		}
 		noEgress = explained{Reason: rule.NoRuleMatched, IsolatedBy: []string{"shop/deny"}}
 		tiered   = func(verdict rule.Verdict, tier rule.Tier, policy string, index int) explained {
@@ -76,7 +76,7 @@ func TestEvaluate(t *testing.T) {
 		"after except":             {tcp("172.16.2.0", "10.0.0.1", 443), elsewhere, allowed(1)},
 		"block, IPv6":              {tcp("fd07:ffff::1", "fd00::1", 443), elsewhere, allowed(1)},
 		"block, mapped address":    {tcp("::ffff:172.16.0.1", "fd00::1", 443), elsewhere, denied},
-		"every peer":               {sctp, explained{Verdict: rule.Allow, Reason: rule.Matched, Rule: accepting("shop/deny", 0), IsolatedBy: []string{"shop/deny"}}, elsewhere},
+		"every peer":               {sctp, explained{Verdict: rule.Allow, Reason: rule.Matched, Rule: acceptingRule("shop/deny", 0), IsolatedBy: []string{"shop/deny"}}, elsewhere},
 		"both ends are local pods": {tcp("10.0.0.1", "10.0.0.2", 80), noEgress, notIsolated},
 		"to itself":                {tcp("10.0.0.1", "10.0.0.1", 80), samePod, samePod},
 		"to itself, both families": {tcp("fd00::1", "10.0.0.1", 80), samePod, samePod},
@@ -144,10 +144,10 @@ func TestTreeDescribesItself(t *testing.T) {
 
 func TestNearMisses(t *testing.T) {
 	byPort := func(index int, ports ...rule.Ports) rule.NearMiss {
-		return rule.NearMiss{Source: accepting("shop/allow", index), Differs: rule.PortPart, Ports: ports}
+		return rule.NearMiss{Source: acceptingRule("shop/allow", index), Differs: rule.PortPart, Ports: ports}
 	}
 	byPeer := func(index int) rule.NearMiss {
-		return rule.NearMiss{Source: accepting("shop/allow", index), Differs: rule.PeerPart}
+		return rule.NearMiss{Source: acceptingRule("shop/allow", index), Differs: rule.PeerPart}
 	}
 	tests := map[string]struct {
 		flow flow.Flow
@@ -204,7 +204,7 @@ func TestNearMissesAgreeWithNaiveImplementation(t *testing.T) {
 			pod := rules.pods[rules.addresses[f.Dst].Pod]
 			gotPort, gotPeer := splitMisses(tr.NearMisses(f, rule.Ingress, side))
 			wantPort, wantPeer := rules.nearMisses(pod, rule.Ingress, last, f)
-			if len(gotPort) == 0 && len(wantPort) > 0 && !rules.hides(pod, rule.Ingress) {
+			if len(gotPort) == 0 && len(wantPort) > 0 && !rules.hasHidingRules(pod, rule.Ingress) {
 				rt.Fatalf("%s: no near miss by port, want one of %+v", f, wantPort)
 			}
 			checkNearMisses(rt, f, "by port", gotPort, wantPort)
@@ -213,8 +213,9 @@ func TestNearMissesAgreeWithNaiveImplementation(t *testing.T) {
 	})
 }
 
-// hides reports whether rules of a pod deny or pass flows, so that later rules may never decide.
-func (n *naive) hides(pod rule.Pod, d rule.Direction) bool {
+// hasHidingRules reports whether rules of a pod deny or pass flows. Such a rule can hide later
+// rules, which then never decide.
+func (n *naive) hasHidingRules(pod rule.Pod, d rule.Direction) bool {
 	for tier := range rule.Tier(rule.Tiers) {
 		p := n.programs[pod.Program(d, tier)]
 		if p != nil && slices.ContainsFunc(p.Rules, func(r rule.Rule) bool { return r.Action != rule.ActionAccept }) {

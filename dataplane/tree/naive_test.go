@@ -58,9 +58,9 @@ func (n *naive) everything() rule.Delta {
 	return d
 }
 
-// explained is one side of a decision. Rule identifies the rule that determines the verdict. Passed
-// contains the rules that passed the flow to the next tier. IsolatedBy contains the names of the
-// policies that isolate the pod.
+// explained is one side of a decision, with its explanation. Rule identifies the rule that
+// determines the verdict. Passed contains the rules that passed the flow to the next tier.
+// IsolatedBy contains the names of the policies that isolate the pod.
 type explained struct {
 	Verdict    rule.Verdict
 	Reason     rule.Reason
@@ -154,9 +154,9 @@ func hasPeer(m rule.Match, peer netip.Addr, owner rule.Owner) bool {
 	})
 }
 
-// nearMisses returns the near misses in the programs of a pod up to the last tier, as two lists.
-// byPort contains the rules that allow the peer, with the ports at which they allow it. byPeer
-// contains the rules that allow other peers at the port of the flow.
+// nearMisses returns the near misses in the programs of a pod, in two lists. It searches the tiers
+// up to the tier `last`. byPort contains the rules that allow the peer, with the ports at which
+// they allow it. byPeer contains the rules that allow other peers at the port of the flow.
 func (n *naive) nearMisses(pod rule.Pod, d rule.Direction, last rule.Tier, f flow.Flow) (byPort, byPeer []rule.NearMiss) {
 	peer, owner := n.peer(d, f)
 	for tier := rule.AdminTier; tier <= last; tier++ {

@@ -8,14 +8,14 @@ import (
 	"github.com/sluicenet/sluice/dataplane/tree/internal/format"
 )
 
-// NearMisses returns the near misses of a denied side: first the rules that allow the same
-// peer at other ports or protocols, then the rules that allow other peers at the same port.
-// Each of these two groups is in the order of the rules in the program. If several rules
-// allow the same traffic, NearMisses returns only the first of them. It considers the rules of the
-// tier that denied the flow, and of the tiers before it.
+// NearMisses returns the near misses of a denied side: first the rules that allow the same peer at
+// other ports or protocols, then the rules that allow other peers at the same port. Each of these
+// two groups is in the order of the rules in the program. If several rules allow the same traffic,
+// NearMisses returns only the first of them. It considers the rules of the tier that denied the
+// flow, and of the tiers before it.
 //
-// The `s` parameter must be a side of the decision that this tree returned for the flow: the side
-// for the given direction. If no policy denied the side, the result is empty.
+// The `s` parameter must be the side for the given direction, and must come from the decision that
+// this tree returned for the flow. If no policy denied the side, the result is empty.
 func (t *Tree) NearMisses(f flow.Flow, direction rule.Direction, s rule.Side) []rule.NearMiss {
 	if s.Verdict != rule.Deny || s.Ref.Program == 0 {
 		return nil
@@ -57,7 +57,7 @@ func (t *Tree) nearPorts(program uint32, peer *end) []rule.NearMiss {
 			ports[entry>>format.ActionBits] = appendPorts(ports[entry>>format.ActionBits], here)
 		}
 	}
-	return t.misses(program, rule.PortPart, ports)
+	return t.nearMissesOf(program, rule.PortPart, ports)
 }
 
 // appendPorts appends a range to a list. If the range directly follows the last range of
@@ -98,13 +98,12 @@ func (t *Tree) nearPeers(program uint32, f flow.Flow) []rule.NearMiss {
 		}
 		next = leaf[format.LeafNext]
 	}
-	return t.misses(program, rule.PeerPart, found)
+	return t.nearMissesOf(program, rule.PeerPart, found)
 }
 
-// misses returns one near miss for each key of the map `ports`, in ascending order. A key is
-// the number of a rule in the program. The value of the key contains the ports of the near
-// miss.
-func (t *Tree) misses(program uint32, differs rule.Part, ports map[uint32][]rule.Ports) []rule.NearMiss {
+// nearMissesOf returns one near miss for each key of the map `ports`, in ascending order. A key is
+// the number of a rule in the program. The value of the key contains the ports of the near miss.
+func (t *Tree) nearMissesOf(program uint32, differs rule.Part, ports map[uint32][]rule.Ports) []rule.NearMiss {
 	rules := make([]uint32, 0, len(ports))
 	for number := range ports {
 		rules = append(rules, number)

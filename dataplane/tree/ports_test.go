@@ -13,9 +13,9 @@ import (
 	"github.com/sluicenet/sluice/dataplane/tree/build"
 )
 
-// overlapping returns the rules of a node with one pod, whose program has n rules. Rule i
-// allows the address peerOf(i) at all ports from 1+2*i on. The port ranges overlap, so the
-// program has n intervals of ports, and each interval has up to n addresses.
+// overlapping returns the rules of a node with one pod, whose program has n rules. Rule i allows
+// the address peerOf(i) at all ports from 1+2*i on. The port ranges overlap, so the program has n
+// port intervals, and up to n addresses are allowed in each interval.
 func overlapping(n int) rule.Delta {
 	local, program := netip.MustParseAddr("10.0.0.1"), &rule.Program{Tier: rule.NetworkPolicyTier, IsolatedBy: []string{"x/p"}}
 	for i := range n {
@@ -31,7 +31,7 @@ func overlapping(n int) rule.Delta {
 	}
 }
 
-// peerOf returns the address that rule i of overlapping allows.
+// peerOf returns the address that rule i of the function `overlapping` allows.
 func peerOf(i int) netip.Addr { return netip.AddrFrom4([4]byte{172, 16, byte(i >> 8), byte(i)}) }
 
 // The size of a tree must be proportional to the number of rules, not to the square of that

@@ -55,11 +55,12 @@ func drawProgram(t *rapid.T, id rule.ProgramID, tier rule.Tier) *rule.Program {
 	return p
 }
 
-// tierOf returns the tier of the programs with an ID. It never changes, because a program that a pod
-// uses must keep its tier.
+// tierOf returns the tier of a program. The tier depends only on the ID, because a program that a
+// pod uses must keep its tier.
 func tierOf(id rule.ProgramID) rule.Tier { return rule.Tier((id + 1) % rule.Tiers) }
 
-// drawRules draws rules of a policy with actions up to the last one.
+// drawRules draws the rules of a policy. The `last` parameter is the action with the highest
+// number that a rule may have.
 func drawRules(t *rapid.T, policy string, last rule.Action) []rule.Rule {
 	var out []rule.Rule
 	for i := range rapid.IntRange(0, 5).Draw(t, "rules") {

@@ -52,15 +52,16 @@ func (v *programVerifier) begin(words []uint32) {
 	clear(v.regions)
 }
 
-// unmarked sets a bit in the byte that the `marks` field contains for the word at the given
-// offset. It returns true if this bit was not set before.
+// unmarked sets a bit of the byte in `marks` that belongs to the word at the given offset. It
+// returns true if this bit was not set before.
 func (v *programVerifier) unmarked(offset uint32, mark uint8) bool {
 	seen := v.marks[offset]&mark != 0
 	v.marks[offset] |= mark
 	return !seen
 }
 
-// first adds a region to regions. It returns true if regions did not contain the region before.
+// first adds a region to the `regions` field. It returns true if the field did not contain the
+// region before.
 func (v *programVerifier) first(r region) bool {
 	_, seen := v.regions[r]
 	v.regions[r] = struct{}{}
@@ -238,7 +239,7 @@ func (v *programVerifier) intervals(kind uint8, offset, count uint32) error {
 	return v.entries(words[starts:])
 }
 
-// entries verifies that each entry is either 0 or the number and the action of an
+// The method `entries` verifies that each entry is either 0 or the number and the action of an
 // existing rule.
 func (v *programVerifier) entries(entries []uint32) error {
 	for _, entry := range entries {

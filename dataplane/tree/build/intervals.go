@@ -37,7 +37,7 @@ func appendSpans(spans []span, b rule.Block, entry uint32) []span {
 			break
 		}
 		if from.Compare(first) > 0 {
-			spans = append(spans, span{first: first, last: before(from), entry: entry})
+			spans = append(spans, span{first: first, last: previous(from), entry: entry})
 		}
 		after, ok := next(to, is4)
 		if !ok || after.Compare(end) > 0 {
@@ -48,8 +48,8 @@ func appendSpans(spans []span, b rule.Block, entry uint32) []span {
 	return append(spans, span{first: first, last: end, entry: entry})
 }
 
-// next returns the address that follows address a. It returns false if a is the last address of
-// its family.
+// next returns the address after address a. It returns false if a is the last address of its
+// family.
 func next(a format.Address, is4 bool) (format.Address, bool) {
 	if is4 {
 		return format.Address{Lo: a.Lo + 1}, a.Lo < 1<<32-1
@@ -72,9 +72,9 @@ func last(p netip.Prefix) format.Address {
 	return a
 }
 
-// before returns the address that precedes address a. The caller must not pass the first
-// address of a family.
-func before(a format.Address) format.Address {
+// previous returns the address before address a. The caller must not pass the first address of a
+// family.
+func previous(a format.Address) format.Address {
 	if a.Lo == 0 {
 		a.Hi--
 	}
@@ -105,9 +105,9 @@ func flatten(spans []span, is4 bool) []step {
 		}
 		steps = append(steps, step{first: at, entry: entry})
 	}
-	// closeSpans removes the first span of the heap `open` as long as this span ends before the
-	// address `until`. If the parameter `all` is set, it removes all spans. Where the entry
-	// changes at the end of a removed span, closeSpans adds a step.
+	// closeSpans removes from the heap `open` all spans at its top that end before the address
+	// `until`. If the parameter `all` is set, it removes all spans. Where the entry changes at the
+	// end of a removed span, closeSpans adds a step.
 	closeSpans := func(until format.Address, all bool) {
 		for len(open) > 0 && (all || open[0].last.Compare(until) < 0) {
 			top := heap.Pop(&open).(span)

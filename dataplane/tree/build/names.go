@@ -2,7 +2,7 @@ package build
 
 import "github.com/sluicenet/sluice/dataplane/tree/internal/format"
 
-// names assigns a number to each string and counts the references to each string.
+// The type `names` assigns a number to each string and counts the references to each string.
 type names struct {
 	numbers map[string]uint32
 	all     []name

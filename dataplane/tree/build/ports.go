@@ -90,8 +90,8 @@ func merged(ranges []portRange) []portRange {
 	return out
 }
 
-// edge is one of the two edges of a range. If open is set, port is the first port of the range.
-// Otherwise, port is the first port after the range.
+// edge is one of the two edges of a range. If `open` is set, `port` is the first port of the
+// range. Otherwise, `port` is the first port after the range.
 type edge struct {
 	port uint32
 	ref  matchRef

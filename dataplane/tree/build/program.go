@@ -29,8 +29,8 @@ type encoder struct {
 type matchRef struct{ rule, match int }
 
 // encodeProgram returns the words of a program. For each occurrence of a policy name in the
-// program, encodeProgram acquires a reference to the name. To release these references, the
-// caller passes the words and names.release to programNames.
+// program, encodeProgram acquires a reference to the name. To release these references, the caller
+// calls programNames with these words and with names.release.
 func encodeProgram(p *rule.Program, names *names, flatLimit int) []uint32 {
 	e := encoder{program: p, flatLimit: flatLimit, placed: map[string]uint32{}, leaves: map[string]uint32{}}
 	e.words = make([]uint32, format.ProgramBody, 256)
@@ -127,16 +127,16 @@ func (e *encoder) leaf(refs []matchRef, next uint32) uint32 {
 	if next == 0 {
 		at = e.place(leaf)
 	} else {
-		// The offset of a leaf must be higher than the offset of its next leaf. Therefore, do
-		// not reuse an equal part, which may have a lower offset.
+		// The offset of a leaf must be higher than the offset of its next leaf. An equal part that
+		// is already stored may have a lower offset, so do not reuse it.
 		e.words = append(e.words, leaf...)
 	}
 	e.leaves[string(key)] = at
 	return at
 }
 
-// intervals encodes the first addresses of all steps, followed by the entries of all steps. It
-// returns the offset of this encoding and the number of steps.
+// The method `intervals` encodes the first addresses of all steps, followed by the entries of all
+// steps. It returns the offset of this encoding and the number of steps.
 func (e *encoder) intervals(steps []step, is4 bool) (offset, count uint32) {
 	if len(steps) == 0 {
 		return 0, 0

@@ -36,9 +36,9 @@ type Result struct {
 // which the caller must hold. The `fallback` parameter contains the marks to remove if rules are
 // installed but their marks are unknown.
 //
-// Run removes the rules first, so that no rule sets new marks while it removes the marks. Then it
-// checks that no mark is left. It removes the files last. Until then, a dataplane that starts
-// reads the tree and installs the rules again.
+// Run removes the rules first, so that no rule sets new marks while Run removes the marks. Then it
+// checks that no mark is left. It removes the files last. If a dataplane starts before the files
+// have been removed, it reads the tree and installs the rules again.
 func Run(stateDir string, fallback ruleset.Marks) (Result, error) {
 	r := Result{StateDir: stateDir}
 	var err error
@@ -64,15 +64,14 @@ const (
 	repairTime = time.Second
 )
 
-// removeMarks removes the marks of connections and checks that no mark is left. If connections
-// have marks again after the removal, although no rules of Sluice are installed, another program
-// sets the same bits.
+// removeMarks removes the marks of connections and checks that no mark is left. If connections are
+// marked again although no rules of Sluice are installed, another program sets the same bits.
 func (r *Result) removeMarks() error {
 	if len(r.Masks) == 0 {
 		return nil
 	}
 	var err error
-	// Wait until no packet is running through the removed rules.
+	// Wait until the kernel no longer processes packets with the removed rules.
 	ruleset.Barrier()
 	if r.Cleared, err = clearMarks(r.Masks); err != nil {
 		return err

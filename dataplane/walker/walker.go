@@ -29,37 +29,37 @@ const (
 // Walker runs walks through the open connections one at a time, as long as walks are requested.
 // Set the exported fields before the first call of Run.
 //
-// During a walk, the walker switches to the newest generation about every hundred
-// connections. So a walk does not keep old generations open for long, and a new generation
-// is applied to each connection within the duration of one walk. When a walk that began
-// with generation G ends, the walker acknowledges G. G is then enforced for every
-// connection, for these reasons:
+// During a walk, the walker switches to the newest generation about every hundred connections. So
+// a walk does not keep old generations open for long, and a new generation is applied to each
+// connection within the duration of one walk. When a walk that began with generation G ends, the
+// walker acknowledges G. G is then enforced for every connection, for these reasons:
 //
 //   - Before the walk began, the workers had returned their last verdict of an older
-//     generation, and the sets of G were in the kernel. So a connection whose mark, or
-//     missing mark, results from an older generation existed when the walk began.
+//     generation, and the sets of G were in the kernel. So if an older generation determined
+//     the mark of a connection, or left the connection without a mark, this connection
+//     existed when the walk began.
 //   - The walk evaluated all these connections with G or a newer generation. All marks of
 //     the walk are set before the walk ends, and before the next walk reads marks.
 //   - The workers evaluated all later connections with G or a newer generation.
 //
-// If a newer generation H arrives during the walk, the walk evaluates only some of the
-// connections with H. The next walk acknowledges H. So if generations arrive constantly,
-// each walk acknowledges the generation that was the newest when the walk began.
+// If a newer generation H arrives during the walk, the walk evaluates only some of the connections
+// with H. The next walk acknowledges H. So if generations arrive constantly, each walk
+// acknowledges the generation that was the newest when the walk began.
 //
-// If generations arrive faster than walks end, walks without pauses would keep two
-// processors busy. So if a walk was requested during the previous walk, the new walk
-// begins after a pause that is as long as the previous walk.
+// If generations arrive faster than walks end, walks without pauses would keep two processors
+// busy. So if a walk was requested during the previous walk, the new walk begins after a pause
+// that is as long as the previous walk.
 //
-// While a walk still uses G and the workers already use H, both may set the mark of the
-// same connection, in any order. The walk for H begins later and corrects the mark before
-// H is acknowledged.
+// While a walk still uses G and the workers already use H, both may set the mark of the same
+// connection, in any order. The walk for H begins later and corrects the mark before H is
+// acknowledged.
 //
-// The kernel reads and writes a mark without a lock. If a rule of another program sets
-// other bits of a mark while the walk changes the mark, the change by the walk can be lost.
-// So after a walk that changed marks, the walker pauses and then runs another walk to check
-// the marks. It repeats the check until a check changes no mark, at most maxChecks times. A
-// new generation cancels a running check instead of waiting for it, because the walk for
-// the new generation also corrects all marks.
+// The kernel reads and writes a mark without a lock. If a rule of another program sets other bits
+// of a mark while the walk changes the mark, the change by the walk can be lost. So after a walk
+// that changed marks, the walker pauses and then runs another walk to check the marks. It repeats
+// the check until a check changes no mark, at most maxChecks times. A new generation cancels a
+// running check instead of waiting for it, because the walk for the new generation also corrects
+// all marks.
 type Walker struct {
 	// Reevaluate runs one walk. It calls the function newest for each part of the walk.
 	Reevaluate func(ctx context.Context, newest func() rule.Evaluator) (conntrack.Result, error)
@@ -171,9 +171,9 @@ func (w *Walker) walk(ctx context.Context, check bool) (changed int, err error) 
 	return r.Changed(), nil
 }
 
-// begin returns the generation for the next walk. It also reports whether this walk is a check:
-// if a new walk has been requested, the walk is no longer a check. While a check runs, a new
-// request cancels it.
+// begin returns the generation for the next walk. It also reports whether this walk is still a
+// check, which is not the case if a new walk has been requested. While a check runs, a new request
+// cancels it.
 func (w *Walker) begin(check bool, cancel context.CancelFunc) (g *generation.Shared, stillCheck bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -77,7 +77,8 @@ func (k *table) change() {
 	}
 }
 
-// The table stores ended instead of a generation number for a connection that has ended.
+// For a connection that has ended, the table stores the constant `ended` instead of a generation
+// number.
 const ended = ^uint64(0)
 
 var errWalk = errors.New("the walk failed")
@@ -273,7 +274,7 @@ func TestNewGenerationCancelsCheck(t *testing.T) {
 	}
 }
 
-// TestWalksPause checks that walks take only half of the time if a generation is published
+// TestWalksPause checks that walks take at most half of the time if a generation is published
 // every 20 ms. If neither a walk nor a pause is in progress, the walk for a new generation must
 // begin at once.
 func TestWalksPause(t *testing.T) {

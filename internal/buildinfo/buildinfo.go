@@ -33,8 +33,8 @@ func settingsOf(revision string) []debug.BuildSetting {
 	}
 }
 
-// commit returns a text with the commit. If files were modified after the commit, the text
-// also contains "with changes". If the commit is unknown, the text is empty.
+// commit returns a text with the commit. If files were modified after the commit, the text also
+// contains "with changes". If the commit is unknown, commit returns "".
 func commit(settings []debug.BuildSetting) string {
 	text := ""
 	for _, setting := range settings {

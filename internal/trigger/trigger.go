@@ -2,10 +2,10 @@
 // the goroutine wakes are combined into one signal.
 package trigger
 
-// Trigger notifies a goroutine that there is work to do. Any number of goroutines may call
-// Set, and one goroutine receives from the channel that C returns. Set never blocks. If Set
-// is called several times before the next receive, the goroutine receives only one signal. If
-// the goroutine reads the current state after each receive, it still does not miss a change.
+// Trigger notifies a goroutine that there is work to do. Any number of goroutines may call Set,
+// and one goroutine receives from the channel that C returns. Set never blocks. If Set is called
+// several times before the next receive, the goroutine receives only one signal. No change is lost
+// if the goroutine reads the current state after each receive.
 //
 // Copies of a Trigger share the same signal. The zero value never sends a signal, so create a
 // Trigger with New.
@@ -14,8 +14,8 @@ type Trigger struct{ c chan struct{} }
 // New returns a trigger without a pending signal.
 func New() Trigger { return Trigger{c: make(chan struct{}, 1)} }
 
-// Set sends the signal, so that the current or next receive from the channel of C returns. If
-// the signal is already pending, Set does nothing.
+// Set sends the signal, which completes the current or the next receive from the channel that C
+// returns. If the signal is already pending, Set does nothing.
 func (t Trigger) Set() {
 	select {
 	case t.c <- struct{}{}:

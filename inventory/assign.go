@@ -33,7 +33,7 @@ func (s *Set) AssignAddresses() int {
 		if !BenchmarkIPv4.Contains(four) {
 			return count
 		}
-		p.Addresses = []netip.Addr{four, six}
+		p.Addresses, p.Assigned = []netip.Addr{four, six}, true
 		count++
 	}
 	return count

@@ -30,19 +30,19 @@ func ObjectName(kind, namespace, name string) string {
 	return kind + " " + namespace + "/" + name
 }
 
-// WorkloadOf returns the name of a pod's controller, or the pod's own name if the pod has no
-// controller. The controller of a Deployment's pod is a ReplicaSet. The name of the
-// ReplicaSet is the Deployment's name followed by a hash, such as web-5d4f8c7b9. For such a
-// pod, WorkloadOf returns the Deployment's name.
-func WorkloadOf(pod metav1.Object) string {
+// WorkloadOf returns the kind and the name of a pod's controller. If the pod has no controller, the
+// kind is "", and the name is the pod's own name. The controller of a Deployment's pod is a
+// ReplicaSet. The name of the ReplicaSet is the Deployment's name followed by a hash, such as
+// web-5d4f8c7b9. For such a pod, WorkloadOf returns the Deployment.
+func WorkloadOf(pod metav1.Object) (kind, name string) {
 	for _, owner := range pod.GetOwnerReferences() {
 		if owner.Controller == nil || !*owner.Controller {
 			continue
 		}
 		if hash := pod.GetLabels()[appsv1.DefaultDeploymentUniqueLabelKey]; owner.Kind == "ReplicaSet" && hash != "" {
-			return strings.TrimSuffix(owner.Name, "-"+hash)
+			return "Deployment", strings.TrimSuffix(owner.Name, "-"+hash)
 		}
-		return owner.Name
+		return owner.Kind, owner.Name
 	}
-	return pod.GetName()
+	return "", pod.GetName()
 }

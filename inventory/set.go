@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/sluicenet/sluice/policy"
+	"github.com/sluicenet/sluice/policy/service"
 )
 
 // Set is a set of objects. The objects of each kind are in the order of the input,
@@ -14,17 +15,27 @@ type Set struct {
 	Namespaces []Namespace
 	Nodes      []Node
 	Policies   []Policy
+	// Services contains the Services, and Slices the EndpointSlices and Endpoints. They do not
+	// affect verdicts. They determine the backends of a Service.
+	Services []*service.Service
+	Slices   []*service.Slice
+	// Workloads contains the objects that create pods from a pod template.
+	Workloads []Workload
+	// NotListed contains the resources that affect no verdict and that the user may not list in
+	// the cluster.
+	NotListed []string
 	// Skipped contains, for each kind that the set does not support, the number of skipped
 	// objects. It is sorted by kind.
 	Skipped []Skipped
-	// NotEvaluated contains the number of objects of each kind in NotEvaluatedKinds. It is sorted by
-	// kind. A count of 0 means that the number is unknown because the user may not list the kind.
+	// NotEvaluated contains the number of objects of each kind for which NotEvaluatedName returns a
+	// name. It is sorted by kind. A count of 0 means that the number is unknown because the user may not list the kind.
 	NotEvaluated []Skipped
 	// SkippedFiles lists files of Helm and Kustomize, such as Chart.yaml, that were found in
 	// a directory but contain no Kubernetes object.
 	SkippedFiles []string
 	// Duplicates lists repeated objects. If the input contains identical copies of an object,
-	// the set contains the first copy, and Duplicates lists the other copies.
+	// the set contains the first copy, and Duplicates lists the other copies. Copies of Services,
+	// EndpointSlices and workloads can differ from the first copy.
 	Duplicates []Duplicate
 	// Invalid contains an error for each invalid address or port of an object that was read from a
 	// cluster. The set omits these addresses and ports. If a manifest contains such a value,
@@ -39,6 +50,13 @@ type Pod struct {
 	// Workload is the name of the pod's controller, such as a Deployment, StatefulSet or
 	// DaemonSet. If the pod has no controller, Workload is the pod's own name.
 	Workload string
+	// Controller is the kind of the pod's controller, or "" if the pod has no controller.
+	Controller string
+	// Template is true if the pod does not exist, but stands for the pods that its controller
+	// would create from a pod template. See Set.AddTemplates.
+	Template bool
+	// Assigned is true if AssignAddresses assigned the addresses of the pod.
+	Assigned bool
 	// NoStatus is true if the object has neither a phase nor an address. This is usual for
 	// hand-written manifests.
 	NoStatus bool
@@ -79,12 +97,14 @@ type Skipped struct {
 	Count int
 }
 
-// Duplicate is an identical copy of an object that the set already contains.
+// Duplicate is a copy of an object that the set already contains.
 type Duplicate struct {
 	// Object is "Kind namespace/name".
 	Object string
 	// Origin is the origin of the copy. First is the origin of the object in the set.
 	Origin, First Origin
+	// Differs is true if the content of the copy differs from the content of the first object.
+	Differs bool
 }
 
 // Snapshot returns a new snapshot with all objects of the set. The snapshot takes ownership

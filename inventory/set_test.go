@@ -60,13 +60,13 @@ func TestWorkloadOf(t *testing.T) {
 	}
 	hash := map[string]string{appsv1.DefaultDeploymentUniqueLabelKey: "5d4f8"}
 	for want, meta := range map[string]metav1.ObjectMeta{
-		"alone":      {Name: "alone"},
-		"db":         {Name: "db-0", OwnerReferences: owned("StatefulSet", "db")},
-		"web":        {Name: "web-5d4f8-abcde", Labels: hash, OwnerReferences: owned("ReplicaSet", "web-5d4f8")},
-		"replicaset": {Name: "replicaset-x", OwnerReferences: owned("ReplicaSet", "replicaset")},
+		" alone":                {Name: "alone"},
+		"StatefulSet db":        {Name: "db-0", OwnerReferences: owned("StatefulSet", "db")},
+		"Deployment web":        {Name: "web-5d4f8-abcde", Labels: hash, OwnerReferences: owned("ReplicaSet", "web-5d4f8")},
+		"ReplicaSet replicaset": {Name: "replicaset-x", OwnerReferences: owned("ReplicaSet", "replicaset")},
 	} {
-		if got := inventory.WorkloadOf(&corev1.Pod{ObjectMeta: meta}); got != want {
-			t.Errorf("workload of pod %s: %q, want %q", meta.Name, got, want)
+		if kind, name := inventory.WorkloadOf(&corev1.Pod{ObjectMeta: meta}); kind+" "+name != want {
+			t.Errorf("workload of pod %s: %s %s, want %s", meta.Name, kind, name, want)
 		}
 	}
 }

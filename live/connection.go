@@ -11,7 +11,9 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -102,7 +104,8 @@ func Connect(o Options) (*Connection, error) {
 func newScheme() (*runtime.Scheme, error) {
 	kinds := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{
-		corev1.AddToScheme, networkingv1.AddToScheme, appsv1.AddToScheme, authorizationv1.AddToScheme, v1alpha1.AddToScheme,
+		corev1.AddToScheme, networkingv1.AddToScheme, appsv1.AddToScheme, batchv1.AddToScheme, discoveryv1.AddToScheme,
+		authorizationv1.AddToScheme, v1alpha1.AddToScheme,
 	} {
 		if err := add(kinds); err != nil {
 			return nil, fmt.Errorf("registering the kinds: %w", err)
@@ -123,8 +126,10 @@ func newMapper() meta.RESTMapper {
 			mapper.Add(group.WithKind(kind), scope)
 		}
 	}
-	add(corev1.SchemeGroupVersion, meta.RESTScopeNamespace, "Pod", "ConfigMap", "ResourceQuota", "Event")
-	add(appsv1.SchemeGroupVersion, meta.RESTScopeNamespace, "DaemonSet", "Deployment")
+	add(corev1.SchemeGroupVersion, meta.RESTScopeNamespace, "Pod", "ConfigMap", "ResourceQuota", "Event", "Service")
+	add(appsv1.SchemeGroupVersion, meta.RESTScopeNamespace, "DaemonSet", "Deployment", "StatefulSet", "ReplicaSet")
+	add(batchv1.SchemeGroupVersion, meta.RESTScopeNamespace, "Job", "CronJob")
+	add(discoveryv1.SchemeGroupVersion, meta.RESTScopeNamespace, "EndpointSlice")
 	add(authorizationv1.SchemeGroupVersion, meta.RESTScopeRoot, "SelfSubjectAccessReview", "SubjectAccessReview")
 	add(definitions, meta.RESTScopeRoot, "CustomResourceDefinition")
 	add(corev1.SchemeGroupVersion, meta.RESTScopeRoot, "Namespace", "Node")

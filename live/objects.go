@@ -19,6 +19,8 @@ import (
 // lacks the right to list one or more of these kinds, the error names all of them. A missing
 // CustomResourceDefinition of ClusterNetworkPolicy is not an error. The set then contains no
 // ClusterNetworkPolicies.
+// Read also reads Services, EndpointSlices and workloads. If the user lacks the right to list some of
+// them, Read lists them in Set.NotListed.
 func (c *Connection) Read(ctx context.Context) (*inventory.Set, error) {
 	b := builder{origin: inventory.Origin{File: c.Name}}
 	var (
@@ -29,6 +31,9 @@ func (c *Connection) Read(ctx context.Context) (*inventory.Set, error) {
 	)
 	denied := denials{verb: "list"}
 	if err := c.readTiers(ctx, &b, &denied); err != nil {
+		return nil, err
+	}
+	if err := c.readOthers(ctx, &b); err != nil {
 		return nil, err
 	}
 	for _, kind := range []struct {
@@ -47,6 +52,9 @@ func (c *Connection) Read(ctx context.Context) (*inventory.Set, error) {
 		}
 	}
 	if err := denied.err(); err != nil {
+		return nil, err
+	}
+	if err := c.readBackends(ctx, &b); err != nil {
 		return nil, err
 	}
 	return &b.set, nil

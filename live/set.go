@@ -23,7 +23,8 @@ func (b *builder) addPods(list []corev1.Pod) {
 	for i := range list {
 		pod, errs := policy.ReadPod(&list[i])
 		b.invalid("Pod", &list[i], errs)
-		b.set.Pods = append(b.set.Pods, inventory.Pod{Pod: *pod, Origin: b.origin, Workload: inventory.WorkloadOf(&list[i])})
+		kind, name := inventory.WorkloadOf(&list[i])
+		b.set.Pods = append(b.set.Pods, inventory.Pod{Pod: *pod, Origin: b.origin, Controller: kind, Workload: name})
 	}
 }
 

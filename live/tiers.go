@@ -33,7 +33,7 @@ var tierKinds = []struct {
 // inventory.NotEvaluatedKinds. It skips kinds that the cluster does not serve. If the user may not
 // list the ClusterNetworkPolicies, readTiers adds the missing right to `denied`.
 func (c *Connection) readTiers(ctx context.Context, b *builder, denied *denials) error {
-	served, err := c.servedTiers(ctx)
+	served, err := c.served(ctx, read.Group)
 	if err != nil {
 		return err
 	}
@@ -66,11 +66,54 @@ func (c *Connection) readTiers(ctx context.Context, b *builder, denied *denials)
 	return nil
 }
 
-// servedTiers returns the resources of each version of the API group read.Group. If the cluster
-// does not serve the group, the result is empty.
-func (c *Connection) servedTiers(ctx context.Context) (map[string][]string, error) {
+// readOthers counts the policies of other engines. If the user may not list a kind, the count is 0.
+func (c *Connection) readOthers(ctx context.Context, b *builder) error {
+	groups, err := c.Groups(ctx)
+	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsForbidden(err) {
+		return err
+	}
+	for _, kind := range inventory.OtherPolicies {
+		if kind.Resource == "" || !slices.Contains(groups, kind.Group) {
+			continue
+		}
+		served, err := c.served(ctx, kind.Group)
+		if err != nil {
+			return err
+		}
+		for version, resources := range served {
+			if !slices.Contains(resources, kind.Resource) {
+				continue
+			}
+			name, _ := inventory.NotEvaluatedName(kind.Group, kind.Kind)
+			count, err := c.count(ctx, "/apis/"+kind.Group+"/"+version+"/"+kind.Resource)
+			switch {
+			case apierrors.IsForbidden(err):
+				b.set.NotEvaluated = append(b.set.NotEvaluated, inventory.Skipped{Kind: name})
+			case err != nil:
+				return err
+			case count > 0:
+				b.set.NotEvaluated = append(b.set.NotEvaluated, inventory.Skipped{Kind: name, Count: count})
+			}
+			break // Every version contains the same objects.
+		}
+	}
+	return nil
+}
+
+// count returns the number of objects of the list at a path.
+func (c *Connection) count(ctx context.Context, path string) (int, error) {
+	var page metav1.PartialObjectMetadataList
+	if err := c.getJSON(ctx, path, &page); err != nil {
+		return 0, err
+	}
+	return len(page.Items), nil
+}
+
+// served returns the resources of each version of an API group. If the cluster does not serve the
+// group, the result is empty.
+func (c *Connection) served(ctx context.Context, name string) (map[string][]string, error) {
 	var group metav1.APIGroup
-	if err := c.getJSON(ctx, "/apis/"+read.Group, &group); apierrors.IsNotFound(err) {
+	if err := c.getJSON(ctx, "/apis/"+name, &group); apierrors.IsNotFound(err) {
 		return nil, nil
 	} else if err != nil {
 		return nil, err

@@ -11,6 +11,7 @@ import (
 	kjson "sigs.k8s.io/json"
 
 	"github.com/sluicenet/sluice/inventory"
+	"github.com/sluicenet/sluice/manifest/internal/yamltext"
 	"github.com/sluicenet/sluice/policy"
 	"github.com/sluicenet/sluice/policy/read"
 )
@@ -44,7 +45,7 @@ func (d *decoder) fail(line int, object, field, message string) {
 // object in the text, and p is the path of the field in the object.
 func (d *decoder) lineOf(root, p path) int {
 	if !d.parsed {
-		d.nodes, d.parsed = parseNodes(d.text), true
+		d.nodes, d.parsed = yamltext.Nodes(d.text), true
 	}
 	if d.nodes == nil {
 		return d.line
@@ -78,16 +79,16 @@ func (d *decoder) yaml(listKind string, jsonError *inventory.Error) {
 // the line of the first YAML error, the text was probably meant to be JSON. In this case,
 // yamlErrors reports only jsonError.
 func (d *decoder) yamlErrors(err error, jsonError *inventory.Error) {
-	var errs syntaxErrors
+	var errs yamltext.Errors
 	if !errors.As(err, &errs) {
-		errs = syntaxErrors{{1, err.Error()}}
+		errs = yamltext.Errors{{Line: 1, Message: err.Error()}}
 	}
-	if jsonError != nil && jsonError.Origin.Line >= d.line+errs[0].line-1 {
+	if jsonError != nil && jsonError.Origin.Line >= d.line+errs[0].Line-1 {
 		d.out.errs = append(d.out.errs, jsonError)
 		return
 	}
 	for _, e := range errs {
-		d.fail(d.line+e.line-1, "", "", "invalid YAML: "+e.message)
+		d.fail(d.line+e.Line-1, "", "", "invalid YAML: "+e.Message)
 	}
 }
 
@@ -162,7 +163,7 @@ func (d *decoder) known(raw []byte, root path, kind, name string, origin invento
 		if d.decode(raw, root, name, &o, false) && d.named(root, name, kind, o.Metadata.Name, "") {
 			namespace := policy.ReadNamespace(o.namespace())
 			d.out.namespaces = append(d.out.namespaces, versioned[inventory.Namespace]{
-				inventory.Namespace{Namespace: namespace, Origin: origin}, version(o.Metadata.UID, o.Metadata.ResourceVersion),
+				inventory.Namespace{Namespace: namespace, Origin: origin}, o.Metadata.version(),
 			})
 		}
 	case "Node":
@@ -179,6 +180,10 @@ func (d *decoder) known(raw []byte, root path, kind, name string, origin invento
 		}
 	case "ClusterNetworkPolicy":
 		d.clusterPolicy(raw, root, name, origin)
+	case "Service", "Endpoints", "EndpointSlice":
+		d.service(raw, root, kind, name, origin)
+	default:
+		d.workload(raw, root, kind, name, origin)
 	}
 }
 
@@ -205,8 +210,9 @@ func (d *decoder) pod(raw []byte, root path, name string, origin inventory.Origi
 	in := o.pod()
 	pod, errs := policy.ReadPod(in)
 	if d.valid(root, name, errs) {
+		controller, workload := inventory.WorkloadOf(in)
 		d.out.pods = append(d.out.pods, versioned[inventory.Pod]{
-			inventory.Pod{Pod: *pod, Origin: origin, Workload: inventory.WorkloadOf(in), NoStatus: o.noStatus()}, version(o.Metadata.UID, o.Metadata.ResourceVersion),
+			inventory.Pod{Pod: *pod, Origin: origin, Controller: controller, Workload: workload, NoStatus: o.noStatus()}, o.Metadata.version(),
 		})
 	}
 }
@@ -218,6 +224,6 @@ func (d *decoder) node(raw []byte, root path, name string, origin inventory.Orig
 	}
 	node, errs := policy.ReadNode(o.node())
 	if d.valid(root, name, errs) {
-		d.out.nodes = append(d.out.nodes, versioned[inventory.Node]{inventory.Node{Node: node, Origin: origin}, version(o.Metadata.UID, o.Metadata.ResourceVersion)})
+		d.out.nodes = append(d.out.nodes, versioned[inventory.Node]{inventory.Node{Node: node, Origin: origin}, o.Metadata.version()})
 	}
 }

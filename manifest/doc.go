@@ -2,10 +2,12 @@
 // kubectl does, so that policies can be checked without a cluster.
 //
 // The input can be a stream of YAML documents or a stream of JSON values. Each document or
-// value is an object or a list: List, PodList, NamespaceList, NodeList or NetworkPolicyList.
+// value is an object or a list, such as List, PodList or NetworkPolicyList.
 // A list can contain other lists. The input can be hand-written or the output of `kubectl get
-// -o yaml` or `kubectl get -o json`. Package manifest reads the kinds Pod, Namespace, Node
-// and NetworkPolicy (networking.k8s.io/v1). It skips and counts objects of all other kinds.
+// -o yaml` or `kubectl get -o json`. Package manifest reads the kinds Pod, Namespace, Node,
+// NetworkPolicy (networking.k8s.io/v1) and ClusterNetworkPolicy. It also reads the kinds that
+// determine the backends of Services (Service, EndpointSlice and Endpoints) and the kinds of
+// workloads with a pod template, such as Deployment. It skips and counts objects of all other kinds.
 //
 // Read either reads the whole input or returns an error. If a part of the input is not a
 // valid object, the error names the file, the line, the object and the field. The API server

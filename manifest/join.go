@@ -8,6 +8,7 @@ import (
 
 	"github.com/sluicenet/sluice/inventory"
 	"github.com/sluicenet/sluice/policy"
+	"github.com/sluicenet/sluice/policy/service"
 )
 
 // decoded contains the objects and errors from one unit.
@@ -16,9 +17,11 @@ type decoded struct {
 	namespaces []versioned[inventory.Namespace]
 	nodes      []versioned[inventory.Node]
 	policies   []versioned[inventory.Policy]
+	services   []backends
+	workloads  []versioned[inventory.Workload]
 	// skipped contains the number of skipped objects of each kind.
 	skipped map[string]int
-	// notEvaluated contains the number of objects of each kind in inventory.NotEvaluatedKinds.
+	// notEvaluated contains the number of policies of each kind that Sluice does not evaluate.
 	notEvaluated map[string]int
 	// notObject is true if the unit contains no Kubernetes object, and belongs to a file that
 	// does not have to contain objects, such as Chart.yaml.
@@ -39,8 +42,8 @@ func (d *decoded) skip(apiVersion, kind string) {
 	if d.skipped == nil {
 		d.skipped, d.notEvaluated = map[string]int{}, map[string]int{}
 	}
-	if slices.Contains(inventory.NotEvaluatedKinds, kind) && sameGroup(apiVersion, inventory.NotEvaluatedVersion) {
-		d.notEvaluated[kind]++
+	if name, ok := inventory.NotEvaluatedName(apiVersion, kind); ok {
+		d.notEvaluated[name]++
 	} else {
 		d.skipped[skippedName(apiVersion, kind)]++
 	}
@@ -69,7 +72,7 @@ func join(units []unit, results []decoded, errs inventory.Errors, sources []sour
 	}
 	j.set.Skipped, j.set.NotEvaluated = sorted(j.skipped), sorted(j.notEvaluated)
 	if len(j.errs) == 0 && len(j.seen) == 0 && len(sources) > 0 {
-		j.errs = inventory.Errors{{Origin: inventory.Origin{File: sources[0].name}, Message: "contains no Pod, Namespace, Node, NetworkPolicy or ClusterNetworkPolicy" + j.others()}}
+		j.errs = inventory.Errors{{Origin: inventory.Origin{File: sources[0].name}, Message: "contains no Pod, workload, Service, Namespace, Node, NetworkPolicy or ClusterNetworkPolicy" + j.others()}}
 	}
 	return j.set, j.errs
 }
@@ -98,6 +101,15 @@ type earlier struct {
 	version string
 	// content contains the fields of the object that affect verdicts or output.
 	content any
+}
+
+// backends is a Service, or the slices of an EndpointSlice or Endpoints object.
+type backends struct {
+	// object is the text that inventory.ObjectName returns.
+	object, version string
+	origin          inventory.Origin
+	service         *service.Service
+	slices          []*service.Slice
 }
 
 func (j *joiner) add(u *unit, d decoded) {
@@ -133,26 +145,70 @@ func (j *joiner) add(u *unit, d decoded) {
 			j.set.Policies = append(j.set.Policies, o)
 		}
 	}
+	j.addBackends(d)
+}
+
+// addBackends adds the objects that do not affect verdicts. If two of these objects have the same
+// name and different content, only the first one is added. This is no error, because directories
+// often contain several variants of a workload.
+func (j *joiner) addBackends(d decoded) {
+	for _, s := range d.services {
+		if !j.firstOrDuplicate(s.object, s.origin, s.version, []any{s.service, s.slices}) {
+			continue
+		}
+		if s.service != nil {
+			j.set.Services = append(j.set.Services, s.service)
+		}
+		j.set.Slices = append(j.set.Slices, s.slices...)
+	}
+	for _, w := range d.workloads {
+		if j.firstOrDuplicate(w.object.String(), w.object.Origin, w.version, w.object.Pod) {
+			j.set.Workloads = append(j.set.Workloads, w.object)
+		}
+	}
 }
 
 // first reports whether an object is the first object with its kind and name. If an earlier
 // object is identical, first records a Duplicate. If an earlier object differs, first records
 // an error.
 func (j *joiner) first(object string, origin inventory.Origin, version string, content any) bool {
+	before := j.seen[object].origin
+	first, differs := j.record(object, origin, version, content)
+	if differs {
+		j.errs = append(j.errs, &inventory.Error{
+			Origin: origin, Object: object,
+			Message: fmt.Sprintf("is in the input twice with different content, first at %s; remove one or rename it", before),
+		})
+	}
+	return first
+}
+
+// firstOrDuplicate reports whether an object is the first object with its kind and name. If it is
+// not, firstOrDuplicate records a Duplicate.
+func (j *joiner) firstOrDuplicate(object string, origin inventory.Origin, version string, content any) bool {
+	before := j.seen[object].origin
+	first, differs := j.record(object, origin, version, content)
+	if differs {
+		j.set.Duplicates = append(j.set.Duplicates, inventory.Duplicate{Object: object, Origin: origin, First: before, Differs: true})
+	}
+	return first
+}
+
+// record records an object. It reports whether the object is the first object with its kind and
+// name. If it is not, differs reports whether the first object has other content. If the contents
+// are equal, record records a Duplicate.
+func (j *joiner) record(object string, origin inventory.Origin, version string, content any) (first, differs bool) {
 	before, twice := j.seen[object]
 	switch {
 	case !twice:
 		j.seen[object] = earlier{origin, version, content}
-		return true
+		return true, false
 	case version != "" && version == before.version, reflect.DeepEqual(content, before.content):
 		j.set.Duplicates = append(j.set.Duplicates, inventory.Duplicate{Object: object, Origin: origin, First: before.origin})
+		return false, false
 	default:
-		j.errs = append(j.errs, &inventory.Error{
-			Origin: origin, Object: object,
-			Message: fmt.Sprintf("is in the input twice with different content, first at %s; remove one or rename it", before.origin),
-		})
+		return false, true
 	}
-	return false
 }
 
 func (j *joiner) others() string {

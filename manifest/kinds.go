@@ -17,6 +17,15 @@ var apiVersions = map[string][]string{
 	"Node":                 {"v1"},
 	"NetworkPolicy":        {"networking.k8s.io/v1"},
 	"ClusterNetworkPolicy": clusterPolicyVersions(),
+	"Service":              {"v1"},
+	"Endpoints":            {"v1"},
+	"EndpointSlice":        {"discovery.k8s.io/v1", "discovery.k8s.io/v1beta1"},
+	"Deployment":           {"apps/v1", "apps/v1beta2", "apps/v1beta1", "extensions/v1beta1"},
+	"StatefulSet":          {"apps/v1", "apps/v1beta2", "apps/v1beta1"},
+	"DaemonSet":            {"apps/v1", "apps/v1beta2", "extensions/v1beta1"},
+	"ReplicaSet":           {"apps/v1", "apps/v1beta2", "extensions/v1beta1"},
+	"Job":                  {"batch/v1"},
+	"CronJob":              {"batch/v1", "batch/v1beta1"},
 }
 
 func clusterPolicyVersions() []string {

@@ -16,6 +16,7 @@ import (
 
 type metadata struct {
 	Name              string                  `json:"name"`
+	GenerateName      string                  `json:"generateName"`
 	Namespace         string                  `json:"namespace"`
 	UID               types.UID               `json:"uid"`
 	ResourceVersion   string                  `json:"resourceVersion"`
@@ -30,6 +31,8 @@ func (m *metadata) objectMeta() metav1.ObjectMeta {
 		CreationTimestamp: m.CreationTimestamp, OwnerReferences: m.OwnerReferences,
 	}
 }
+
+func (m *metadata) version() string { return version(m.UID, m.ResourceVersion) }
 
 // version returns a string that identifies one version of an object in a cluster. If the
 // object was not read from a cluster, version returns "".
@@ -54,19 +57,30 @@ type podObject struct {
 	metav1.TypeMeta `json:",inline"`
 
 	Metadata metadata `json:"metadata"`
-	Spec     struct {
-		NodeName       string      `json:"nodeName"`
-		HostNetwork    bool        `json:"hostNetwork"`
-		Containers     []container `json:"containers"`
-		InitContainers []container `json:"initContainers"`
-	} `json:"spec"`
-	Status struct {
+	Spec     podSpec  `json:"spec"`
+	Status   struct {
 		Phase   corev1.PodPhase `json:"phase"`
 		HostIP  string          `json:"hostIP"`
 		HostIPs []corev1.HostIP `json:"hostIPs"`
 		PodIP   string          `json:"podIP"`
 		PodIPs  []corev1.PodIP  `json:"podIPs"`
 	} `json:"status"`
+}
+
+type podSpec struct {
+	NodeName       string      `json:"nodeName"`
+	HostNetwork    bool        `json:"hostNetwork"`
+	Containers     []container `json:"containers"`
+	InitContainers []container `json:"initContainers"`
+}
+
+func (s *podSpec) spec() corev1.PodSpec {
+	return corev1.PodSpec{
+		NodeName:       s.NodeName,
+		HostNetwork:    s.HostNetwork,
+		Containers:     containers(s.Containers),
+		InitContainers: containers(s.InitContainers),
+	}
 }
 
 type container struct {
@@ -110,12 +124,7 @@ type policyObject struct {
 func (o *podObject) pod() *corev1.Pod {
 	return &corev1.Pod{
 		ObjectMeta: o.Metadata.objectMeta(),
-		Spec: corev1.PodSpec{
-			NodeName:       o.Spec.NodeName,
-			HostNetwork:    o.Spec.HostNetwork,
-			Containers:     containers(o.Spec.Containers),
-			InitContainers: containers(o.Spec.InitContainers),
-		},
+		Spec:       o.Spec.spec(),
 		Status: corev1.PodStatus{
 			Phase:   o.Status.Phase,
 			HostIP:  o.Status.HostIP,

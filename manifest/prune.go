@@ -6,6 +6,8 @@ import (
 	"reflect"
 	"strings"
 	"sync"
+
+	"github.com/sluicenet/sluice/manifest/internal/yamltext"
 )
 
 // This package reads only some fields of Pods, Namespaces and Nodes. readFields contains the names
@@ -14,6 +16,16 @@ var readFields = map[string]map[string]reflect.Type{
 	"Pod":       fieldsOf(reflect.TypeFor[podObject]()),
 	"Namespace": fieldsOf(reflect.TypeFor[namespaceObject]()),
 	"Node":      fieldsOf(reflect.TypeFor[nodeObject]()),
+
+	"Service":       fieldsOf(reflect.TypeFor[serviceObject]()),
+	"Endpoints":     fieldsOf(reflect.TypeFor[endpointsObject]()),
+	"EndpointSlice": fieldsOf(reflect.TypeFor[sliceObject]()),
+	"Deployment":    fieldsOf(reflect.TypeFor[workloadObject]()),
+	"StatefulSet":   fieldsOf(reflect.TypeFor[workloadObject]()),
+	"DaemonSet":     fieldsOf(reflect.TypeFor[workloadObject]()),
+	"ReplicaSet":    fieldsOf(reflect.TypeFor[workloadObject]()),
+	"Job":           fieldsOf(reflect.TypeFor[workloadObject]()),
+	"CronJob":       fieldsOf(reflect.TypeFor[workloadObject]()),
 }
 
 // headerFields contains the names and types of the fields that every Kubernetes object has.
@@ -22,7 +34,7 @@ var headerFields = fieldsOf(reflect.TypeFor[header]())
 // yamlToJSON converts a YAML document to JSON. To save time, it omits fields that are not
 // needed. Objects that specify no kind have the kind defaultKind.
 func yamlToJSON(text []byte, defaultKind string) ([]byte, error) {
-	v, err := parseYAML(text)
+	v, err := yamltext.Parse(text)
 	if err != nil {
 		return nil, err
 	}
@@ -140,7 +152,7 @@ func convertMap(m map[any]any, t reflect.Type) (any, error) {
 	}
 	out := make(map[string]any, len(m))
 	for k, e := range m {
-		name, err := keyName(k)
+		name, err := yamltext.KeyName(k)
 		if err != nil {
 			return nil, err
 		}
@@ -167,17 +179,4 @@ func convertList(list []any, one func(any) (any, error)) (any, error) {
 		}
 	}
 	return out, nil
-}
-
-// keyName returns the JSON name of a YAML key. A YAML key can also be a number or a boolean.
-// For example, the name of the key 80 is "80".
-func keyName(k any) (string, error) {
-	switch k := k.(type) {
-	case string:
-		return k, nil
-	case int, int64, uint64, float64, bool:
-		return fmt.Sprint(k), nil
-	default:
-		return "", fmt.Errorf("the key %v is not a string", k)
-	}
 }

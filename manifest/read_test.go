@@ -187,13 +187,13 @@ func TestReadDefaults(t *testing.T) {
 
 func TestReadSkips(t *testing.T) {
 	set, err := read(podYAML + `---
-apiVersion: apps/v1
+apiVersion: example.com/v1
 kind: Deployment
 metadata: {name: web}
 spec: {template: {spec: {containers: [{ports: all of them}]}}}
 ---
 apiVersion: v1
-kind: Service
+kind: ConfigMap
 metadata: {name: web}
 ---
 apiVersion: projectcalico.org/v3
@@ -204,9 +204,13 @@ spec: {selector: all()}
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []inventory.Skipped{{Kind: "Deployment", Count: 1}, {Kind: "NetworkPolicy (projectcalico.org/v3)", Count: 1}, {Kind: "Service", Count: 1}}
+	want := []inventory.Skipped{{Kind: "ConfigMap", Count: 1}, {Kind: "Deployment (example.com/v1)", Count: 1}}
 	if diff := cmp.Diff(want, set.Skipped); diff != "" {
 		t.Errorf("skipped (-want +got):\n%s", diff)
+	}
+	other := []inventory.Skipped{{Kind: "NetworkPolicy (projectcalico.org)", Count: 1}}
+	if diff := cmp.Diff(other, set.NotEvaluated); diff != "" {
+		t.Errorf("not evaluated (-want +got):\n%s", diff)
 	}
 }
 
@@ -272,7 +276,7 @@ func TestReadErrors(t *testing.T) {
 		"S61 an impossible name":        {"apiVersion: v1\nkind: Namespace\nmetadata:\n  name: My_Space\n", []string{`standard input:4: Namespace My_Space: metadata.name: "My_Space" is not a valid name: a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')`}},
 		"S61 a scalar":                  {"hello\n", []string{"standard input:1: is not a Kubernetes object; want apiVersion, kind and metadata (separate several objects with a line ---, or put them under items: of kind: List)"}},
 		"S61 empty input":               {"", []string{"standard input: is empty; want YAML or JSON with Kubernetes objects"}},
-		"S61 only other kinds":          {"apiVersion: v1\nkind: Service\nmetadata: {name: a}\n", []string{"standard input: contains no Pod, Namespace, Node, NetworkPolicy or ClusterNetworkPolicy, only kinds that do not affect policies (such as Service)"}},
+		"S61 only other kinds":          {"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n", []string{"standard input: contains no Pod, workload, Service, Namespace, Node, NetworkPolicy or ClusterNetworkPolicy, only kinds that do not affect policies (such as ConfigMap)"}},
 		"S61 UTF-16":                    {"\xff\xfek\x00", []string{"standard input: is UTF-16 text; save it as UTF-8 (in PowerShell: kubectl ... | Out-File -Encoding utf8)"}},
 		"S61 an item of a list":         {"kind: List\nitems:\n- apiVersion: v1\n  kind: Node\n  metadata:\n    name: [n1]\n", []string{"standard input:6: Node without a name: metadata.name: is a list, must be a string"}},
 	}

@@ -85,7 +85,7 @@ func TestReadNamesPoliciesThatAreNotEvaluated(t *testing.T) {
 	if diff := cmp.Diff(want, set.NotEvaluated); diff != "" || len(set.Skipped) > 0 {
 		t.Errorf("skipped %v, not evaluated (-want +got):\n%s", set.Skipped, diff)
 	}
-	const note = "not evaluated: 2 AdminNetworkPolicy, 1 BaselineAdminNetworkPolicy. Sluice does not enforce these kinds of policies: convert them to ClusterNetworkPolicies"
+	const note = "not evaluated: 2 AdminNetworkPolicy, 1 BaselineAdminNetworkPolicy. Sluice does not enforce these kinds of policies; convert AdminNetworkPolicies to ClusterNetworkPolicies"
 	if !slices.Contains(set.Notes(), note) {
 		t.Errorf("notes %q, want %q", set.Notes(), note)
 	}

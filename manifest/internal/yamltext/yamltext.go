@@ -1,4 +1,6 @@
-package manifest
+// Package yamltext parses YAML documents with the meaning that the values have in kubectl, and
+// explains syntax errors.
+package yamltext
 
 import (
 	"bytes"
@@ -11,10 +13,10 @@ import (
 	yamlv3 "go.yaml.in/yaml/v3"
 )
 
-// parseYAML parses a text that contains one YAML document. After the document, the text may
-// contain only comments. parseYAML interprets values as kubectl does, so an unquoted yes is a
-// boolean. The type of the error is always syntaxErrors.
-func parseYAML(text []byte) (any, error) {
+// Parse parses a text that contains one YAML document. After the document, the text may
+// contain only comments. Parse interprets values as kubectl does, so an unquoted yes is a
+// boolean. The type of the error is always Errors.
+func Parse(text []byte) (any, error) {
 	v, err := decodeYAML(text, true)
 	var duplicates *yaml.TypeError
 	if errors.As(err, &duplicates) {
@@ -22,7 +24,7 @@ func parseYAML(text []byte) (any, error) {
 		// the explicit key to override the merged key, but the strict mode of the parser
 		// rejects it as a duplicate. So search for real duplicates, and if there are none,
 		// parse again without strict mode.
-		if errs := duplicateKeys(parseNodes(text)); len(errs) > 0 {
+		if errs := duplicateKeys(Nodes(text)); len(errs) > 0 {
 			return nil, errs
 		}
 		v, err = decodeYAML(text, false)
@@ -49,9 +51,9 @@ func decodeYAML(text []byte, strict bool) (any, error) {
 	return v, nil
 }
 
-// parseNodes parses a text into nodes, which contain line numbers. If the text is not valid
+// Nodes parses a text into nodes, which contain line numbers. If the text is not valid
 // YAML, it returns nil.
-func parseNodes(text []byte) *yamlv3.Node {
+func Nodes(text []byte) *yamlv3.Node {
 	var document yamlv3.Node
 	if yamlv3.Unmarshal(text, &document) != nil || len(document.Content) == 0 {
 		return nil
@@ -59,19 +61,21 @@ func parseNodes(text []byte) *yamlv3.Node {
 	return document.Content[0]
 }
 
-// syntaxError is an error in a text. The lines of the text are counted from 1.
-type syntaxError struct {
-	line    int
-	message string
+// Error is a syntax error in a text.
+type Error struct {
+	// Line is the line of the text, counted from 1.
+	Line    int
+	Message string
 }
 
-type syntaxErrors []syntaxError
+// Errors contains one or more errors in a text.
+type Errors []Error
 
-func (e syntaxErrors) Error() string { return e[0].message }
+func (e Errors) Error() string { return e[0].Message }
 
 // yamlErrors converts a parser error to errors with line numbers.
-func yamlErrors(text []byte, err error) syntaxErrors {
-	var out syntaxErrors
+func yamlErrors(text []byte, err error) Errors {
+	var out Errors
 	for message := range strings.Lines(err.Error()) {
 		message = strings.TrimSpace(strings.TrimPrefix(message, "yaml: "))
 		if message == "unmarshal errors:" {
@@ -85,7 +89,7 @@ func yamlErrors(text []byte, err error) syntaxErrors {
 			}
 		}
 		last := 1 + bytes.Count(bytes.TrimRight(text, " \t\r\n"), []byte("\n"))
-		out = append(out, syntaxError{line: min(line, last), message: explainYAML(message)})
+		out = append(out, Error{Line: min(line, last), Message: explainYAML(message)})
 	}
 	return out
 }
@@ -118,11 +122,11 @@ func explainYAML(message string) string {
 // an error for a merge key (<<) after an explicit key that the merge key also sets. In this
 // case, kubectl uses the value from the merge key, although according to YAML the explicit
 // key overrides this value.
-func duplicateKeys(node *yamlv3.Node) syntaxErrors {
+func duplicateKeys(node *yamlv3.Node) Errors {
 	if node == nil {
 		return nil
 	}
-	var errs syntaxErrors
+	var errs Errors
 	if node.Kind == yamlv3.MappingNode {
 		errs = duplicatesIn(node)
 	}
@@ -132,13 +136,13 @@ func duplicateKeys(node *yamlv3.Node) syntaxErrors {
 	return errs
 }
 
-func duplicatesIn(mapping *yamlv3.Node) (errs syntaxErrors) {
+func duplicatesIn(mapping *yamlv3.Node) (errs Errors) {
 	seen := map[string]bool{}
 	for i := 0; i+1 < len(mapping.Content); i += 2 {
 		key := mapping.Content[i]
 		name := nodeName(key)
 		if seen[name] {
-			errs = append(errs, syntaxError{key.Line, fmt.Sprintf("the key %q is given twice; keep one", name)})
+			errs = append(errs, Error{key.Line, fmt.Sprintf("the key %q is given twice; keep one", name)})
 		}
 		seen[name] = true
 		if key.ShortTag() != "!!merge" {
@@ -146,7 +150,7 @@ func duplicatesIn(mapping *yamlv3.Node) (errs syntaxErrors) {
 		}
 		for _, merged := range mergedKeys(mapping.Content[i+1]) {
 			if seen[merged] {
-				errs = append(errs, syntaxError{key.Line, fmt.Sprintf("the merge key << follows the key %q, which it also sets; put << first", merged)})
+				errs = append(errs, Error{key.Line, fmt.Sprintf("the merge key << follows the key %q, which it also sets; put << first", merged)})
 			}
 		}
 	}
@@ -182,9 +186,22 @@ func nodeName(key *yamlv3.Node) string {
 	const quoted = yamlv3.SingleQuotedStyle | yamlv3.DoubleQuotedStyle | yamlv3.LiteralStyle | yamlv3.FoldedStyle
 	var v any
 	if key.Style&quoted == 0 && yaml.Unmarshal([]byte(key.Value), &v) == nil {
-		if name, err := keyName(v); err == nil {
+		if name, err := KeyName(v); err == nil {
 			return name
 		}
 	}
 	return key.Value
+}
+
+// KeyName returns the JSON name of a YAML key. A YAML key can also be a number or a boolean.
+// For example, the name of the key 80 is "80".
+func KeyName(k any) (string, error) {
+	switch k := k.(type) {
+	case string:
+		return k, nil
+	case int, int64, uint64, float64, bool:
+		return fmt.Sprint(k), nil
+	default:
+		return "", fmt.Errorf("the key %v is not a string", k)
+	}
 }

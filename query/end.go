@@ -4,9 +4,9 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 
 	"github.com/sluicenet/sluice/policy"
+	"github.com/sluicenet/sluice/query/question"
 )
 
 // End is one end of a flow: a pod, or an address that does not belong to a pod.
@@ -18,10 +18,15 @@ type End struct {
 	// Address is the address with which flows are evaluated. For a pod with an IPv4 and an
 	// IPv6 address, it is the IPv4 address if the other end also has an IPv4 address.
 	Address netip.Addr `json:"address"`
+	// Template is the kind of a workload if the pod does not exist, but stands for the pods that
+	// the workload would create from its pod template.
+	Template string `json:"template,omitempty"`
 
 	addresses   []netip.Addr
 	ports       policy.ContainerPorts
 	hostNetwork bool
+	// assigned is true if the pod does not really have the addresses.
+	assigned bool
 }
 
 // String returns the name of the pod, or the address if the end is not a pod.
@@ -42,6 +47,8 @@ func (e *End) details() string {
 	switch {
 	case e.Pod == "":
 		return e.String()
+	case e.Template != "":
+		return fmt.Sprintf("%s (pod template of the %s)", e.Pod, e.Template)
 	case e.Node == "":
 		return fmt.Sprintf("%s (%s)", e.Pod, e.Address)
 	default:
@@ -49,29 +56,33 @@ func (e *End) details() string {
 	}
 }
 
-// chooseFamily sets the Address of both ends to addresses of one family: IPv4 if
-// both ends have an IPv4 address, otherwise IPv6.
-func chooseFamily(from, to *End) error {
-	src, dst, ok := sameFamily(from.addresses, to.addresses)
-	if !ok {
-		return inputErrorf("", "", "%s and %s have no address family in common", from, to)
+// families returns the two ends for each address family that both ends have: first for IPv4, then
+// for IPv6. Ends with assigned addresses have one family, because their real families are unknown.
+func families(from, to *End) (pairs [][2]*End, err error) {
+	for _, four := range []bool{true, false} {
+		src, dst, ok := inFamily(from.addresses, to.addresses, four)
+		if !ok || len(pairs) > 0 && (from.assigned || to.assigned) {
+			continue
+		}
+		a, b := *from, *to
+		a.Address, b.Address = src, dst
+		pairs = append(pairs, [2]*End{&a, &b})
 	}
-	from.Address, to.Address = src, dst
-	return nil
+	if len(pairs) == 0 {
+		return nil, question.Errorf("", "", "%s and %s have no address family in common", from, to)
+	}
+	return pairs, nil
 }
 
-// sameFamily returns one address from each list. Both addresses are IPv4 if both
-// lists contain an IPv4 address, otherwise both are IPv6. ok is false if the lists
-// have no family in common.
-func sameFamily(from, to []netip.Addr) (src, dst netip.Addr, ok bool) {
-	for _, four := range []bool{true, false} {
-		family := func(a netip.Addr) bool { return a.Is4() == four }
-		i, j := slices.IndexFunc(from, family), slices.IndexFunc(to, family)
-		if i >= 0 && j >= 0 {
-			return from[i], to[j], true
-		}
+// inFamily returns one address of a family from each list. If one of the lists contains no address
+// of the family, ok is false.
+func inFamily(from, to []netip.Addr, four bool) (src, dst netip.Addr, ok bool) {
+	family := func(a netip.Addr) bool { return a.Is4() == four }
+	i, j := slices.IndexFunc(from, family), slices.IndexFunc(to, family)
+	if i < 0 || j < 0 {
+		return netip.Addr{}, netip.Addr{}, false
 	}
-	return netip.Addr{}, netip.Addr{}, false
+	return from[i], to[j], true
 }
 
 // parseAddress parses an IP address that the user specified in the given field of a question.
@@ -80,29 +91,9 @@ func sameFamily(from, to []netip.Addr) (src, dst netip.Addr, ok bool) {
 func parseAddress(field, text string) (a netip.Addr, ok bool, err error) {
 	a, parseErr := netip.ParseAddr(text)
 	if parseErr == nil && a.Zone() != "" {
-		return a, false, inputErrorf(field, text, "give the address without its zone")
+		return a, false, question.Errorf(field, text, "give the address without its zone")
 	}
 	return a, parseErr == nil, nil
 }
 
-const wantEnd = "give a pod (name or namespace/name) or an IP address"
-
-// maxNames is the maximum number of names in the result of the function `few`.
-const maxNames = 5
-
-// few joins names with commas. If there are more than maxNames, it joins the first ones and appends
-// the number of remaining names.
-func few(names []string) string {
-	if len(names) > maxNames {
-		return fmt.Sprintf("%s and %d more", strings.Join(names[:maxNames], ", "), len(names)-maxNames)
-	}
-	return strings.Join(names, ", ")
-}
-
-// number returns a number and a noun, such as "1 policy" or "2 policies".
-func number(n int, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return fmt.Sprintf("%d %s", n, many)
-}
+const wantEnd = "give a pod (name or namespace/name), a workload (such as deploy/web) or an IP address"

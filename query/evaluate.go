@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"github.com/sluicenet/sluice/query/question"
 )
 
 // maxFlowLine is the maximum length of an input line of EvaluateLines, in bytes.
@@ -36,9 +38,9 @@ func (c *Cluster) EvaluateLines(flows io.Reader, name string, out io.Writer) (er
 		if len(bytes.TrimSpace(lines.Bytes())) == 0 {
 			continue
 		}
-		f, err := ParseFlow(lines.Bytes())
+		f, err := question.ParseFlow(lines.Bytes())
 		if err != nil {
-			return inputErrorf("", "", "%s:%d: %s", name, n, err)
+			return question.Errorf("", "", "%s:%d: %s", name, n, err)
 		}
 		d, err := c.Evaluate(f)
 		if err != nil {
@@ -50,9 +52,9 @@ func (c *Cluster) EvaluateLines(flows io.Reader, name string, out io.Writer) (er
 	}
 	switch err := lines.Err(); {
 	case errors.Is(err, bufio.ErrTooLong):
-		return inputErrorf("", "", "%s:%d: the line is longer than %d bytes; a flow is one JSON object per line", name, n+1, maxFlowLine)
+		return question.Errorf("", "", "%s:%d: the line is longer than %d bytes; a flow is one JSON object per line", name, n+1, maxFlowLine)
 	case err != nil:
-		return inputErrorf("", "", "%s:%d: reading flows: %s", name, n+1, err)
+		return question.Errorf("", "", "%s:%d: reading flows: %s", name, n+1, err)
 	}
 	return nil
 }

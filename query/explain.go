@@ -5,13 +5,15 @@ import (
 	"github.com/sluicenet/sluice/dataplane/report"
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/dataplane/tree"
+	"github.com/sluicenet/sluice/query/question"
 )
 
 // ExplainQuestion is a question about one flow.
 type ExplainQuestion struct {
 	// From and To are the ends of the flow. Each end is an IP address, a pod (namespace/name
-	// or only name), or a workload, such as the name of a Deployment. A workload stands for
-	// one of its pods.
+	// or only name), or a workload, such as deploy/web. A workload stands for one of its pods. To
+	// can also be a Service, such as svc/db, or the address of a Service. See target.Parse for all
+	// forms.
 	From, To string
 	Target
 	// Namespace is the namespace in which to look up a pod if its name contains no namespace.
@@ -19,10 +21,15 @@ type ExplainQuestion struct {
 	Namespace string
 }
 
-// Explanation contains the decision for one flow and the reasons for the decision.
+// Mixed is the verdict of an Explanation if the flows that it describes have different verdicts.
+const Mixed = "Mixed"
+
+// Explanation contains the decision for one flow and the reasons for the decision. If the
+// destination is a Service, it describes a flow to one of its backends.
 type Explanation struct {
 	TypeMeta
-	// Verdict is Allow or Deny.
+	// Verdict is Allow or Deny. It is Mixed if IPv4 and IPv6, or the backends of a Service, have
+	// different verdicts.
 	Verdict string `json:"verdict"`
 	// Node is set only by ExplainInTree, which evaluates both sides of the flow with the tree of
 	// this node. Otherwise, each side is evaluated with the tree of its own pod's node, and Node is
@@ -35,6 +42,16 @@ type Explanation struct {
 	Port    *int        `json:"port"`
 	Egress  report.Side `json:"egress"`
 	Ingress report.Side `json:"ingress"`
+	// OtherFamily describes the flow between the IPv6 addresses of the same ends. It is nil if
+	// this flow has the same verdict as the flow between the IPv4 addresses, or does not exist.
+	OtherFamily *Explanation `json:"otherFamily,omitempty"`
+	// Service is the Service to which the client connects. It is nil if the destination is not a
+	// Service. Backends then describes the flow to each backend, and the other fields describe the
+	// flow to the first backend that is denied, or to the first backend.
+	Service  *ServiceEnd   `json:"service,omitempty"`
+	Backends []Explanation `json:"backends,omitempty"`
+	// Hints are sentences about a probable cause of a verdict that the user does not expect.
+	Hints []string `json:"hints,omitempty"`
 }
 
 func newExplanation(f flow.Flow, from, to *End) *Explanation {
@@ -46,25 +63,66 @@ func newExplanation(f flow.Flow, from, to *End) *Explanation {
 	return e
 }
 
-// Explain evaluates one flow and returns the reasons for the decision. If neither end is a
-// pod, Explain returns an *InputError, because no policy applies to such a flow.
+// Explain evaluates one flow and returns the reasons for the decision. If the destination is a
+// Service, Explain evaluates a flow to each of its backends. If neither end is a pod, Explain returns
+// an *InputError, because no policy applies to such a flow.
 func (c *Cluster) Explain(q ExplainQuestion) (*Explanation, error) {
 	from, err := c.findEnd("from", q.From, q.Namespace)
 	if err != nil {
 		return nil, err
 	}
+	if s, address, err := c.findService(&q); err != nil {
+		return nil, err
+	} else if s != nil {
+		return c.explainService(&q, from, s, address)
+	}
 	to, err := c.findEnd("to", q.To, q.Namespace)
 	if err != nil {
 		return nil, err
 	}
-	f, err := q.flow(from, to)
+	e, err := c.explainEnds(from, to, q.Target)
+	if err == nil {
+		e.Hints = append(e.Hints, c.portHints(e)...)
+	}
+	return e, err
+}
+
+// explainEnds explains the flow between two ends for each address family.
+func (c *Cluster) explainEnds(from, to *End, t Target) (*Explanation, error) {
+	if from.Pod == "" && to.Pod == "" {
+		return nil, question.Errorf("", "", "neither %s nor %s is the address of a pod, so no policy applies and nothing is evaluated; "+
+			"give a pod (name or namespace/name) or its address for at least one end", from, to)
+	}
+	return eachFamily(from, to, t, c.explainFlow)
+}
+
+// eachFamily explains the flow between two ends for each address family, and combines the results.
+func eachFamily(from, to *End, t Target, explain func(f flow.Flow, from, to *End) (*Explanation, error)) (*Explanation, error) {
+	pairs, err := families(from, to)
 	if err != nil {
 		return nil, err
 	}
-	if from.Pod == "" && to.Pod == "" {
-		return nil, inputErrorf("", "", "neither %s nor %s is the address of a pod, so no policy applies and nothing is evaluated; "+
-			"give a pod (name or namespace/name) or its address for at least one end", from, to)
+	var out *Explanation
+	for _, ends := range pairs {
+		f, err := t.Flow(ends[0].Address, ends[1].Address, &question.Destination{Name: to.String(), Ports: to.ports})
+		if err != nil {
+			return nil, err
+		}
+		e, err := explain(f, ends[0], ends[1])
+		if err != nil {
+			return nil, err
+		}
+		switch {
+		case out == nil:
+			out = e
+		case e.Verdict != out.Verdict:
+			out.Verdict, out.OtherFamily = Mixed, e
+		}
 	}
+	return out, nil
+}
+
+func (c *Cluster) explainFlow(f flow.Flow, from, to *End) (*Explanation, error) {
 	d, err := c.Evaluate(f)
 	if err != nil {
 		return nil, err
@@ -78,7 +136,9 @@ func (c *Cluster) Explain(q ExplainQuestion) (*Explanation, error) {
 		}
 		e.side(direction).NearMisses = report.NearMissesOf(misses)
 	}
-	e.addTexts(c.ruleTexts())
+	texts := c.ruleTexts()
+	c.addUnmatched(e, f, texts)
+	e.addTexts(texts)
 	return e, nil
 }
 
@@ -94,30 +154,21 @@ func ExplainInTree(t *tree.Tree, q ExplainQuestion) (*Explanation, error) {
 	if err != nil {
 		return nil, err
 	}
-	f, err := q.flow(from, to)
-	if err != nil {
-		return nil, err
-	}
 	if from.Pod == "" && to.Pod == "" {
-		return nil, inputErrorf("", "", "neither %s nor %s is the address of a pod of node %s, so its tree does not evaluate this flow; "+
+		return nil, question.Errorf("", "", "neither %s nor %s is the address of a pod of node %s, so its tree does not evaluate this flow; "+
 			"give a pod of this node for at least one end, or use the tree of another node", from, to, t.Node())
 	}
-	d := t.Evaluate(f)
-	e := newExplanation(f, from, to)
-	e.Node = t.Node()
-	e.Verdict, e.Egress, e.Ingress = d.Verdict().String(), report.SideOf(t, d.Egress), report.SideOf(t, d.Ingress)
-	for _, direction := range []rule.Direction{rule.Egress, rule.Ingress} {
-		e.side(direction).NearMisses = report.NearMissesOf(t.NearMisses(f, direction, d.Side(direction)))
-	}
-	e.addTexts(nil)
-	return e, nil
-}
-
-func (q *ExplainQuestion) flow(from, to *End) (flow.Flow, error) {
-	if err := chooseFamily(from, to); err != nil {
-		return flow.Flow{}, err
-	}
-	return q.Target.flow(from, to)
+	return eachFamily(from, to, q.Target, func(f flow.Flow, from, to *End) (*Explanation, error) {
+		d := t.Evaluate(f)
+		e := newExplanation(f, from, to)
+		e.Node = t.Node()
+		e.Verdict, e.Egress, e.Ingress = d.Verdict().String(), report.SideOf(t, d.Egress), report.SideOf(t, d.Ingress)
+		for _, direction := range []rule.Direction{rule.Egress, rule.Ingress} {
+			e.side(direction).NearMisses = report.NearMissesOf(t.NearMisses(f, direction, d.Side(direction)))
+		}
+		e.addTexts(nil)
+		return e, nil
+	})
 }
 
 func (e *Explanation) side(d rule.Direction) *report.Side {

@@ -4,9 +4,12 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 
 	"github.com/sluicenet/sluice/dataplane/report"
 	"github.com/sluicenet/sluice/dataplane/rule"
+	"github.com/sluicenet/sluice/query/internal/phrase"
 )
 
 // maxNearMisses is the maximum number of near misses that the text lists for one side.
@@ -15,17 +18,140 @@ const maxNearMisses = 4
 // WriteText writes the explanation as human-readable text.
 func (e *Explanation) WriteText(out io.Writer) error {
 	w := bufio.NewWriter(out)
-	fmt.Fprintf(w, "%s: %s to %s on %s", verdictText(e.Verdict), &e.From, &e.To, portText(e.Protocol, e.Port))
+	fmt.Fprintf(w, "%s: %s to %s", e.headline(), &e.From, e.destination())
 	if e.Node != "" {
 		fmt.Fprintf(w, ", evaluated by node %s", e.Node)
 	}
 	fmt.Fprint(w, "\n\n")
-	e.writeSide(w, rule.Egress, &e.From)
-	e.writeSide(w, rule.Ingress, &e.To)
+	if e.Service == nil {
+		e.writeFamilies(w)
+	} else {
+		e.writeBackends(w)
+	}
+	writeHints(w, e.Hints)
 	if err := w.Flush(); err != nil {
 		return fmt.Errorf("writing explanation: %w", err)
 	}
 	return nil
+}
+
+// headline returns the verdict for the first line.
+func (e *Explanation) headline() string {
+	switch {
+	case e.Verdict != Mixed:
+		return verdictText(e.Verdict)
+	case e.OtherFamily != nil && len(e.Backends) < 2:
+		return fmt.Sprintf("%s over IPv4, %s over IPv6", verdictText(e.own()), strings.ToLower(verdictText(e.OtherFamily.Verdict)))
+	default:
+		return "Partly allowed"
+	}
+}
+
+// own returns the verdict for the flow between From and To, regardless of the other family and of
+// other backends.
+func (e *Explanation) own() string {
+	if e.Egress.Verdict == e.Ingress.Verdict {
+		return e.Egress.Verdict
+	}
+	return rule.Deny.String()
+}
+
+// destination describes the destination and the port for the first line.
+func (e *Explanation) destination() string {
+	if e.Service == nil {
+		return fmt.Sprintf("%s on %s", &e.To, portText(e.Protocol, e.Port))
+	}
+	port := int(e.Service.Port)
+	return fmt.Sprintf("Service %s on %s", e.Service.Name, portText(e.Service.Protocol, &port))
+}
+
+// writeFamilies writes both sides of the flow, for each address family that has its own verdict.
+func (e *Explanation) writeFamilies(w io.Writer) {
+	if e.OtherFamily != nil {
+		fmt.Fprintln(w, "  Over IPv4:")
+	}
+	e.writeSide(w, rule.Egress, &e.From)
+	e.writeSide(w, rule.Ingress, &e.To)
+	if e.OtherFamily != nil {
+		fmt.Fprintln(w, "  Over IPv6:")
+		e.OtherFamily.writeFamilies(w)
+		writeHints(w, e.OtherFamily.Hints)
+	}
+}
+
+// writeBackends writes the backends of the Service, and the reasons for each group of backends that
+// have the same decision.
+func (e *Explanation) writeBackends(w io.Writer) {
+	s := e.Service
+	groups := groupBackends(e.Backends)
+	fmt.Fprintf(w, "  %s -> %s", s.title(), s.translation())
+	if len(groups) == 1 {
+		fmt.Fprintf(w, ": %s", backendNames(groups[0]))
+	}
+	fmt.Fprintln(w)
+	for _, group := range groups {
+		if len(groups) > 1 {
+			fmt.Fprintf(w, "\n  %s for %s:\n", group[0].headline(), backendNames(group))
+		}
+		group[0].writeFamilies(w)
+		writeHints(w, group[0].Hints)
+	}
+}
+
+func backendNames(group []*Explanation) string {
+	var names []string
+	for _, b := range group {
+		names = append(names, b.To.String())
+	}
+	return phrase.Few(names)
+}
+
+func writeHints(w io.Writer, hints []string) {
+	for _, hint := range hints {
+		fmt.Fprintf(w, "  Hint: %s\n", hint)
+	}
+}
+
+// groupBackends groups the backends with the same decision. Groups with denied backends come first.
+func groupBackends(all []Explanation) [][]*Explanation {
+	var groups [][]*Explanation
+	index := map[string]int{}
+	for i := range all {
+		e := &all[i]
+		key := fmt.Sprint(e.Verdict, e.sidesText())
+		if e.OtherFamily != nil {
+			key += e.OtherFamily.sidesText()
+		}
+		at, found := index[key]
+		if !found {
+			at, groups = len(groups), append(groups, nil)
+			index[key] = at
+		}
+		groups[at] = append(groups[at], e)
+	}
+	allowed := func(g []*Explanation) int {
+		if g[0].Verdict == rule.Allow.String() {
+			return 1
+		}
+		return 0
+	}
+	slices.SortStableFunc(groups, func(a, b []*Explanation) int { return allowed(a) - allowed(b) })
+	return groups
+}
+
+// sidesText returns a text that is equal for explanations with the same decision.
+func (e *Explanation) sidesText() string {
+	var b strings.Builder
+	for _, d := range []rule.Direction{rule.Egress, rule.Ingress} {
+		s := e.side(d)
+		fmt.Fprintln(&b, s.Reason, s.Verdict, s.Tier, s.Text, s.IsolatedBy)
+		if s.Policy != nil {
+			fmt.Fprintln(&b, *s.Policy, *s.Rule)
+		}
+		writePassed(&b, d, s)
+		writeNearMisses(&b, s.NearMisses)
+	}
+	return b.String()
 }
 
 // verdictText returns "Allowed" or "Denied" for the beginning of a sentence.
@@ -141,7 +267,7 @@ func writeExternal(w io.Writer, side, is string, end *End) {
 }
 
 func writeIsolation(w io.Writer, d rule.Direction, s *report.Side) {
-	fmt.Fprintf(w, "    Isolated for %s by %s.\n", d, few(s.IsolatedBy))
+	fmt.Fprintf(w, "    Isolated for %s by %s.\n", d, phrase.Few(s.IsolatedBy))
 }
 
 func writeNearMisses(w io.Writer, misses []report.NearMiss) {
@@ -150,10 +276,12 @@ func writeNearMisses(w io.Writer, misses []report.NearMiss) {
 		policyName := tierPolicy(m.Tier, m.Policy, m.Priority)
 		switch {
 		case i == maxNearMisses:
-			fmt.Fprintf(w, "    %s (-o json lists all).\n", number(len(misses)-i, "more rule almost matches", "more rules almost match"))
+			fmt.Fprintf(w, "    %s (-o json lists all).\n", phrase.Number(len(misses)-i, "more rule almost matches", "more rules almost match"))
 			return
+		case m.Unmatched:
+			fmt.Fprintf(w, "    No address matches the peers of a rule for this port: %s %s\n", policyName, m.Text)
 		case m.Differs == rule.PortPart.String():
-			fmt.Fprintf(w, "    This peer is allowed on other ports (%s): %s %s\n", few(m.Ports), policyName, m.Text)
+			fmt.Fprintf(w, "    This peer is allowed on other ports (%s): %s %s\n", phrase.Few(m.Ports), policyName, m.Text)
 		default:
 			fmt.Fprintf(w, "    Other peers are allowed on this port: %s %s\n", policyName, m.Text)
 		}

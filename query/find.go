@@ -1,12 +1,16 @@
 package query
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
 
 	"github.com/sluicenet/sluice/dataplane/tree"
 	"github.com/sluicenet/sluice/inventory"
+	"github.com/sluicenet/sluice/query/internal/phrase"
+	"github.com/sluicenet/sluice/query/question"
+	"github.com/sluicenet/sluice/query/target"
 )
 
 // findEnd returns the end of a flow for a text: an IP address, a pod (namespace/name or only
@@ -14,18 +18,45 @@ import (
 // the name that error messages use for the text, such as "from".
 func (c *Cluster) findEnd(field, text, namespace string) (*End, error) {
 	if text == "" {
-		return nil, inputErrorf(field, "", wantEnd)
+		return nil, question.Errorf(field, "", wantEnd)
 	}
 	if address, ok, err := parseAddress(field, text); err != nil {
 		return nil, err
 	} else if ok {
 		return c.addressEnd(address), nil
 	}
-	pod, err := c.findPod(field, text, namespace)
+	ref := c.parseRef(text, namespace)
+	if ref.Kind == target.Service {
+		return nil, question.Errorf(field, text, "a Service opens no connections; give one of its pods")
+	}
+	pod, err := c.findPod(field, text, ref)
 	if err != nil {
 		return nil, err
 	}
 	return c.podEnd(field, pod)
+}
+
+// parseRef parses a reference. If the first part is a type of kubectl, but there is no such object
+// and a namespace has that name, parseRef interprets the part as the namespace.
+func (c *Cluster) parseRef(text, namespace string) target.Ref {
+	ref := target.Parse(text, namespace)
+	if plain := target.ParseName(text, namespace); ref != plain && len(c.podsOf(ref)) == 0 && len(c.podsOf(plain)) > 0 {
+		return plain
+	}
+	return ref
+}
+
+// podsOf returns the pods with the name of a reference. If there are none, it returns pods of the
+// workloads with this name.
+func (c *Cluster) podsOf(ref target.Ref) []*inventory.Pod {
+	var found []*inventory.Pod
+	if ref.Kind == "" || ref.Kind == target.Pod {
+		found = c.podsNamed(ref.Name, ref.Namespace)
+	}
+	if len(found) == 0 && ref.Kind != target.Pod {
+		found = c.podsOfWorkloads(ref)
+	}
+	return found
 }
 
 func (c *Cluster) addressEnd(address netip.Addr) *End {
@@ -36,20 +67,12 @@ func (c *Cluster) addressEnd(address netip.Addr) *End {
 	return e
 }
 
-// findPod returns the pod with the given name. If no such pod exists, findPod returns a pod
-// of the workload with that name.
-func (c *Cluster) findPod(field, text, namespace string) (*inventory.Pod, error) {
-	name := text
-	if before, after, ok := strings.Cut(text, "/"); ok {
-		namespace, name = before, after
-	}
-	found := c.podsNamed(name, namespace)
-	if len(found) == 0 {
-		found = c.podsOfWorkloads(name, namespace)
-	}
-	switch len(found) {
+// findPod returns the pod to which a reference refers. For a workload, findPod returns one of its
+// pods.
+func (c *Cluster) findPod(field, text string, ref target.Ref) (*inventory.Pod, error) {
+	switch found := c.podsOf(ref); len(found) {
 	case 0:
-		return nil, inputErrorf(field, text, "no pod of that name; %s", c.existingPods())
+		return nil, question.Errorf(field, text, "%s", c.notFound(ref))
 	case 1:
 		return found[0], nil
 	default:
@@ -57,8 +80,27 @@ func (c *Cluster) findPod(field, text, namespace string) (*inventory.Pod, error)
 		for _, p := range found {
 			names = append(names, podName(p))
 		}
-		return nil, inputErrorf(field, text, "there are several: %s; give namespace/name", few(names))
+		return nil, question.Errorf(field, text, "there are several: %s; give namespace/name", phrase.Few(names))
 	}
+}
+
+// notFound states why a reference refers to no pod.
+func (c *Cluster) notFound(ref target.Ref) string {
+	for i := range c.set.Pods {
+		p := &c.set.Pods[i]
+		if p.Workload != ref.Name || !p.Finished || ref.Namespace != "" && ref.Namespace != p.Pod.Namespace || ref.Kind != "" && ref.Kind != p.Controller {
+			continue
+		}
+		out := fmt.Sprintf("its pods have finished, such as %s, and policies do not apply to finished pods", podName(p))
+		if name, ok := inventory.CronJobOf(ref.Name); ok && p.Controller == "Job" {
+			out += fmt.Sprintf("; cronjob/%s stands for the pods of the next run", name)
+		}
+		return out
+	}
+	if ref.Kind != "" {
+		return fmt.Sprintf("no %s of that name; %s", ref.Kind, c.existingPods())
+	}
+	return "no pod of that name; " + c.existingPods()
 }
 
 func (c *Cluster) podsNamed(name, namespace string) []*inventory.Pod {
@@ -71,17 +113,17 @@ func (c *Cluster) podsNamed(name, namespace string) []*inventory.Pod {
 	return found
 }
 
-// podsOfWorkloads returns one pod from each namespace that contains a workload with the given
-// name. This is the first pod of the workload that has an address, or its first pod if no pod
+// podsOfWorkloads returns one pod for each workload with the kind, the namespace and the name of a
+// reference. This is the first pod of the workload that has an address, or its first pod if no pod
 // has an address. Finished pods are ignored.
-func (c *Cluster) podsOfWorkloads(name, namespace string) []*inventory.Pod {
+func (c *Cluster) podsOfWorkloads(ref target.Ref) []*inventory.Pod {
 	var found []*inventory.Pod
 	for i := range c.set.Pods {
 		p := &c.set.Pods[i]
-		if p.Workload != name || p.Finished || namespace != "" && namespace != p.Pod.Namespace {
+		if p.Workload != ref.Name || p.Finished || ref.Namespace != "" && ref.Namespace != p.Pod.Namespace || ref.Kind != "" && ref.Kind != p.Controller {
 			continue
 		}
-		at := slices.IndexFunc(found, func(f *inventory.Pod) bool { return f.Pod.Namespace == p.Pod.Namespace })
+		at := slices.IndexFunc(found, func(f *inventory.Pod) bool { return f.Pod.Namespace == p.Pod.Namespace && f.Controller == p.Controller })
 		switch {
 		case at < 0:
 			found = append(found, p)
@@ -101,7 +143,7 @@ func (c *Cluster) existingPods() string {
 		names = append(names, podName(&c.set.Pods[i]))
 	}
 	slices.Sort(names)
-	return "there are " + few(names)
+	return "there are " + phrase.Few(names)
 }
 
 func podName(p *inventory.Pod) string { return p.Pod.Namespace + "/" + p.Name }
@@ -112,12 +154,15 @@ func (c *Cluster) podEnd(field string, p *inventory.Pod) (*End, error) {
 	if p.HostNetwork {
 		return c.hostNetworkEnd(field, p)
 	}
-	e := &End{Pod: podName(p), Node: p.Node, ports: p.Ports}
+	e := &End{Pod: podName(p), Node: p.Node, ports: p.Ports, assigned: p.Assigned}
+	if p.Template {
+		e.Template = p.Controller
+	}
 	switch {
 	case p.Finished:
-		return nil, inputErrorf(field, e.Pod, "the pod has finished and has no address any more")
+		return nil, question.Errorf(field, e.Pod, "the pod has finished and has no address any more")
 	case len(p.Addresses) == 0:
-		return nil, inputErrorf(field, e.Pod, "the pod has no address yet (status.podIPs)")
+		return nil, question.Errorf(field, e.Pod, "the pod has no address yet (status.podIPs)")
 	}
 	for _, a := range p.Addresses {
 		if owner, _ := c.snapshot.Owner(a); owner.Namespace+"/"+owner.Name == e.Pod {
@@ -126,7 +171,7 @@ func (c *Cluster) podEnd(field string, p *inventory.Pod) (*End, error) {
 	}
 	if len(e.addresses) == 0 {
 		owner, _ := c.snapshot.Owner(p.Addresses[0])
-		return nil, inputErrorf(field, e.Pod, "its address %s now belongs to pod %s/%s", p.Addresses[0], owner.Namespace, owner.Name)
+		return nil, question.Errorf(field, e.Pod, "its address %s now belongs to pod %s/%s", p.Addresses[0], owner.Namespace, owner.Name)
 	}
 	return e, nil
 }
@@ -142,7 +187,7 @@ func (c *Cluster) hostNetworkEnd(field string, p *inventory.Pod) (*End, error) {
 		}
 	}
 	if len(e.addresses) == 0 {
-		return nil, inputErrorf(field, e.Pod, "the pod is in the host network, and the address of its node is not known; give that address instead")
+		return nil, question.Errorf(field, e.Pod, "the pod is in the host network, and the address of its node is not known; give that address instead")
 	}
 	return e, nil
 }
@@ -152,7 +197,7 @@ func (c *Cluster) hostNetworkEnd(field string, p *inventory.Pod) (*End, error) {
 // such as "from".
 func findInTree(t *tree.Tree, field, text, namespace string) (*End, error) {
 	if text == "" {
-		return nil, inputErrorf(field, "", "give a pod of this node (name or namespace/name) or an IP address")
+		return nil, question.Errorf(field, "", "give a pod of this node (name or namespace/name) or an IP address")
 	}
 	address, isAddress, err := parseAddress(field, text)
 	if err != nil {
@@ -176,8 +221,8 @@ func findInTree(t *tree.Tree, field, text, namespace string) (*End, error) {
 	case len(found) == 1:
 		return found[0], nil
 	case len(found) > 1:
-		return nil, inputErrorf(field, text, "there are several pods of that name; give namespace/name")
+		return nil, question.Errorf(field, text, "there are several pods of that name; give namespace/name")
 	}
 	slices.Sort(all)
-	return nil, inputErrorf(field, text, "no pod of node %s; there are %s; give the address of a pod of another node", t.Node(), few(all))
+	return nil, question.Errorf(field, text, "no pod of node %s; there are %s; give the address of a pod of another node", t.Node(), phrase.Few(all))
 }

@@ -8,6 +8,8 @@ import (
 	"slices"
 
 	"github.com/sluicenet/sluice/policy/lint"
+	"github.com/sluicenet/sluice/query/internal/phrase"
+	"github.com/sluicenet/sluice/query/question"
 )
 
 // LintReport contains the findings of package lint for a set of policies.
@@ -57,7 +59,7 @@ func (c *Cluster) Lint(namespace string) (*LintReport, error) {
 // checkNamespace returns an *InputError if a namespace does not exist.
 func (c *Cluster) checkNamespace(namespace string) error {
 	if known := c.namespaces(); !slices.Contains(known, namespace) {
-		return inputErrorf("namespace", namespace, "no namespace of that name; there %s", are(known))
+		return question.Errorf("namespace", namespace, "no namespace of that name; there %s", are(known))
 	}
 	return nil
 }
@@ -66,7 +68,7 @@ func are(names []string) string {
 	if len(names) == 0 {
 		return "are none"
 	}
-	return "are " + few(names)
+	return "are " + phrase.Few(names)
 }
 
 // namespaces lists, in ascending order, all namespaces that have a Namespace object
@@ -112,8 +114,8 @@ func (r *LintReport) WriteText(out io.Writer) error {
 	if len(r.Findings) > 0 {
 		fmt.Fprintln(w)
 	}
-	fmt.Fprintf(w, "%s: %s, %s, %s\n", number(r.Policies, "policy", "policies"),
-		number(r.Errors, "error", "errors"), number(r.Warnings, "warning", "warnings"), number(r.Notes, "note", "notes"))
+	fmt.Fprintf(w, "%s: %s, %s, %s\n", phrase.Number(r.Policies, "policy", "policies"),
+		phrase.Number(r.Errors, "error", "errors"), phrase.Number(r.Warnings, "warning", "warnings"), phrase.Number(r.Notes, "note", "notes"))
 	if err := w.Flush(); err != nil {
 		return fmt.Errorf("writing findings: %w", err)
 	}
@@ -144,6 +146,6 @@ func (f *Finding) write(w io.Writer) {
 		fmt.Fprintf(w, "           fix: %s\n", f.Fix)
 	}
 	if f.More > 0 {
-		fmt.Fprintf(w, "           %s of the check %s omitted\n", number(f.More, "more finding", "more findings"), f.Check)
+		fmt.Fprintf(w, "           %s of the check %s omitted\n", phrase.Number(f.More, "more finding", "more findings"), f.Check)
 	}
 }

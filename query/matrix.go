@@ -11,7 +11,10 @@ import (
 	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/inventory"
+	"github.com/sluicenet/sluice/policy"
 	"github.com/sluicenet/sluice/query/internal/grid"
+	"github.com/sluicenet/sluice/query/internal/phrase"
+	"github.com/sluicenet/sluice/query/question"
 )
 
 // maxMatrixPods is the maximum number of pods in a matrix. The limit exists because
@@ -58,15 +61,18 @@ type MatrixEnd struct {
 // MatrixFlow is the verdict for the flows from one end to another. From and To are the names
 // of these ends. The names are equal for flows between the pods of one group.
 type MatrixFlow struct {
-	From    string `json:"from"`
-	To      string `json:"to"`
+	From string `json:"from"`
+	To   string `json:"to"`
+	// Verdict is Allow, Deny, or Mixed if only one address family is allowed.
 	Verdict string `json:"verdict"`
+	// Families contains the family that is allowed, IPv4 or IPv6, if the verdict is Mixed.
+	Families []string `json:"families,omitempty"`
 }
 
 // Matrix evaluates the flows between all pods and addresses that the question
 // selects. It omits finished pods and pods in the host network.
 func (c *Cluster) Matrix(q *MatrixQuestion) (*Matrix, error) {
-	protocol, port, err := q.parse(nil)
+	protocol, port, err := q.Parse(nil)
 	if err != nil {
 		return nil, err
 	}
@@ -92,6 +98,8 @@ type matrixEnd struct {
 	// workload is "namespace/name", or "" for an address.
 	workload  string
 	addresses []netip.Addr
+	assigned  bool
+	ports     policy.ContainerPorts
 }
 
 // matrixEnds returns the ends of a matrix: first the pods, sorted by name, and then the
@@ -109,16 +117,16 @@ func (c *Cluster) matrixEnds(q *MatrixQuestion) ([]matrixEnd, error) {
 			continue
 		}
 		if e, err := c.podEnd("", p); err == nil {
-			ends = append(ends, matrixEnd{name: e.Pod, workload: p.Pod.Namespace + "/" + p.Workload, addresses: e.addresses})
+			ends = append(ends, matrixEnd{name: e.Pod, workload: p.Pod.Namespace + "/" + p.Workload, addresses: e.addresses, assigned: e.assigned, ports: e.ports})
 		}
 	}
 	switch {
 	case len(ends) == 0 && len(q.Namespaces) > 0:
-		return nil, inputErrorf("namespace", few(q.Namespaces), "no pod there has an address")
+		return nil, question.Errorf("namespace", phrase.Few(q.Namespaces), "no pod there has an address")
 	case len(ends) == 0:
-		return nil, inputErrorf("", "", "no pod has an address; give pods too, such as kubectl get pods -A -o yaml writes")
+		return nil, question.Errorf("", "", "no pod has an address; give pods too, such as kubectl get pods -A -o yaml writes")
 	case len(ends) > maxMatrixPods:
-		return nil, inputErrorf("", "", "%d pods are too many for one table; choose namespaces with -n", len(ends))
+		return nil, question.Errorf("", "", "%d pods are too many for one table; choose namespaces with -n", len(ends))
 	}
 	slices.SortFunc(ends, func(a, b matrixEnd) int { return comparePods(a.name, b.name) })
 	for _, text := range q.Addresses {
@@ -127,7 +135,7 @@ func (c *Cluster) matrixEnds(q *MatrixQuestion) ([]matrixEnd, error) {
 			return nil, err
 		}
 		if !ok {
-			return nil, inputErrorf("address", text, "not an IP address")
+			return nil, question.Errorf("address", text, "not an IP address")
 		}
 		ends = append(ends, matrixEnd{name: address.String(), addresses: []netip.Addr{address}})
 	}
@@ -145,25 +153,47 @@ func (c *Cluster) evaluatePairs(ends []matrixEnd, protocol flow.Protocol, port i
 	for i := range ends {
 		cells[i] = make([]grid.Cell, len(ends))
 		for j := range ends {
-			src, dst, ok := sameFamily(ends[i].addresses, ends[j].addresses)
-			if i == j || !ok {
+			if i == j {
 				continue
 			}
-			f, err := newFlow(src, dst, protocol, port)
-			if err != nil {
+			var err error
+			if cells[i][j], err = c.evaluatePair(&ends[i], &ends[j], protocol, port); err != nil {
 				return nil, err
-			}
-			verdict, err := c.Verdict(f)
-			if err != nil {
-				return nil, err
-			}
-			cells[i][j] = grid.Denied
-			if verdict == rule.Allow {
-				cells[i][j] = grid.Allowed
 			}
 		}
 	}
 	return cells, nil
+}
+
+// evaluatePair evaluates the flow between two ends for each address family that both ends have.
+// If an end has assigned addresses, evaluatePair evaluates one family.
+func (c *Cluster) evaluatePair(from, to *matrixEnd, protocol flow.Protocol, port int) (grid.Cell, error) {
+	cell := grid.NotEvaluated
+	for _, four := range []bool{true, false} {
+		src, dst, ok := inFamily(from.addresses, to.addresses, four)
+		if !ok || cell != grid.NotEvaluated && (from.assigned || to.assigned) {
+			continue
+		}
+		f, err := question.NewFlow(src, dst, protocol, port)
+		if err != nil {
+			return grid.NotEvaluated, err
+		}
+		verdict, err := c.Verdict(f)
+		if err != nil {
+			return grid.NotEvaluated, err
+		}
+		switch allowed := verdict == rule.Allow; {
+		case cell == grid.NotEvaluated && allowed, cell == grid.Allowed && allowed:
+			cell = grid.Allowed
+		case cell == grid.Allowed:
+			cell = grid.OnlyIPv4
+		case cell == grid.Denied && allowed:
+			cell = grid.OnlyIPv6
+		default:
+			cell = grid.Denied
+		}
+	}
+	return cell, nil
 }
 
 // mergePods merges the pods of a workload into one end if all these pods have the same
@@ -237,12 +267,25 @@ func (m *Matrix) add(ends []MatrixEnd, cells [][]grid.Cell) {
 			if c == grid.NotEvaluated {
 				continue
 			}
-			verdict := rule.Deny
-			if c == grid.Allowed {
-				verdict = rule.Allow
-			}
-			m.Flows = append(m.Flows, MatrixFlow{From: ends[i].Name, To: ends[j].Name, Verdict: verdict.String()})
+			flow := MatrixFlow{From: ends[i].Name, To: ends[j].Name}
+			flow.Verdict, flow.Families = cellVerdict(c)
+			m.Flows = append(m.Flows, flow)
 		}
+	}
+}
+
+// cellVerdict returns the verdict of a cell that was evaluated. If the verdict is Mixed, it also
+// returns the address families that are allowed.
+func cellVerdict(c grid.Cell) (verdict string, families []string) {
+	switch c {
+	case grid.Allowed:
+		return rule.Allow.String(), nil
+	case grid.OnlyIPv4:
+		return Mixed, []string{"IPv4"}
+	case grid.OnlyIPv6:
+		return Mixed, []string{"IPv6"}
+	default:
+		return rule.Deny.String(), nil
 	}
 }
 
@@ -265,6 +308,6 @@ func trailingNumber(name string) (head string, number int) {
 // Validate returns an *InputError if the protocol or the port of the question is invalid.
 // Commands call Validate before they read any objects.
 func (q *MatrixQuestion) Validate() error {
-	_, _, err := q.parse(nil)
+	_, _, err := q.Parse(nil)
 	return err
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/sluicenet/sluice/policy"
+	"github.com/sluicenet/sluice/query/internal/phrase"
 )
 
 // maxNotes is the maximum number of policy errors that Notes lists.
@@ -15,7 +16,7 @@ const maxNotes = 10
 func (c *Cluster) Notes() []string {
 	var notes []string
 	if missing := c.set.NamespacesWithoutObject(); len(missing) > 0 && c.selectsNamespaces() {
-		notes = append(notes, fmt.Sprintf("no Namespace object for %s: no namespaceSelector matches the pods there", few(missing)))
+		notes = append(notes, fmt.Sprintf("no Namespace object for %s: no namespaceSelector matches the pods there", phrase.Few(missing)))
 	}
 	var errors []string
 	for _, p := range c.snapshot.Policies() {

@@ -11,6 +11,8 @@ import (
 	"github.com/sluicenet/sluice/dataplane/tree"
 	"github.com/sluicenet/sluice/dataplane/tree/build"
 	"github.com/sluicenet/sluice/policy/compile"
+	"github.com/sluicenet/sluice/query/internal/phrase"
+	"github.com/sluicenet/sluice/query/question"
 )
 
 // Publication describes a published tree.
@@ -36,7 +38,7 @@ type Publication struct {
 // Node object nor a pod, Publish returns an *InputError.
 func (c *Cluster) Publish(node, stateDir string) (*Publication, error) {
 	if known := c.nodes(); node != "" && !slices.Contains(known, node) {
-		return nil, inputErrorf("node", node, "no Node object has that name, and no pod is bound to it; there %s", are(known))
+		return nil, question.Errorf("node", node, "no Node object has that name, and no pod is bound to it; there %s", are(known))
 	}
 	start := time.Now()
 	generation, err := c.publish(node, stateDir)
@@ -100,7 +102,7 @@ func (c *Cluster) nodes() []string {
 func (p *Publication) WriteText(out io.Writer) error {
 	took := time.Duration(p.Seconds * float64(time.Second)).Round(10 * time.Microsecond)
 	_, err := fmt.Fprintf(out, "generation %d for node %q: %d of %s isolated, %s in the cluster; %d bytes in %s; %s\n",
-		p.Generation, p.Node, p.IsolatedPods, number(p.Pods, "pod", "pods"), number(p.Policies, "policy", "policies"), p.Bytes, took, p.Path)
+		p.Generation, p.Node, p.IsolatedPods, phrase.Number(p.Pods, "pod", "pods"), phrase.Number(p.Policies, "policy", "policies"), p.Bytes, took, p.Path)
 	if err != nil {
 		return fmt.Errorf("writing publication: %w", err)
 	}

@@ -35,8 +35,13 @@ func (m *Matrix) grid() *grid.Grid {
 	}
 	for _, f := range m.Flows {
 		c := grid.Denied
-		if f.Verdict == rule.Allow.String() {
+		switch {
+		case f.Verdict == rule.Allow.String():
 			c = grid.Allowed
+		case f.Verdict == Mixed && f.Families[0] == "IPv4":
+			c = grid.OnlyIPv4
+		case f.Verdict == Mixed:
+			c = grid.OnlyIPv6
 		}
 		cells[index[f.From]][index[f.To]] = c
 	}

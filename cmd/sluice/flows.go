@@ -14,7 +14,7 @@ import (
 
 	"github.com/sluicenet/sluice/dataplane/report"
 	"github.com/sluicenet/sluice/dataplane/status"
-	"github.com/sluicenet/sluice/query"
+	"github.com/sluicenet/sluice/query/flowline"
 )
 
 // flowsFlags are the flags of the command sluice flows.
@@ -134,7 +134,7 @@ func (w *flowWriter) write(node string, e *report.Event) error {
 		if node != "" {
 			begin = node + "  "
 		}
-		_, err = fmt.Fprintln(w.out, begin+strings.ReplaceAll(query.FlowText(e), "\n", "\n"+begin))
+		_, err = fmt.Fprintln(w.out, begin+strings.ReplaceAll(flowline.Text(e), "\n", "\n"+begin))
 	}
 	if err != nil {
 		return fmt.Errorf("writing flows: %w", err)

@@ -82,6 +82,8 @@ type NearMiss struct {
 	// Ports lists the ports at which the rule allows the peer of the flow, for example
 	// "TCP 80". It is set only if Differs is "port".
 	Ports []string `json:"ports,omitempty"`
+	// Unmatched is true if the peers of the rule match no address at all.
+	Unmatched bool `json:"unmatched,omitempty"`
 }
 
 // NearMissesOf returns the JSON forms of near misses.

@@ -4,6 +4,7 @@ package grid
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -18,6 +19,10 @@ const (
 	NotEvaluated Cell = iota
 	Denied
 	Allowed
+	// OnlyIPv4 and OnlyIPv6 mean that the flow is allowed between the addresses of one family, and
+	// denied between the addresses of the other family.
+	OnlyIPv4
+	OnlyIPv6
 )
 
 // Grid contains the names of the ends, and the verdicts for the flows between the ends.
@@ -63,9 +68,9 @@ func (g *Grid) columns() int {
 	return total
 }
 
-func columnWidth(name string) int { return max(len(name), len("yes")) }
+func columnWidth(name string) int { return max(len(name), len("IPv4")) }
 
-var words = map[Cell]string{NotEvaluated: ".", Denied: "no", Allowed: "yes"}
+var words = map[Cell]string{NotEvaluated: ".", Denied: "no", Allowed: "yes", OnlyIPv4: "IPv4", OnlyIPv6: "IPv6"}
 
 func (g *Grid) writeNamed(w io.Writer) {
 	row := func(head string, text func(j int) string) {
@@ -79,9 +84,16 @@ func (g *Grid) writeNamed(w io.Writer) {
 	for i, name := range g.names {
 		row(name, func(j int) string { return words[g.cells[i][j]] })
 	}
+	if g.contains(OnlyIPv4) || g.contains(OnlyIPv6) {
+		fmt.Fprintln(w, "\nIPv4 or IPv6: allowed only between the addresses of this family")
+	}
 }
 
-var marks = map[Cell]string{NotEvaluated: ".", Denied: "-", Allowed: "+"}
+func (g *Grid) contains(c Cell) bool {
+	return slices.ContainsFunc(g.cells, func(row []Cell) bool { return slices.Contains(row, c) })
+}
+
+var marks = map[Cell]string{NotEvaluated: ".", Denied: "-", Allowed: "+", OnlyIPv4: "4", OnlyIPv6: "6"}
 
 func (g *Grid) writeNumbered(w io.Writer) {
 	fmt.Fprintf(w, "%*s", g.digits+1+g.longest, "")
@@ -96,12 +108,19 @@ func (g *Grid) writeNumbered(w io.Writer) {
 		}
 		fmt.Fprintln(w)
 	}
-	fmt.Fprintln(w, "\n+ allowed, - denied, . not evaluated (the same pod, or no address family in common)")
+	families := ""
+	if g.contains(OnlyIPv4) || g.contains(OnlyIPv6) {
+		families = " 4 only IPv4, 6 only IPv6,"
+	}
+	fmt.Fprintf(w, "\n+ allowed, - denied,%s . not evaluated (the same pod, or no address family in common)\n", families)
 }
 
 func (g *Grid) writeList(w io.Writer) {
 	for i, name := range g.names {
 		fmt.Fprintf(w, "%*d %-*s  allowed to %s\n", g.digits, i+1, g.longest, name, g.destinations(i))
+	}
+	if g.contains(OnlyIPv4) || g.contains(OnlyIPv6) {
+		fmt.Fprintln(w, "\nSome of these flows are allowed only between the addresses of one family; -o json lists them.")
 	}
 	fmt.Fprintln(w, "\nThe numbers are line numbers. -n NAMESPACE limits the table to fewer pods.")
 }
@@ -115,7 +134,7 @@ func (g *Grid) destinations(from int) string {
 		if c != NotEvaluated {
 			evaluated++
 		}
-		if c == Allowed {
+		if c == Allowed || c == OnlyIPv4 || c == OnlyIPv6 {
 			numbers = append(numbers, j+1)
 		}
 	}

@@ -1,4 +1,4 @@
-package query
+package question
 
 import (
 	"bytes"
@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/policy"
+	"github.com/sluicenet/sluice/query/internal/phrase"
 )
 
 // ParseFlow parses a flow from a JSON object with the fields src, dst, protocol and
@@ -40,21 +42,21 @@ func ParseFlow(line []byte) (flow.Flow, error) {
 		return flow.Flow{}, err
 	}
 	if in.Port == nil {
-		return newFlow(src, dst, protocol, noPort)
+		return NewFlow(src, dst, protocol, NoPort)
 	}
 	if *in.Port < 0 || *in.Port > 65535 {
 		return flow.Flow{}, fmt.Errorf("port: %d is not a port; want 0 to 65535", *in.Port)
 	}
-	return newFlow(src, dst, protocol, *in.Port)
+	return NewFlow(src, dst, protocol, *in.Port)
 }
 
-// noPort is the port number of a flow whose port was not specified.
-const noPort = -1
+// NoPort is the port number of a flow whose port was not specified.
+const NoPort = -1
 
-// newFlow returns a flow. If the addresses belong to different families, or if the protocol
-// has ports but no port was specified, newFlow returns an error. It replaces ICMP with ICMPv6
+// NewFlow returns a flow. If the addresses belong to different families, or if the protocol
+// has ports but no port was specified, NewFlow returns an error. It replaces ICMP with ICMPv6
 // between IPv6 addresses, and ICMPv6 with ICMP between IPv4 addresses.
-func newFlow(src, dst netip.Addr, protocol flow.Protocol, port int) (flow.Flow, error) {
+func NewFlow(src, dst netip.Addr, protocol flow.Protocol, port int) (flow.Flow, error) {
 	if src.Is4() != dst.Is4() {
 		return flow.Flow{}, fmt.Errorf("src %s and dst %s: one is IPv4 and the other IPv6; a flow has one family", src, dst)
 	}
@@ -66,7 +68,7 @@ func newFlow(src, dst netip.Addr, protocol flow.Protocol, port int) (flow.Flow, 
 	}
 	f := flow.Flow{Src: src, Dst: dst, Protocol: protocol}
 	if protocol.HasPorts() {
-		if port == noPort {
+		if port == NoPort {
 			return flow.Flow{}, fmt.Errorf("port: missing; %s needs the destination port", protocol)
 		}
 		f.DstPort = uint16(port)
@@ -108,57 +110,85 @@ func flowSyntax(err error) error {
 // Target is the protocol and destination port of the flows in a question.
 type Target struct {
 	// Port is a port number, or the name of a container port of the destination pod. If the
-	// protocol has no ports, Port is ignored.
+	// protocol has no ports, Port is ignored. Port can end with a protocol, as in 53/UDP.
 	Port string
-	// Protocol is the protocol TCP, UDP, SCTP or ICMP, or an IP protocol number.
+	// Protocol is the protocol TCP, UDP, SCTP or ICMP, or an IP protocol number. If Port contains a
+	// protocol, Protocol must be TCP or the same protocol.
 	Protocol string
 }
 
-// flow returns the flow between two ends with this protocol and port.
-func (t *Target) flow(from, to *End) (flow.Flow, error) {
-	protocol, port, err := t.parse(to)
+// Split returns the protocol and the text of the port without the protocol.
+func (t *Target) Split() (flow.Protocol, string, error) {
+	port, suffix, given := strings.Cut(t.Port, "/")
+	protocol, err := flow.ParseProtocol(t.Protocol)
+	if err != nil {
+		return 0, "", Errorf("", "", "%s", err)
+	}
+	if !given {
+		return protocol, port, nil
+	}
+	ofPort, err := flow.ParseProtocol(strings.ToUpper(suffix))
+	switch {
+	case err != nil:
+		return 0, "", Errorf("port", t.Port, "%s", err)
+	case protocol != flow.TCP && protocol != ofPort:
+		return 0, "", Errorf("port", t.Port, "--protocol is %s; give the protocol only once", protocol)
+	}
+	return ofPort, port, nil
+}
+
+// Destination is the destination of a flow for which a port is looked up.
+type Destination struct {
+	// Name is the name of the destination for messages.
+	Name string
+	// Ports contains the named ports of the destination.
+	Ports policy.ContainerPorts
+}
+
+// Flow returns the flow between two addresses with this protocol and port.
+func (t *Target) Flow(src, dst netip.Addr, to *Destination) (flow.Flow, error) {
+	protocol, port, err := t.Parse(to)
 	if err != nil {
 		return flow.Flow{}, err
 	}
-	f, err := newFlow(from.Address, to.Address, protocol, port)
+	f, err := NewFlow(src, dst, protocol, port)
 	if err != nil {
-		return flow.Flow{}, inputErrorf("", "", "%s", err)
+		return flow.Flow{}, Errorf("", "", "%s", err)
 	}
 	return f, nil
 }
 
-// parse returns the protocol and the port number. If the protocol has no ports, the port number is
-// noPort. The `to` parameter is the destination. A port name is looked up in the container ports of
-// the destination. If `to` is nil, a port name is an error.
-func (t *Target) parse(to *End) (flow.Protocol, int, error) {
-	protocol, err := flow.ParseProtocol(t.Protocol)
-	if err != nil {
-		return 0, noPort, inputErrorf("", "", "%s", err)
+// Parse returns the protocol and the port number. If the protocol has no ports, the port number
+// is NoPort. If the port is a name, Parse looks it up in the container ports of the
+// destination, which is the parameter `to`. If `to` is nil, a port name is an error.
+func (t *Target) Parse(to *Destination) (flow.Protocol, int, error) {
+	protocol, text, err := t.Split()
+	switch {
+	case err != nil:
+		return 0, NoPort, err
+	case !protocol.HasPorts():
+		return protocol, NoPort, nil
+	case text == "":
+		return 0, NoPort, Errorf("port", t.Port, "%s needs the destination port", protocol)
 	}
-	if !protocol.HasPorts() {
-		return protocol, noPort, nil
-	}
-	if t.Port == "" {
-		return 0, noPort, inputErrorf("port", "", "%s needs the destination port", protocol)
-	}
-	if n, err := strconv.ParseUint(t.Port, 10, 16); err == nil {
+	if n, err := strconv.ParseUint(text, 10, 16); err == nil {
 		return protocol, int(n), nil
 	}
-	port, err := t.named(to, protocol)
+	port, err := named(to, protocol, text)
 	return protocol, port, err
 }
 
-// named returns the number of the destination's container port with the name t.Port.
-func (t *Target) named(to *End, protocol flow.Protocol) (int, error) {
-	if to == nil || len(to.ports) == 0 {
-		return noPort, inputErrorf("port", t.Port, "want a number from 0 to 65535")
+// named returns the number of the destination's container port with a name.
+func named(to *Destination, protocol flow.Protocol, name string) (int, error) {
+	if to == nil || len(to.Ports) == 0 {
+		return NoPort, Errorf("port", name, "want a number from 0 to 65535")
 	}
-	if number := to.ports.Number(protocol, t.Port); number != 0 {
+	if number := to.Ports.Number(protocol, name); number != 0 {
 		return int(number), nil
 	}
 	var names []string
-	for _, p := range to.ports {
+	for _, p := range to.Ports {
 		names = append(names, p.Name)
 	}
-	return noPort, inputErrorf("port", t.Port, "want 0 to 65535, or the name of a port of %s: %s", to, few(names))
+	return NoPort, Errorf("port", name, "want 0 to 65535, or the name of a port of %s: %s", to.Name, phrase.Few(names))
 }

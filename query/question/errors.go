@@ -1,4 +1,6 @@
-package query
+// Package question parses questions about flows: flows as JSON lines, and the protocol and the
+// destination port of a flow.
+package question
 
 import "fmt"
 
@@ -25,6 +27,7 @@ func (e *InputError) Error() string {
 	}
 }
 
-func inputErrorf(field, value, format string, args ...any) error {
+// Errorf returns an InputError for a field and its value.
+func Errorf(field, value, format string, args ...any) error {
 	return &InputError{Field: field, Value: value, Message: fmt.Sprintf(format, args...)}
 }

@@ -1,4 +1,5 @@
-package query
+// Package flowline formats the events of flows as lines of text.
+package flowline
 
 import (
 	"fmt"
@@ -11,9 +12,9 @@ import (
 	"github.com/sluicenet/sluice/dataplane/rule"
 )
 
-// FlowText formats an event as one line without a trailing newline. If the dataplane omitted
-// events before this event, FlowText puts a line with their number before the event.
-func FlowText(e *report.Event) string {
+// Text formats an event as one line without a trailing newline. If the dataplane omitted
+// events before this event, Text puts a line with their number before the event.
+func Text(e *report.Event) string {
 	var b strings.Builder
 	if e.Missed > 0 {
 		fmt.Fprintf(&b, "(up to %d not shown)\n", e.Missed)
@@ -78,9 +79,19 @@ func reasonText(d rule.Direction, s *report.Side) string {
 	if s.Policy == nil || s.Rule == nil {
 		return s.Reason
 	}
-	text := fmt.Sprintf("%s by %s %s", strings.ToLower(verdictText(s.Verdict)), *s.Policy, place(d, *s.Rule))
+	text := fmt.Sprintf("%s by %s %s", verdictText(s.Verdict), *s.Policy, place(d, *s.Rule))
 	if s.Tier != "" {
 		text += fmt.Sprintf(" (%s tier)", s.Tier)
 	}
 	return text
+}
+
+// place identifies a rule in its policy, such as "ingress[0]".
+func place(d rule.Direction, index int) string { return fmt.Sprintf("%s[%d]", d, index) }
+
+func verdictText(verdict string) string {
+	if verdict == rule.Allow.String() {
+		return "allowed"
+	}
+	return "denied"
 }

@@ -1,4 +1,4 @@
-package query_test
+package flowline_test
 
 import (
 	"net/netip"
@@ -8,11 +8,11 @@ import (
 	"time"
 
 	"github.com/sluicenet/sluice/dataplane/report"
-	"github.com/sluicenet/sluice/query"
+	"github.com/sluicenet/sluice/query/flowline"
 	"github.com/sluicenet/sluice/test/golden"
 )
 
-func TestFlowText(t *testing.T) {
+func TestText(t *testing.T) {
 	at := time.Date(2026, 11, 22, 20, 0, 0, 123e6, time.UTC)
 	third := 3
 	web4, db4 := netip.MustParseAddr("10.0.1.1"), netip.MustParseAddr("10.0.2.1")
@@ -42,7 +42,7 @@ func TestFlowText(t *testing.T) {
 	var got strings.Builder
 	for _, e := range events {
 		e.Time = at
-		got.WriteString(query.FlowText(&e) + "\n")
+		got.WriteString(flowline.Text(&e) + "\n")
 	}
 	golden.Compare(t, filepath.Join("testdata", "flowtext.golden"), got.String())
 }

@@ -1,0 +1,151 @@
+package target
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/inventory"
+	"github.com/sluicenet/sluice/policy"
+	"github.com/sluicenet/sluice/policy/service"
+)
+
+// Backend is an end to which connections to a Service lead.
+type Backend struct {
+	// Pod is "namespace/name", or "" if the backend is not a pod of the set.
+	Pod string `json:"pod,omitempty"`
+	// Address is the address of the backend. It is not valid if the backends were found by the
+	// selector of the Service. In this case, the addresses are those of the pod.
+	Address netip.Addr `json:"address,omitzero"`
+	// Port is the port of the backend.
+	Port uint16 `json:"port"`
+}
+
+// FindPort returns the port of a Service with a number or a name. If the Service is headless, a
+// number need not be a port of the Service, because it is not translated.
+func FindPort(s *service.Service, protocol flow.Protocol, text string) (service.Port, error) {
+	number, err := strconv.ParseUint(text, 10, 16)
+	isNumber := err == nil
+	if s.ExternalName != "" {
+		return service.Port{}, fmt.Errorf("Service %s has the type ExternalName: it is an alias for the DNS name %s, and policies apply to the addresses to which this name resolves; "+
+			"give one of these addresses", s, s.ExternalName)
+	}
+	if s.Headless && isNumber {
+		return service.Port{Protocol: protocol, Number: uint16(number), Target: uint16(number)}, nil
+	}
+	var have []string
+	advice := ""
+	for _, p := range s.Ports {
+		if p.Protocol == protocol && (isNumber && p.Number == uint16(number) || !isNumber && p.Name == text) {
+			return p, nil
+		}
+		if isNumber && p.Number == uint16(number) || !isNumber && p.Name == text {
+			advice = fmt.Sprintf("; use port %d/%s", p.Number, p.Protocol)
+		}
+		have = append(have, p.String())
+	}
+	if len(have) == 0 {
+		return service.Port{}, fmt.Errorf("Service %s has no ports", s)
+	}
+	return service.Port{}, fmt.Errorf("Service %s has no %s port %s; it has %s%s", s, protocol, text, strings.Join(have, ", "), advice)
+}
+
+// Backends returns the backends of a port of a Service, from its EndpointSlices if the set contains
+// any, and otherwise from its selector. If there are no backends, the error states why.
+func Backends(set *inventory.Set, s *service.Service, p *service.Port) ([]Backend, error) {
+	if slices := slicesOf(set, s); len(slices) > 0 {
+		return fromSlices(s, p, slices)
+	}
+	selects, description := s.Selects, fmt.Sprintf("%s in namespace %s", s.Selector, s.Namespace)
+	if !s.Selector.Present() {
+		if s.String() != "default/kubernetes" {
+			return nil, fmt.Errorf("Service %[1]s has no selector, and the input contains no EndpointSlices of it, so its backends are unknown; "+
+				"add them (kubectl get endpointslices -n %[2]s -o yaml), or give the address and the port of a backend", s, s.Namespace)
+		}
+		selects, description = isAPIServer, apiServerLabel+"=kube-apiserver in namespace kube-system, and the input contains no EndpointSlices"
+	}
+	var out []Backend
+	var names int
+	for i := range set.Pods {
+		pod := &set.Pods[i].Pod
+		if !selects(pod) {
+			continue
+		}
+		if port := p.TargetOf(pod); port != 0 {
+			out = append(out, Backend{Pod: pod.Namespace + "/" + pod.Name, Port: port})
+		} else {
+			names++
+		}
+	}
+	switch {
+	case len(out) > 0:
+		return out, nil
+	case names > 0:
+		return nil, fmt.Errorf("Service %s has no backends for its port %s: no pod that it selects has a %s port named %q; connections to it fail, regardless of policies",
+			s, p, p.Protocol, p.TargetName)
+	}
+	return nil, fmt.Errorf("Service %s has no backends: no pod has %s; connections to it fail, regardless of policies", s, description)
+}
+
+// apiServerLabel is the label with which kubeadm marks the static pods of the API server.
+const apiServerLabel = "component"
+
+// isAPIServer reports whether a pod is an API server. The Service default/kubernetes has no
+// selector, because API servers write its EndpointSlices.
+func isAPIServer(p *policy.Pod) bool {
+	return p.Namespace == "kube-system" && p.Labels.Get(apiServerLabel) == "kube-apiserver" && !p.Finished
+}
+
+// slicesOf returns the EndpointSlices of a Service. If there are none, it returns the slices of its
+// Endpoints object.
+func slicesOf(set *inventory.Set, s *service.Service) []*service.Slice {
+	var slices, legacy []*service.Slice
+	for _, slice := range set.Slices {
+		switch {
+		case slice.Namespace != s.Namespace || slice.Service != s.Name:
+		case slice.Legacy:
+			legacy = append(legacy, slice)
+		default:
+			slices = append(slices, slice)
+		}
+	}
+	if len(slices) == 0 {
+		return legacy
+	}
+	return slices
+}
+
+func fromSlices(s *service.Service, p *service.Port, list []*service.Slice) ([]Backend, error) {
+	var out []Backend
+	endpoints := 0
+	for _, slice := range list {
+		at := slices.IndexFunc(slice.Ports, func(have service.SlicePort) bool { return have.Name == p.Name && have.Protocol == p.Protocol })
+		port := p.Target
+		switch {
+		case at >= 0 && !(s.Headless && p.Target != 0):
+			port = slice.Ports[at].Number
+		case !s.Headless || port == 0:
+			continue
+		}
+		for _, e := range slice.Endpoints {
+			endpoints++
+			b := Backend{Address: e.Address, Port: port}
+			if e.Pod != "" {
+				b.Pod = s.Namespace + "/" + e.Pod
+			}
+			if e.Ready && !slices.ContainsFunc(out, func(have Backend) bool { return have == b || have.Pod != "" && have.Pod == b.Pod }) {
+				out = append(out, b)
+			}
+		}
+	}
+	switch {
+	case len(out) > 0:
+		return out, nil
+	case endpoints > 0:
+		return nil, fmt.Errorf("none of the endpoints of Service %s is ready; connections to it fail, regardless of policies", s)
+	}
+	return nil, fmt.Errorf("Service %s has no backends for its port %s: its EndpointSlices contain no endpoints; connections to it fail, regardless of policies", s, p)
+}

@@ -12,9 +12,10 @@ func explainCommand() *cobra.Command {
 	var in input.Input
 	var out output
 	var stateDir string
+	var expected input.Expectation
 	var question query.ExplainQuestion
 	cmd := &cobra.Command{
-		Use:   "explain [-f DIR|--state-dir DIR] --from POD|IP --to POD|IP --port N",
+		Use:   "explain [-f DIR|--state-dir DIR] --from POD|IP --to POD|SERVICE|IP --port N",
 		Short: "Explain whether a flow is allowed, and which rule decides",
 		Long: `Explains what the policies decide about one flow. For each direction it shows the
 policies that isolate the pod and the rule that decided. If no rule did, it shows
@@ -25,10 +26,12 @@ have no address get one from 198.18.0.0/15 and 2001:2::/48. With --state-dir it 
 the tree that this node enforces. That tree has the names of this node's pods only, so
 that pods of other nodes are given by address.
 
-A pod is given as namespace/name, as a name, or by the name of its Deployment or
-other controller.`,
+A pod is given as namespace/name, as a name, or by its Deployment or other controller,
+such as deploy/web. If the destination is a Service, such as svc/db or its address,
+each of its backends is evaluated.`,
 		Example: `  sluice explain --from web --to shop/db-0 --port 5432
-  sluice explain -f manifests/ --from web --to shop/db-0 --port 5432
+  sluice explain -n shop --from deploy/web --to svc/db --port 5432
+  sluice explain -f manifests/ --from web --to shop/db-0 --port 5432 --expect allow
   sluice explain -f manifests/ --from 203.0.113.7 --to web --port http
   sluice explain --state-dir /run/sluice --from 10.0.1.7 --to shop/db-0 --port 5432`,
 		Args: noArguments,
@@ -37,15 +40,19 @@ other controller.`,
 			if err != nil {
 				return err
 			}
-			return out.write(cmd, e)
+			if err := out.write(cmd, e); err != nil {
+				return err
+			}
+			return expected.Check(e.Verdict)
 		},
 	}
 	in.AddClusterFlags(cmd)
 	out.addFlag(cmd)
-	addTargetFlags(cmd, &question.Target, "destination port, a `number` or the name of a port of the\ndestination pod; ICMP has none")
+	addTargetFlags(cmd, &question.Target, "destination port, a `number` or a name, such as 80, 53/UDP or\nhttp; ICMP has none")
 	cmd.Flags().StringVar(&stateDir, "state-dir", "", "evaluate the tree of this node in this state `directory`")
 	cmd.Flags().StringVar(&question.From, "from", "", "source of the connection: a `pod` or an IP address")
-	cmd.Flags().StringVar(&question.To, "to", "", "destination of the connection: a `pod` or an IP address")
+	cmd.Flags().StringVar(&question.To, "to", "", "destination of the connection: a `pod`, a Service or an IP address")
+	cmd.Flags().Var(&expected, "expect", "exit with code 1 unless the `verdict` is allow or deny, as given")
 	cmd.Flags().StringVarP(&question.Namespace, "namespace", "n", "", "`namespace` of pods that are given by name only")
 	return cmd
 }

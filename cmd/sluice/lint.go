@@ -18,7 +18,8 @@ func lintCommand() *cobra.Command {
 		Long: `Finds policies that are valid but probably do not do what their authors meant: they
 select no pod, name ports that no pod has, have two peers where one was meant, deny
 DNS, and so on. It reads the cluster of the kubeconfig, or with -f manifests. Checks
-that need pods or namespaces are left out if there are none.
+that need pods or namespaces are left out if there are none. The pod template of a
+workload without pods counts as a pod.
 
 An error is a part of a policy that cannot be understood and allows nothing. A warning
 is almost always a mistake. A note may be intended.
@@ -48,7 +49,7 @@ The exit code is 1 if there are errors or warnings.`,
 }
 
 func lint(cmd *cobra.Command, in *input.Input, namespace string) (r *query.LintReport, err error) {
-	set, err := in.Read(cmd)
+	set, err := in.Planned(cmd)
 	if err != nil {
 		return nil, err
 	}

@@ -20,7 +20,8 @@ the pod of each column. Pods of one Deployment, StatefulSet or other controller 
 a row and a column if the policies treat them alike.
 
 It reads the cluster of the kubeconfig, or with -f manifests. Pods in manifests that
-have no address get one from 198.18.0.0/15 and 2001:2::/48.`,
+have no address get one from 198.18.0.0/15 and 2001:2::/48. The pod template of a
+workload without pods counts as a pod.`,
 		Example: `  sluice matrix --port 5432 -n shop
   sluice matrix -f manifests/ --port 5432
   sluice matrix -f manifests/ --port 53 --protocol UDP -n shop -n kube-system

@@ -98,10 +98,26 @@ func (i *Input) readFiles(cmd *cobra.Command) (*inventory.Set, error) {
 	return set, nil
 }
 
-// PlannedCluster reads the objects, and assigns addresses to pods without a status. Users can
+// Planned reads the objects, and adds pods for the workloads that have no pods.
+func (i *Input) Planned(cmd *cobra.Command) (*inventory.Set, error) {
+	set, err := i.Read(cmd)
+	if err != nil {
+		return nil, err
+	}
+	switch added := set.AddTemplates(); len(added) {
+	case 0:
+	case 1:
+		Note(cmd.ErrOrStderr(), "%s has no pods, so its pod template counts as a pod", added[0])
+	default:
+		Note(cmd.ErrOrStderr(), "%d workloads have no pods, so their pod templates count as pods, such as that of %s", len(added), added[0])
+	}
+	return set, nil
+}
+
+// PlannedCluster reads the objects, adds pods for the workloads that have no pods, and assigns addresses to pods without a status. Users can
 // thus check manifests before they create the objects in a cluster.
 func (i *Input) PlannedCluster(cmd *cobra.Command) (*query.Cluster, error) {
-	set, err := i.Read(cmd)
+	set, err := i.Planned(cmd)
 	if err != nil {
 		return nil, err
 	}

@@ -174,10 +174,10 @@ func TestCompile(t *testing.T) {
 }
 
 func TestNotes(t *testing.T) {
-	text := strings.Replace(cluster.TwoNodes, "kind: Namespace\nmetadata: {name: default}", "kind: Service\nmetadata: {name: default}", 1)
+	text := strings.Replace(cluster.TwoNodes, "kind: Namespace\nmetadata: {name: default}", "kind: ConfigMap\nmetadata: {name: default}", 1)
 	text = strings.Replace(text, "podSelector: {matchLabels: {app: web}}}", "namespaceSelector: {}}, {ipBlock: {cidr: 10.0.0.0/99}}", 1)
 	_, _, stderr := sluice(text, "matrix", "-f", "-", "--port", "80")
-	want := `note: skipped kinds that do not affect policies: 1 Service
+	want := `note: skipped kinds that do not affect policies: 1 ConfigMap
 note: no Namespace object for default: no namespaceSelector matches the pods there
 note: policy default/db: spec.ingress[0].from[1].ipBlock.cidr: "10.0.0.0/99" is not a CIDR: write an address, a slash and a length, such as 10.0.0.0/8
 `

@@ -80,7 +80,7 @@ func TestEnforcerDefaults(t *testing.T) {
 			case *unstructured.Unstructured:
 				stored = object
 			default:
-				// Create has filled the typed object from the response of the API server.
+				// Create has updated the typed object with the response of the API server.
 				content, err := yaml.Marshal(object)
 				if err != nil {
 					t.Fatal(err)
@@ -89,7 +89,7 @@ func TestEnforcerDefaults(t *testing.T) {
 					t.Fatal(err)
 				}
 				want = maps.Clone(want)
-				// The Go type has its own text form of durations.
+				// The Go type formats a duration of 60s as 1m0s.
 				want["freeAfter"] = time.Minute.String()
 			}
 			if diff := cmp.Diff(want, integers(stored.Object["spec"])); diff != "" {
@@ -198,8 +198,9 @@ func TestInvalidEnforcerIsRejected(t *testing.T) {
 	}
 }
 
-// TestMarkMaskKeepsNoBit checks that a new mark mask must not share a bit with the old mask, even if
-// one of them is the default, and that every other mask is allowed.
+// TestMarkMaskKeepsNoBit checks that the API server rejects a changed mark mask that shares a bit
+// with the old mask, even if one of the two masks is the default. The API server must allow every
+// other mask.
 func TestMarkMaskKeepsNoBit(t *testing.T) {
 	const none = ""
 	tests := []struct {

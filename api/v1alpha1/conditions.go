@@ -24,7 +24,7 @@ const FinalizerUninstall = "policy.sluice.dev/uninstall"
 const AnnotationInstallation = "policy.sluice.dev/installation"
 
 // AnnotationAbandon is an annotation of the Enforcer. Its value contains names of nodes, separated
-// by commas. The operator does not wait for these nodes when it uninstalls Sluice from nodes.
+// by commas. When the operator uninstalls Sluice, it does not wait for these nodes.
 const AnnotationAbandon = "policy.sluice.dev/abandon"
 
 // TaintNotReady is the key of the taint that keeps pods off a new node until the node
@@ -54,19 +54,19 @@ const (
 	// other conditions then describe the last report of the agent. The operator writes this
 	// condition, and no agent changes it.
 	ConditionResponding ConditionType = "Responding"
-	// ConditionPodsKnownEarly is True while the node reads CNI results. The agent then has
-	// the addresses of a new pod before its first container starts, and can detect when a
-	// deleted pod no longer uses its addresses. Otherwise the agent depends on the API
-	// server for both. It is Unknown until the first CNI result of a pod has been read.
+	// ConditionPodsKnownEarly is True while the node reads CNI results. The agent then has the
+	// addresses of a new pod before the first container of the pod starts, and can detect when a
+	// deleted pod no longer uses its addresses. Otherwise, the agent receives both from the API
+	// server, later. The condition is Unknown until the first CNI result of a pod has been read.
 	ConditionPodsKnownEarly ConditionType = "PodsKnownEarly"
-	// ConditionHeldPacketsEvaluated is True while policies decide about the packets of new
-	// pods, because the node holds the packets until a tree contains the pods. It is False
-	// while the node holds no packets, and for 10 minutes after the failure policy decided
-	// about packets of new pods.
+	// ConditionHeldPacketsEvaluated is True while the node holds the packets of each new pod until
+	// a tree contains the pod, so that policies decide about these packets. It is False while the
+	// node is unable or not configured to hold packets, and for 10 minutes after the failure policy
+	// decided about packets of a new pod.
 	ConditionHeldPacketsEvaluated ConditionType = "HeldPacketsEvaluated"
 	// ConditionPacketsObserved is True while the packets that pods of the node send reach the
-	// rules. It is False while packets bypass the rules, so that no policy applies to them. It
-	// is Unknown until a pod has sent enough packets.
+	// rules. It is False while packets bypass the rules and therefore all policies. It is Unknown
+	// until a pod has sent enough packets.
 	ConditionPacketsObserved ConditionType = "PacketsObserved"
 )
 
@@ -74,9 +74,9 @@ const (
 // NodeEnforcers have this condition. Policies may be enforced even while it is True.
 const ConditionDegraded ConditionType = "Degraded"
 
-// ConditionPolicyEnforced is a condition of a ClusterNetworkPolicy. It is True while every node that
-// needs the policy enforces the current version of the policy, and every part of the policy is
-// understood.
+// ConditionPolicyEnforced is a condition of a ClusterNetworkPolicy. It is True while no part of the
+// policy is invalid and every node that needs the policy enforces the current version of the
+// policy.
 const ConditionPolicyEnforced ConditionType = "policy.sluice.dev/Enforced"
 
 // Conditions of a PolicyStatus and of a ClusterPolicyStatus.
@@ -111,8 +111,9 @@ const (
 	// ReasonNodesDegraded: the NodeEnforcer of a node is Degraded, a node does not enforce
 	// policies, or rules could not be removed from a node that is no longer selected.
 	ReasonNodesDegraded Reason = "NodesDegraded"
-	// ReasonSelectorMatchesNoNode: the nodeSelector matches no node, although nodes have rules. No
-	// node is freed. If the nodeSelector was changed, the previous one stays in effect.
+	// ReasonSelectorMatchesNoNode: the nodeSelector matches no node, although some nodes have
+	// rules. These nodes keep their rules. If the nodeSelector was changed, the previous one stays
+	// in effect.
 	ReasonSelectorMatchesNoNode Reason = "SelectorMatchesNoNode"
 	// ReasonApplyFailed: the API server rejected an object that the nodes need.
 	ReasonApplyFailed Reason = "ApplyFailed"
@@ -182,8 +183,8 @@ const (
 	ReasonHolding Reason = "Holding"
 	// ReasonHoldingDisabled: spec.hold of the Enforcer is 0s, so no packet is held.
 	ReasonHoldingDisabled Reason = "HoldingDisabled"
-	// ReasonHoldTimedOut: no tree contained a new pod within the time of spec.hold, so the
-	// failure policy decided about packets of the pod.
+	// ReasonHoldTimedOut: no tree contained a new pod within the time in spec.hold, so the failure
+	// policy decided about packets of the pod.
 	ReasonHoldTimedOut Reason = "HoldTimedOut"
 	// ReasonTooManyHeldPackets: the limit of held packets was reached, so the failure policy
 	// decided about other packets of new pods.
@@ -191,7 +192,7 @@ const (
 	// ReasonNoAgent: no agent was running, so the failure policy decided about packets of
 	// new pods.
 	ReasonNoAgent Reason = "NoAgent"
-	// ReasonPacketsDropped: no worker received some packets, because a queue was full.
+	// ReasonPacketsDropped: some packets never reached a worker because a queue was full.
 	ReasonPacketsDropped Reason = "PacketsDropped"
 	// ReasonRulesRepaired: another program changed the node's rules, and the dataplane
 	// repaired them.

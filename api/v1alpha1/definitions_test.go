@@ -75,7 +75,7 @@ func TestFieldsAreDocumented(t *testing.T) {
 	}
 }
 
-// walk calls visit with a field and with all fields below it, each with its path.
+// walk calls the function `visit` with a field and with all fields below it, each with its path.
 func walk(path string, p property, visit func(path string, p property)) {
 	for name, child := range p.Properties {
 		visit(path+"."+name, child)

@@ -99,9 +99,9 @@ type EnforcerSpec struct {
 	// +optional
 	NodeSelector map[string]string `json:"nodeSelector,omitempty"`
 
-	// freeAfter is the time for which policies remain enforced on a node after the nodeSelector
-	// no longer selects it, from 0s to 24h. In this time, an error in the nodeSelector or in the
-	// labels of nodes can be corrected. Then the rules are removed, on at most a tenth of the
+	// freeAfter is the time, from 0s to 24h, for which policies remain enforced on a node after the
+	// nodeSelector no longer selects it. During this time, a user can correct an error in the
+	// nodeSelector or in the labels of nodes. Then the rules are removed, on at most a tenth of the
 	// nodes at the same time. The time starts again when the operator restarts. Default: 60s.
 	// +kubebuilder:default="60s"
 	// +kubebuilder:validation:Type=string
@@ -168,11 +168,11 @@ type EnforcerSpec struct {
 	// +optional
 	CNIResults *string `json:"cniResults,omitempty"`
 
-	// hold is the longest time for which a node holds the first packets from and to a new
-	// pod until the policies of the pod are enforced, from 0s to 30s. After this time,
-	// failurePolicy decides about the packets. 0s disables holding: then no policy applies
-	// to a new pod until a tree contains the pod. A node without CNI results holds no
-	// packets. Default: 3s.
+	// hold is the maximum time, from 0s to 30s, for which a node holds the first packets from and
+	// to a new pod. The node releases the packets as soon as the policies of the pod are enforced.
+	// After the maximum time, failurePolicy decides about the packets. 0s disables holding: then no
+	// policy applies to a new pod until a tree contains the pod. A node without CNI results holds
+	// packets only if the address of the pod is in the podCIDRs of the node. Default: 3s.
 	// +kubebuilder:default="3s"
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=16
@@ -188,12 +188,12 @@ type EnforcerSpec struct {
 	// +optional
 	StartupTaint bool `json:"startupTaint,omitempty"`
 
-	// podRanges lists address ranges of pods as IPv4 or IPv6 CIDRs, in addition to the
-	// podCIDRs of the nodes. It is needed only if the CNI plugin does not use the podCIDRs. A
-	// first packet from or to a pod of another node can arrive before the agent has the
-	// address of this pod. If the policies deny such a packet, and the address is in one of
-	// these ranges, the packet waits for at most 1 s. The prefix length of each range must be
-	// at least 8. Default: no additional ranges.
+	// podRanges lists address ranges of pods as IPv4 or IPv6 CIDRs, in addition to the podCIDRs of
+	// the nodes. It is needed only if the CNI plugin does not use the podCIDRs. A first packet from
+	// or to a pod of another node can arrive before the agent has the address of this pod. If the
+	// policies would therefore deny the packet, and the address is in one of these ranges, the node
+	// holds the packet for at most 1 s. The prefix length of each range must be at least 8.
+	// Default: no additional ranges.
 	// +kubebuilder:validation:MaxItems=32
 	// +kubebuilder:validation:items:MaxLength=43
 	// +kubebuilder:validation:items:XValidation:rule="self.matches('^((25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])[.]){3}(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])/(3[0-2]|[12][0-9]|[89])$') || self.matches('^[0-9a-fA-F:]*::?[0-9a-fA-F:]*/(12[0-8]|1[01][0-9]|[1-9][0-9]|[89])$')",message="a range in podRanges is a CIDR of at least 8 bits: write it as in \"10.244.0.0/16\" or \"fd00:10:244::/56\""
@@ -254,8 +254,9 @@ const (
 	DenyReject DenyAction = "Reject"
 )
 
-// Queues configures two ranges of consecutive NFQUEUE numbers. A range has count + 1 numbers.
-// While a dataplane is replaced, the old one uses one range and the new one uses the other.
+// Queues configures two ranges of consecutive NFQUEUE numbers. A range has count + 1 numbers: one
+// for each worker, and one for held packets. While a dataplane is replaced, the old one uses one
+// range and the new one uses the other.
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.count) || self.base + 2 * self.count <= 65534",message="queues end at number 65535: lower base or count, so that base + 2 * count is at most 65534"
 type Queues struct {
@@ -277,17 +278,17 @@ type Queues struct {
 
 // UpdateStrategy determines how the pods of the nodes are replaced.
 type UpdateStrategy struct {
-	// type is Surge or InPlace. With Surge, the new pod starts while the old pod runs, and
-	// takes over from it without a gap. The node needs room for both pods meanwhile. With
-	// InPlace, the old pod ends before the new pod starts. Until the new pod has started, the
-	// failure policy decides about new flows. Default: Surge.
+	// type is Surge or InPlace. With Surge, the new pod starts while the old pod runs, and takes
+	// over from it without a gap. Meanwhile, the node needs resources for both pods. With InPlace,
+	// the old pod ends before the new pod starts. Until the new pod has started, the failure policy
+	// decides about new flows. Default: Surge.
 	// +kubebuilder:default=Surge
 	// +optional
 	Type UpdateStrategyType `json:"type,omitempty"`
 
-	// maxUnavailable is the maximum number of nodes on which the pod is replaced at the same
-	// time: a number from 1, or a percentage of the nodes that should enforce policies, rounded
-	// up. Nodes that are not Ready do not count. Default: 10%.
+	// maxUnavailable is the maximum number of nodes on which the pod is replaced at the same time:
+	// a number from 1, or a percentage of the nodes that should enforce policies, rounded up. Nodes
+	// that are not Ready do not count towards this maximum. Default: 10%.
 	// +kubebuilder:default="10%"
 	// +kubebuilder:validation:XIntOrString
 	// +kubebuilder:validation:XValidation:rule="type(self) == int ? self >= 1 : self.matches('^([1-9][0-9]?|100)%$')",message="maxUnavailable is a number from 1 or a percentage: write it as in 5 or \"10%\""
@@ -311,11 +312,11 @@ const (
 // Endpoint configures the port on which the agent of each node serves the metrics of the
 // agent and of the dataplane, and the status and the flow events of the dataplane.
 type Endpoint struct {
-	// mode is Authenticated, Localhost or Disabled. With Authenticated, the port uses HTTPS,
-	// and a client needs a token and the right to the content. With Localhost, the port is
-	// open only on the loopback address of the node, and serves only metrics, without
-	// authentication. With Disabled, no port is open. `kubectl sluice flows` needs
-	// Authenticated. Default: Authenticated.
+	// mode is Authenticated, Localhost or Disabled. With Authenticated, the port uses HTTPS, and a
+	// client needs a token and permission to read the content. With Localhost, the port is open
+	// only on the loopback address of the node, and serves only metrics, without authentication.
+	// With Disabled, no port is open. `kubectl sluice flows` needs Authenticated. Default:
+	// Authenticated.
 	// +kubebuilder:default=Authenticated
 	// +optional
 	Mode EndpointMode `json:"mode,omitempty"`
@@ -390,9 +391,8 @@ type NodeCounts struct {
 	// upToDate is the number of these nodes that run the current spec.
 	// +kubebuilder:validation:Minimum=0
 	UpToDate int32 `json:"upToDate"`
-	// unreachable is the number of these nodes that do not enforce policies because the Node
-	// itself is not Ready. Such nodes change neither the condition Available nor the condition
-	// Degraded.
+	// unreachable is the number of these nodes that do not enforce policies because the Node itself
+	// is not Ready. These nodes affect neither the condition Available nor the condition Degraded.
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	Unreachable int32 `json:"unreachable"`

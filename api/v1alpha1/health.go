@@ -18,8 +18,8 @@ const HeartbeatTimeout = time.Minute
 // operator. The name of the node must not have more than 248 characters.
 func HeartbeatLease(node string) string { return "node-" + node }
 
-// NotEnforcing returns why the node is not known to enforce policies, or "" if the node is
-// known to enforce policies.
+// NotEnforcing returns why the node may not enforce policies, or "" if the node is known to enforce
+// them.
 func (n *NodeEnforcer) NotEnforcing() string {
 	ready := meta.FindStatusCondition(n.Status.Conditions, string(ConditionReady))
 	switch {
@@ -33,8 +33,8 @@ func (n *NodeEnforcer) NotEnforcing() string {
 	return ""
 }
 
-// WithoutAgent describes what applies to the pods that start on the node while its agent
-// does not run or cannot reach the API server. No new tree contains these pods.
+// WithoutAgent describes what happens to the traffic of pods that start on the node while its agent
+// does not run or cannot reach the API server. No tree contains these pods yet.
 func (n *NodeEnforcer) WithoutAgent() string {
 	if c := meta.FindStatusCondition(n.Status.Conditions, string(ConditionHeldPacketsEvaluated)); c != nil {
 		switch Reason(c.Reason) {

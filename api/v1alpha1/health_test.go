@@ -8,9 +8,9 @@ import (
 	"github.com/sluicenet/sluice/api/v1alpha1"
 )
 
-// TestNotEnforcing checks the texts about nodes that are not known to enforce policies. The
-// text about a silent agent also describes what applies to new pods, according to the last
-// report of the agent.
+// TestNotEnforcing checks the texts about nodes that may not enforce policies. If an agent is
+// silent, the text also describes what applies to new pods, according to the last report of the
+// agent.
 func TestNotEnforcing(t *testing.T) {
 	ready := v1alpha1.NewCondition(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonEnforcing, "enforcing")
 	responding := v1alpha1.NewCondition(v1alpha1.ConditionResponding, metav1.ConditionTrue, v1alpha1.ReasonAgentResponding, "")

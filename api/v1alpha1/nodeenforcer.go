@@ -60,9 +60,9 @@ type NodeEnforcerStatus struct {
 	// +optional
 	Published *Generation `json:"published,omitempty"`
 
-	// acknowledged is the newest generation that the dataplane enforces. No packet of a
-	// connection that this generation denies passes the node, even if the connection was
-	// opened earlier. Absent before the first acknowledgement.
+	// acknowledged is the newest generation that the dataplane enforces. The node forwards no
+	// packet of a connection that this generation denies, even if the connection was opened
+	// earlier. Absent before the first acknowledgement.
 	// +optional
 	Acknowledged *Generation `json:"acknowledged,omitempty"`
 
@@ -91,8 +91,8 @@ type NodeEnforcerStatus struct {
 	// +optional
 	Verdicts Verdicts `json:"verdicts,omitempty"`
 
-	// queueDrops is the number of packets that no worker received because a queue or its
-	// socket was full, since the dataplane started. The failure policy decided about these
+	// queueDrops is the number of packets since the start of the dataplane that never reached a
+	// worker because a queue or its socket was full. The failure policy decided about these
 	// packets.
 	// +kubebuilder:validation:Minimum=0
 	// +optional

@@ -35,8 +35,8 @@ type Resources struct {
 // +kubebuilder:validation:XValidation:rule="self.all(name, name in ['cpu', 'memory', 'ephemeral-storage'])",message="write cpu, memory or ephemeral-storage: the containers use no other resource"
 type ResourceList map[string]resource.Quantity
 
-// Toleration is a toleration, as in the spec of a pod. The pod on a node can run despite
-// taints that match the toleration.
+// Toleration is a toleration, as in the spec of a pod. A pod with this toleration can run on a node
+// despite taints that match the toleration.
 //
 // +kubebuilder:validation:XValidation:rule="!(has(self.operator) && self.operator == 'Exists') || !has(self.value)",message="operator Exists matches every value: remove value, or write operator: Equal"
 // +kubebuilder:validation:XValidation:rule="has(self.key) || (has(self.operator) && self.operator == 'Exists')",message="a toleration without a key matches every taint: add operator: Exists, or add the key"

@@ -1,4 +1,5 @@
-// Package openshift_test checks that the constraints for OpenShift admit the pods of Sluice.
+// Package openshift_test checks that the SecurityContextConstraints for OpenShift admit the pods of
+// Sluice.
 package openshift_test
 
 import (
@@ -37,8 +38,8 @@ func read(t *testing.T, name string, into any) {
 	}
 }
 
-// TestConstraintsAdmitPods checks that the constraints admit the pods on the nodes, and permit
-// nothing that these pods do not need.
+// TestConstraintsAdmitPods checks that the SecurityContextConstraints admit the enforcing pods, and
+// permit nothing that these pods do not need.
 func TestConstraintsAdmitPods(t *testing.T) {
 	var c constraints
 	read(t, "constraints.yaml", &c)
@@ -98,8 +99,8 @@ func sameSet(t *testing.T, field string, needed, permitted []string) {
 	}
 }
 
-// TestServiceAccountsMayUseConstraints checks that the role is bound to the service accounts of
-// the pods.
+// TestServiceAccountsMayUseConstraints checks that the role that permits the use of the
+// SecurityContextConstraints is bound to the service accounts of the pods.
 func TestServiceAccountsMayUseConstraints(t *testing.T) {
 	var c constraints
 	read(t, "constraints.yaml", &c)
@@ -117,8 +118,8 @@ func TestServiceAccountsMayUseConstraints(t *testing.T) {
 	}
 }
 
-// wantUse checks that a role grants only the use of the given constraints, and that the binding
-// binds this role. It returns the binding.
+// wantUse checks that a role grants only the use of the given SecurityContextConstraints, and that
+// the binding refers to this role. It returns the binding.
 func wantUse(t *testing.T, constraints, roleFile, bindingFile string) *rbacv1.RoleBinding {
 	t.Helper()
 	var role rbacv1.Role
@@ -134,9 +135,9 @@ func wantUse(t *testing.T, constraints, roleFile, bindingFile string) *rbacv1.Ro
 	return &binding
 }
 
-// TestOperatorIsRestricted checks that the constraints hostnetwork-v2 of OpenShift admit the
-// operator. The constraints assign a user ID from the range of the namespace, so the
-// operator must not set a user ID.
+// TestOperatorIsRestricted checks that OpenShift's SecurityContextConstraints hostnetwork-v2 admit
+// the operator. They assign a user ID from the range of the namespace, so the operator must not set
+// a user ID.
 func TestOperatorIsRestricted(t *testing.T) {
 	var deployment appsv1.Deployment
 	read(t, "../manager/deployment.yaml", &deployment)

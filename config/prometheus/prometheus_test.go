@@ -96,7 +96,8 @@ func TestAlerts(t *testing.T) {
 			if rule.Annotations["summary"] == "" || rule.Annotations["description"] == "" {
 				t.Errorf("%s has no summary or no description", rule.Alert)
 			}
-			// If the expression drops a label, this label is empty in the text of the alert.
+			// If the expression drops a label, the text of the alert shows an empty value for this
+			// label.
 			for _, match := range regexp.MustCompile(`\$labels\.(\w+)`).FindAllStringSubmatch(rule.Annotations["summary"]+rule.Annotations["description"], -1) {
 				if by := regexp.MustCompile(`by \(([^)]*)\)`).FindStringSubmatch(rule.Expr); by != nil && !strings.Contains(by[1], match[1]) {
 					t.Errorf("%s uses label %s, which its expression drops", rule.Alert, match[1])
@@ -115,7 +116,7 @@ func TestAlerts(t *testing.T) {
 	}
 }
 
-// checkRunbook checks that the link of an alert leads to the section about the alert.
+// checkRunbook checks that the link of an alert points to the section about the alert.
 func checkRunbook(t *testing.T, alert, link string) {
 	t.Helper()
 	const page = "https://github.com/sluicenet/sluice/blob/main/docs/troubleshooting.md"
@@ -127,7 +128,7 @@ func checkRunbook(t *testing.T, alert, link string) {
 	}
 }
 
-// TestDashboardOfLargeCluster checks that the number of time series in a panel does not grow with
+// TestDashboardOfLargeCluster checks that the number of time series in each panel is independent of
 // the number of nodes.
 func TestDashboardOfLargeCluster(t *testing.T) {
 	var dashboard struct {

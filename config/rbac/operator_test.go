@@ -45,7 +45,7 @@ func installOperator(t *testing.T) {
 	})
 }
 
-// TestOperatorMayNot checks that the operator has no unnecessary rights. One necessary right is
+// TestOperatorMayNot checks that the operator has only rights that it needs. One of these is
 // powerful: the operator can run privileged pods on nodes.
 func TestOperatorMayNot(t *testing.T) {
 	installOperator(t)

@@ -57,7 +57,8 @@ func objects(directory, namespace string) ([]*unstructured.Unstructured, error) 
 		if err != nil {
 			return nil, fmt.Errorf("reading roles: %w", err)
 		}
-		// The admission policies contain the namespace in expressions and rules.
+		// The admission policies contain the namespace even in expressions and rules, so replace it
+		// in the text.
 		content = []byte(strings.ReplaceAll(string(content), Namespace, namespace))
 		documents := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(content), len(content)+1)
 		for {

@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	// abandonedReason is the reason in the list record.Left for nodes that the user has abandoned.
+	// abandonedReason is the reason in record.Left for nodes that the user has abandoned.
 	abandonedReason = "abandoned with the annotation " + v1alpha1.AnnotationAbandon
 	// howToAbandon is advice for a user who wants to give up nodes from which Sluice
 	// cannot be uninstalled.
@@ -22,8 +22,8 @@ const (
 		" " + v1alpha1.AnnotationAbandon + "=NODE,NODE"
 )
 
-// unknownNames returns the names in AnnotationAbandon that do not belong to a node. A name
-// belongs to a node if exists(name) is true or if the list record.Left contains the name.
+// unknownNames returns the names in AnnotationAbandon that are not names of nodes. A name is the
+// name of a node if exists(name) is true, or if the list record.Left contains the name.
 func (r *Reconciler) unknownNames(ctx context.Context, enforcer *v1alpha1.Enforcer, exists func(string) bool) ([]string, error) {
 	unknown := slices.DeleteFunc(record.Abandoned(enforcer), exists)
 	if len(unknown) == 0 {
@@ -36,8 +36,7 @@ func (r *Reconciler) unknownNames(ctx context.Context, enforcer *v1alpha1.Enforc
 	return slices.DeleteFunc(unknown, func(name string) bool { return left[name] != "" }), nil
 }
 
-// unknownFaults returns a line that reports names in AnnotationAbandon that do not belong to a
-// node, or nil if there are none.
+// unknownFaults returns a line that reports the names from unknownNames, or nil if there are none.
 func unknownFaults(unknown []string) []string {
 	if len(unknown) == 0 {
 		return nil

@@ -74,8 +74,8 @@ func (k ownedKind) options(namespace string) cache.ByObject {
 	return cache.ByObject{Namespaces: map[string]cache.Config{namespace: {FieldSelector: named}}}
 }
 
-// KeepOwnPods returns a transform function for the shared cache of pods. The function keeps
-// pods of the operator's own DaemonSets complete and applies reduce to all other pods.
+// KeepOwnPods returns a transform function for the shared cache of pods. The function keeps pods of
+// the operator's own DaemonSets complete, and applies the function `reduce` to all other pods.
 func KeepOwnPods(namespace string, reduce toolscache.TransformFunc) toolscache.TransformFunc {
 	return func(in any) (any, error) {
 		if pod, ok := in.(*corev1.Pod); ok && pod.Namespace == namespace && isOwnPod(pod) {

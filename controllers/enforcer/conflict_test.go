@@ -16,8 +16,8 @@ import (
 	"github.com/sluicenet/sluice/test/eventually"
 )
 
-// fight changes an argument of the dataplane again each time that the operator has restored the
-// argument. It returns after the duration d.
+// fight undoes each repair: whenever the operator has restored an argument of the dataplane, fight
+// changes the argument again. It returns after the duration `d`.
 func (f *fixture) fight(manager string, d time.Duration) {
 	f.t.Helper()
 	key := client.ObjectKey{Namespace: rbac.Namespace, Name: "sluice"}

@@ -77,8 +77,8 @@ func (u *unreadyDataplane) starting() string {
 	return "its dataplane is starting"
 }
 
-// late returns the text for a dataplane that should have started by now. The parameters why and
-// fault are the reason and the fault that are known from the NodeEnforcer; they may be "".
+// late returns the text for a dataplane that should have started by now. The parameters `why` and
+// `fault` are the reason and the fault that are known from the NodeEnforcer. They may be empty.
 func (u *unreadyDataplane) late(why, fault string) string {
 	if why == u.starting() {
 		why = ""
@@ -144,8 +144,8 @@ func lastMessage(c *corev1.ContainerStatus) string {
 	return ""
 }
 
-// blockingNodes returns the nodes with a pod that is not ready or is being deleted. The DaemonSet
-// controller replaces no further pods while there are too many such nodes.
+// blockingNodes returns the nodes with a pod that is not ready or is being deleted. Too many such
+// nodes prevent the DaemonSet controller from replacing further pods.
 func blockingNodes(pods []corev1.Pod) map[string]bool {
 	out := map[string]bool{}
 	for i := range pods {

@@ -84,7 +84,7 @@ type Options struct {
 type Reconciler struct {
 	namespace, image string
 
-	// reader reads from the caches. direct reads from the API server.
+	// The `reader` field reads from the caches. The `direct` field reads from the API server.
 	reader, direct client.Reader
 	client         client.Client
 	mapper         meta.RESTMapper
@@ -97,7 +97,7 @@ type Reconciler struct {
 	history  *history
 	rejected rejections
 	metrics  *metrics.Collector
-	// ignored is the owner of the Enforcer that the `ignore` method reported last.
+	// ignored is the owner of the Enforcer about which the `ignore` method reported last.
 	ignored  string
 	guarded  time.Time // the last check of the objects of rbac.Installation
 	schedule freeing.Schedule
@@ -197,7 +197,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	return reconcile.Result{RequeueAfter: wait + time.Millisecond}, errors.Join(failed, ignoreOutdated(err))
 }
 
-// ignore reports once that another installation owns the Enforcer.
+// ignore handles an Enforcer that another installation owns. It reports each new owner only once.
 func (r *Reconciler) ignore(enforcer *v1alpha1.Enforcer, owner string) reconcile.Result {
 	r.metrics.Set(&metrics.State{})
 	if owner != r.ignored {

@@ -27,18 +27,18 @@ type leavePlan struct {
 	// enforcer is the Enforcer whose objects are applied. While a new nodeSelector is rejected
 	// or must wait, it has the previous nodeSelector.
 	enforcer *v1alpha1.Enforcer
-	// leaving contains the nodes on which the DaemonSet for leaving nodes runs.
+	// leaving contains the nodes on which the DaemonSet for leaving nodes must run.
 	leaving []string
-	// noMatch reports that no node is freed, because the nodeSelector matches no node.
+	// noMatch is true if the nodeSelector matches no node. Then no node is freed.
 	noMatch bool
 }
 
-// planLeave decides which nodes are freed, and which nodeSelector the DaemonSet has.
+// planLeave decides when nodes lose their rules, and which nodeSelector the main DaemonSet has.
 //
 // A nodeSelector that matches no node is rejected: the previous one stays. If a nodeSelector
-// deselects nodes, planLeave first waits until a pod of the DaemonSet for leaving nodes is ready
-// on each of these nodes, so that policies are enforced without a gap. When the wait of the nodes
-// is over, the nodeSelector is applied even if a pod is not ready.
+// deselects nodes, planLeave first waits until a pod of the DaemonSet for leaving nodes is ready on
+// each of these nodes, so that policies are enforced without a gap. After the time in
+// spec.freeAfter, the nodeSelector is applied even if a pod is not ready.
 func (r *Reconciler) planLeave(ctx context.Context, enforcer *v1alpha1.Enforcer, o observation) (leavePlan, error) {
 	spec := &enforcer.Spec
 	before, beforeErr := r.listedNodes(ctx, desired.LeavingName)
@@ -54,7 +54,7 @@ func (r *Reconciler) planLeave(ctx context.Context, enforcer *v1alpha1.Enforcer,
 	})
 	main, leaving := podsByNode(o.pods)
 	l.leaving = slices.Concat(l.Enforced(), slices.DeleteFunc(before, func(node string) bool {
-		return !returns(spec, o, node) || isReady(main[node])
+		return !isSelected(spec, o, node) || isReady(main[node])
 	}))
 	slices.Sort(l.leaving)
 	l.leaving = slices.Compact(l.leaving)
@@ -77,7 +77,7 @@ func (r *Reconciler) listedNodes(ctx context.Context, name string) ([]string, er
 	return nodes, err
 }
 
-// freeAfter returns the time that a node stays enforced after it is no longer selected.
+// freeAfter returns the time for which policies remain enforced on an unselected node.
 func freeAfter(spec *v1alpha1.EnforcerSpec) time.Duration {
 	if spec.FreeAfter == nil {
 		return defaultFreeAfter
@@ -85,8 +85,8 @@ func freeAfter(spec *v1alpha1.EnforcerSpec) time.Duration {
 	return spec.FreeAfter.Duration
 }
 
-// enforceLeaving runs enforcing pods on nodes that are no longer selected but not freed yet, and
-// announces the nodes that will be freed.
+// enforceLeaving runs enforcing pods on nodes that are no longer selected and still have rules. It
+// announces the nodes from which the rules will be removed.
 func (r *Reconciler) enforceLeaving(ctx context.Context, enforcer *v1alpha1.Enforcer, l leavePlan) error {
 	if len(l.New) > 0 {
 		r.log.Info("Nodes are no longer selected and will be freed", "nodes", l.New, "after", freeAfter(&enforcer.Spec))
@@ -107,18 +107,18 @@ func (r *Reconciler) enforceLeaving(ctx context.Context, enforcer *v1alpha1.Enfo
 // freeNodes removes the rules from nodes that enforced policies and that the nodeSelector no
 // longer selects. The rules must not stay, because no dataplane evaluates packets on such a
 // node: with the failure policy Closed, isolated pods could not open connections. freeNodes
-// returns the nodes that are not free yet, or nil if all are free.
+// returns the nodes that still have rules, or nil if there are none.
 //
-// The API server stores all state except the start of the wait. A node that enforced policies has
-// a NodeEnforcer, which is released once the uninstall pod has verified that nothing is left on
-// the node.
+// The API server stores all state except the start of the wait. Each node that enforced policies
+// has a NodeEnforcer. The operator deletes it, with its finalizer, once the uninstall pod has
+// verified that nothing is left on the node.
 //
 //  1. Policies remain enforced until the wait is over and it is the turn of the node.
 //  2. The DaemonSet controller ends the enforcing pod of the node. Otherwise, the
 //     running dataplane would repair the rules.
 //  3. The uninstall DaemonSet runs only on nodes from which rules must be removed and
 //     that have no enforcing pod. Its ready pod proves that nothing is left on the node.
-//  4. The NodeEnforcer is released.
+//  4. The operator deletes the NodeEnforcer.
 //  5. After the last node, the uninstall DaemonSet is deleted.
 //
 // If the node is selected again in the meantime, the uninstall DaemonSet no longer lists it,
@@ -173,9 +173,9 @@ func (r *Reconciler) freeNodes(ctx context.Context, enforcer *v1alpha1.Enforcer,
 	return p.orNil(), nil
 }
 
-// freeAbandoned releases the NodeEnforcers of the abandoned nodes that are unavailable or that
-// can be freed now. It returns these nodes. It adds a fault to p if the user abandons nodes that
-// do not exist.
+// freeAbandoned releases the NodeEnforcers of abandoned nodes that are unavailable or whose turn it
+// is (see record.Release), and returns these nodes. If the user abandons nodes that do not exist,
+// freeAbandoned adds a fault to `p`.
 func (r *Reconciler) freeAbandoned(
 	ctx context.Context, enforcer *v1alpha1.Enforcer, o observation, l leavePlan, p *pending,
 ) (map[string]bool, error) {
@@ -211,8 +211,8 @@ func (r *Reconciler) freeAbandoned(
 	return out, nil
 }
 
-// releaseProved releases each NodeEnforcer in the list `free` whose node has a ready uninstall
-// pod, and returns the names of these nodes. It adds all other nodes of the list to p.
+// releaseProved releases each NodeEnforcer in the list `free` whose node has a ready uninstall pod,
+// and returns the names of these nodes. It adds all other nodes of the list to `p`.
 func (r *Reconciler) releaseProved(
 	ctx context.Context, enforcer *v1alpha1.Enforcer, free []v1alpha1.NodeEnforcer, proofs proofs, p *pending,
 ) (freed []string, err error) {
@@ -240,10 +240,10 @@ func (r *Reconciler) releaseProved(
 }
 
 // unselectedNodes returns the names of the Linux nodes that have a NodeEnforcer and that the
-// nodeSelector does not select, sorted. The list `unavailable` contains those of them that are
-// gone, so that no pod can run on them. A node counts as selected even if a taint keeps the
-// enforcing pod off the node: the taint can be temporary, and without the rules, pods on the
-// node would not be isolated.
+// nodeSelector does not select, sorted. The list `unavailable` contains those of them that no
+// longer respond and can run no pod. A node counts as selected even if a taint keeps the enforcing
+// pod off the node: the taint can be temporary, and without the rules, pods on the node would not
+// be isolated.
 func unselectedNodes(spec *v1alpha1.EnforcerSpec, o observation, now time.Time) (all, unavailable []string) {
 	unselected := func(node *corev1.Node) bool { return isLinux(node) && !selects(spec, node) }
 	gone := func(node *corev1.Node) bool { return unselected(node) && isGone(node, now) }
@@ -275,8 +275,8 @@ func matchesAny(spec *v1alpha1.EnforcerSpec, nodes []corev1.Node) bool {
 	return slices.ContainsFunc(nodes, func(n corev1.Node) bool { return isLinux(&n) && selects(spec, &n) })
 }
 
-// returns reports whether an existing node is selected.
-func returns(spec *v1alpha1.EnforcerSpec, o observation, name string) bool {
+// isSelected reports whether a Linux node exists and the nodeSelector of the spec selects it.
+func isSelected(spec *v1alpha1.EnforcerSpec, o observation, name string) bool {
 	return slices.ContainsFunc(o.nodes, func(n corev1.Node) bool { return n.Name == name && isLinux(&n) && selects(spec, &n) })
 }
 
@@ -333,8 +333,8 @@ func nodeEnforcersOn(o observation, matches func(*corev1.Node) bool) []v1alpha1.
 	return out
 }
 
-// occupiedNodes returns the name of an enforcing pod for each node that has such a pod. The
-// parameter pods contains all enforcing pods, including terminating pods.
+// occupiedNodes returns the name of an enforcing pod for each node that has such a pod. The `pods`
+// parameter contains all enforcing pods, including terminating pods.
 func occupiedNodes(pods []corev1.Pod) map[string]string {
 	out := map[string]string{}
 	for i := range pods {

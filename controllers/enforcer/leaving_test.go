@@ -28,8 +28,8 @@ func (f *fixture) wantLeaving(nodes ...string) *appsv1.DaemonSet {
 	})
 }
 
-// wantSelector waits until the DaemonSet with the enforcing pods selects nodes with the given
-// label pool.
+// wantSelector waits until the nodeSelector of the main DaemonSet has the given value of the label
+// `pool`.
 func (f *fixture) wantSelector(pool string) {
 	f.t.Helper()
 	want := map[string]string{"pool": pool, corev1.LabelOSStable: "linux"}
@@ -116,8 +116,8 @@ func TestFreeAfter(t *testing.T) {
 	f.wantGone(&v1alpha1.NodeEnforcer{}, "wait-a")
 }
 
-// TestFewNodesAreFreedAtATime deselects two of three nodes. It checks that one of them enforces
-// policies until the other one is free.
+// TestFewNodesAreFreedAtATime deselects two of three nodes. It checks that one of the two enforces
+// policies until the other one has been freed.
 func TestFewNodesAreFreedAtATime(t *testing.T) {
 	f := newFixture(t)
 	pods := f.enforcingOperator("few-a", "few-b", "few-c")
@@ -202,8 +202,8 @@ var failedProof = corev1.ContainerStatus{Name: "uninstall", Image: testImage, Im
 }}
 
 // TestAbandonWhileUninstalling checks that an uninstallation that waits for a node reports how to
-// give up the node. After the user has abandoned the node, the uninstallation must end and list
-// the node.
+// give up this node. After the user has abandoned the node, the uninstallation must end, and the
+// list record.Left must contain the node.
 func TestAbandonWhileUninstalling(t *testing.T) {
 	f := newFixture(t)
 	pods := f.enforcingOperator("abandon-a", "abandon-b")

@@ -30,9 +30,9 @@ func TestRejectedPodIsInStatus(t *testing.T) {
 	f.wantCondition(v1alpha1.ConditionDegraded, metav1.ConditionTrue, v1alpha1.ReasonNodesDegraded, "reject-a: no pod can be created: "+reason)
 }
 
-// TestDeadNodeBlocksNoRollout checks that a node that is not Ready does not use up the limit of
-// pods that are replaced at the same time, and makes the Enforcer neither unavailable nor
-// degraded.
+// TestDeadNodeBlocksNoRollout checks that a node that is not Ready does not count towards the
+// maximum number of pods that are replaced at the same time. Such a node must make the Enforcer
+// neither unavailable nor degraded.
 func TestDeadNodeBlocksNoRollout(t *testing.T) {
 	f := newFixture(t)
 	startOperator(t)

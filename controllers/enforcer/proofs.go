@@ -22,7 +22,7 @@ type pending struct {
 	faults []string
 }
 
-// orNil returns p with sorted lines, or nil if the step waits for no node and has no fault.
+// orNil returns `p` with sorted lines, or nil if the step waits for no node and has no fault.
 func (p *pending) orNil() *pending {
 	if len(p.nodes) == 0 && len(p.faults) == 0 {
 		return nil
@@ -33,7 +33,7 @@ func (p *pending) orNil() *pending {
 	return p
 }
 
-// addUnproved adds a node without a proof to the nodes that the step waits for.
+// addUnproved adds a node whose uninstall pod has not proved yet that nothing is left on the node.
 func (p *pending) addUnproved(node string, proofs proofs) {
 	failure := proofs.failures[node]
 	if failure != "" {
@@ -69,7 +69,7 @@ func (r *Reconciler) proofs(ctx context.Context, wanted *unstructured.Unstructur
 	return p, nil
 }
 
-// isReady reports whether a pod is ready. It returns false if pod is nil.
+// isReady reports whether a pod is ready. The pod may be nil.
 func isReady(pod *corev1.Pod) bool {
 	if pod == nil || pod.DeletionTimestamp != nil {
 		return false

@@ -12,8 +12,8 @@ import (
 	"github.com/sluicenet/sluice/controllers/enforcer/record"
 )
 
-// maxProtected is the number of NodeEnforcers that one reconciliation protects. Each write causes
-// an event and thereby the next reconciliation.
+// maxProtected is the maximum number of NodeEnforcers that one reconciliation protects. Each write
+// causes an event and thereby the next reconciliation, which protects further ones.
 const maxProtected = 50
 
 // left returns the list of nodes whose NodeEnforcers were released without a proof.
@@ -22,9 +22,9 @@ func (r *Reconciler) left() *record.Left {
 }
 
 // maintainRecords protects the NodeEnforcers of existing nodes from deletion. It releases deleted
-// NodeEnforcers of nodes that have neither a Node object nor a pod. If such a node returns, it
-// gets a new pod, and the agent in this pod creates a new NodeEnforcer. A deleted NodeEnforcer of
-// an existing node stays until the node is freed or uninstalled. Until then, the agent of the node
+// NodeEnforcers of nodes that have neither a Node object nor a pod. If such a node returns, it gets
+// a new pod, and the agent in this pod creates a new NodeEnforcer. A deleted NodeEnforcer of an
+// existing node stays until the rules are removed from the node. Until then, the agent of the node
 // continues to write it.
 func (r *Reconciler) maintainRecords(ctx context.Context, o observation) error {
 	occupied, exist := occupiedNodes(o.pods), map[string]bool{}

@@ -71,19 +71,19 @@ func TestRestartKeepsDegraded(t *testing.T) {
 
 // nodeIn returns an observation of two nodes, with the second one in the given state.
 func nodeIn(state rune) observation {
-	second, report, d := linux("a2"), reports("a2", 0, ready), daemons(2, 0)
+	second, report, d := linux("a2"), nodeReport("a2", 0, ready), daemons(2, 0)
 	down := is(v1alpha1.ConditionReady, metav1.ConditionFalse, "the dataplane does not respond")
 	switch state {
 	case 'd':
-		report = reports("a2", 0, down)
+		report = nodeReport("a2", 0, down)
 	case 'D':
-		report, d = reports("a2", 0, down), daemons(1, 1)
+		report, d = nodeReport("a2", 0, down), daemons(1, 1)
 	case 'f':
-		report = reports("a2", 0, ready, is(v1alpha1.ConditionDegraded, metav1.ConditionTrue, "full"))
+		report = nodeReport("a2", 0, ready, is(v1alpha1.ConditionDegraded, metav1.ConditionTrue, "full"))
 	case 'n':
-		second, report = notReadyNode("a2"), reports("a2", 0, down)
+		second, report = notReadyNode("a2"), nodeReport("a2", 0, down)
 	}
-	return observed(d, nil, []corev1.Node{linux("a1"), second}, reports("a1", 0, ready), report)
+	return observed(d, nil, []corev1.Node{linux("a1"), second}, nodeReport("a1", 0, ready), report)
 }
 
 // letter returns the first letter of the status of a condition.

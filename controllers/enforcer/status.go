@@ -19,14 +19,14 @@ import (
 type observation struct {
 	// daemonSet is nil until the DaemonSet has been created.
 	daemonSet *appsv1.DaemonSet
-	// pods lists the pods of daemonSet. A pod status shows why a dataplane does not run.
+	// pods contains the pods of the DaemonSet. A pod status shows why a dataplane does not run.
 	pods          []corev1.Pod
 	nodes         []corev1.Node
 	nodeEnforcers []v1alpha1.NodeEnforcer
 	// freeing lists the nodes from which rules are being removed. It is nil if there are no
 	// such nodes.
 	freeing *pending
-	// noMatch reports that no node is freed, because the nodeSelector matches no node.
+	// noMatch is true if the nodeSelector matches no node. Then no node is freed.
 	noMatch bool
 	// tainted lists the nodes that keep the startup taint. It is nil if there are none.
 	tainted *pending
@@ -38,28 +38,28 @@ type observation struct {
 	rejection string
 }
 
-// startTimeout is the time that a new or replaced pod may take to start. After this time, the
-// node has a fault, and a rollout is blocked by the node.
+// startTimeout is the time that a new or replaced pod may take to start. After this time, the node
+// counts as faulty and as blocking the rollout.
 const startTimeout = 2 * time.Minute
 
 // defaultFaultDelay is the time that a state must last before it changes the condition Available
 // or Degraded, unless Options specifies another time.
 const defaultFaultDelay = 30 * time.Second
 
-// history records how long nodes have been in a state, by the clock of the operator. It is not
-// stored in the API server. If Degraded is already True in the first observation, the operator
-// has restarted. All states in this observation then count as old.
+// history records for how long nodes have been in a state, by the clock of the operator. It is not
+// stored in the API server. If Degraded is already True in the first observation, the operator has
+// restarted, so all states in this observation count as old.
 type history struct {
 	delay  time.Duration
 	faults *steady.Filter
-	// missing contains the nodes that do not enforce policies. unready contains the nodes whose
-	// dataplane is not ready. blocking contains the nodes with a pod that is not ready or is
-	// being deleted. The keys are the names of the nodes.
+	// The keys of these maps are names of nodes: `missing` contains the nodes that do not enforce
+	// policies, `unready` contains the nodes whose dataplane is not ready, and `blocking` contains
+	// the nodes with a pod that is not ready or is being deleted.
 	missing, unready, blocking steady.Times
 	started                    bool
 	// blockedSince is the time since which a node has blocked the current rollout, or zero.
 	blockedSince time.Time
-	// template is the template generation that the status of the DaemonSet described last.
+	// template is the last observed template generation in the status of the DaemonSet.
 	template string
 }
 
@@ -115,14 +115,14 @@ func enforcerStatus(enforcer *v1alpha1.Enforcer, o observation, h *history, now 
 type rollup struct {
 	observation
 	counts v1alpha1.NodeCounts
-	// replacing reports whether the DaemonSet has pods that are not ready.
+	// replacing is true if the DaemonSet has pods that are not ready.
 	replacing bool
-	// missing lists the nodes that do not enforce policies. unreachable lists the nodes that do
-	// not enforce policies and are not Ready.
+	// The list `missing` contains the nodes that do not enforce policies. The list `unreachable`
+	// contains the nodes that do not enforce policies and are not Ready.
 	missing, unreachable []string
-	// lasting reports whether a node in missing has not enforced policies for some time.
+	// lasting is true if a node in the list `missing` has not enforced policies for some time.
 	lasting bool
-	// wasAvailable reports whether the condition Available was True in the previous status.
+	// wasAvailable is true if the condition Available was True in the previous status.
 	wasAvailable bool
 	// blocked lists the nodes that block a rollout.
 	blocked []string
@@ -130,7 +130,7 @@ type rollup struct {
 	faults map[string]string
 }
 
-// applyFault is the key of the fault "objects cannot be applied". No node has this name.
+// applyFault is the key of the fault that objects cannot be applied. No node has this name.
 const applyFault = "/apply"
 
 func newRollup(enforcer *v1alpha1.Enforcer, o observation, h *history, now time.Time) rollup {
@@ -215,7 +215,7 @@ type nodeState struct {
 	blocking bool
 }
 
-// inspect adds the nodes to the summary, and their current faults to the map.
+// inspect adds the nodes to the summary, and adds their current faults to the map `faults`.
 func (r *rollup) inspect(nodes []*corev1.Node, h *history, since, now time.Time, faults map[string]steady.Fault) {
 	states := r.states(nodes)
 	h.blockedSince = time.Time{}

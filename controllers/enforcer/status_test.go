@@ -32,9 +32,9 @@ func linux(name string, taints ...corev1.Taint) corev1.Node {
 	}
 }
 
-// reports returns a NodeEnforcer. The `silent` parameter is the time for which its agent has not
+// nodeReport returns a NodeEnforcer. The `silent` parameter is the time for which its agent has not
 // renewed its Lease.
-func reports(name string, silent time.Duration, conditions ...metav1.Condition) v1alpha1.NodeEnforcer {
+func nodeReport(name string, silent time.Duration, conditions ...metav1.Condition) v1alpha1.NodeEnforcer {
 	n := v1alpha1.NodeEnforcer{ObjectMeta: metav1.ObjectMeta{Name: name}}
 	n.Status.Conditions = conditions
 	if silent > v1alpha1.HeartbeatTimeout {
@@ -135,7 +135,7 @@ func TestEnforcerStatus(t *testing.T) {
 		want   want
 	}{
 		"all nodes enforce": {
-			observation: observed(daemons(2, 0), nil, []corev1.Node{linux("b1"), linux("a1"), windows}, reports("a1", 5*time.Second, ready), reports("b1", 50*time.Second, ready)),
+			observation: observed(daemons(2, 0), nil, []corev1.Node{linux("b1"), linux("a1"), windows}, nodeReport("a1", 5*time.Second, ready), nodeReport("b1", 50*time.Second, ready)),
 			want: want{
 				v1alpha1.NodeCounts{Desired: 2, Ready: 2, UpToDate: 2},
 				"True AllNodes 2 of 2 nodes enforce", "False AllNodes 2 of 2 nodes run the current spec", "False AsExpected",
@@ -170,19 +170,19 @@ func TestEnforcerStatus(t *testing.T) {
 				linux("a1", corev1.Taint{Key: "team", Value: "blue", Effect: corev1.TaintEffectNoSchedule}),
 				linux("a2", corev1.Taint{Key: "team", Value: "red", Effect: corev1.TaintEffectNoSchedule}),
 				linux("a3", corev1.Taint{Key: corev1.TaintNodeUnreachable, Effect: corev1.TaintEffectNoExecute}),
-			}, reports("a1", 0, ready), reports("b1", 0, ready)),
+			}, nodeReport("a1", 0, ready), nodeReport("b1", 0, ready)),
 			want: want{
 				v1alpha1.NodeCounts{Desired: 2, Ready: 1, UpToDate: 2},
 				"False NodesMissing 1 of 2 nodes do not enforce: a3: no agent", "False AllNodes", "True NodesDegraded a3: no agent",
 			},
 		},
 		"the status of the DaemonSet is outdated": {
-			observation: observed(old, nil, []corev1.Node{linux("a1")}, reports("a1", 0, ready)),
+			observation: observed(old, nil, []corev1.Node{linux("a1")}, nodeReport("a1", 0, ready)),
 			want:        want{v1alpha1.NodeCounts{Desired: 1, Ready: 1}, "True AllNodes", "True RollingOut 0 of 1", "False AsExpected"},
 		},
 		"a node restarts": {
 			lasted:      20 * time.Second,
-			observation: observed(daemons(1, 1), nil, []corev1.Node{linux("a1"), linux("a2")}, reports("a1", 0, restarting), reports("a2", 0, ready)),
+			observation: observed(daemons(1, 1), nil, []corev1.Node{linux("a1"), linux("a2")}, nodeReport("a1", 0, restarting), nodeReport("a2", 0, ready)),
 			want: want{
 				v1alpha1.NodeCounts{Desired: 2, Ready: 1, UpToDate: 1},
 				"False NodesMissing a1: the dataplane does not respond", "True RollingOut 1 of 2", "False AsExpected",
@@ -191,28 +191,28 @@ func TestEnforcerStatus(t *testing.T) {
 		"the pod was replaced, and the newest report is from the previous pod": {
 			lasted: time.Minute,
 			observation: observed(daemons(2, 0), []corev1.Pod{dataplanePod("a1", false), dataplanePod("a2", true)},
-				[]corev1.Node{linux("a1"), linux("a2")}, reports("a1", 0, ready), reports("a2", 0, ready)),
+				[]corev1.Node{linux("a1"), linux("a2")}, nodeReport("a1", 0, ready), nodeReport("a2", 0, ready)),
 			want: want{
 				v1alpha1.NodeCounts{Desired: 2, Ready: 1, UpToDate: 2},
 				"False NodesMissing a1: its dataplane is starting", "False AllNodes", "False AsExpected",
 			},
 		},
 		"a node stays not ready": {
-			observation: observed(daemons(1, 1), nil, []corev1.Node{linux("a1")}, reports("a1", 0, notReady)),
+			observation: observed(daemons(1, 1), nil, []corev1.Node{linux("a1")}, nodeReport("a1", 0, notReady)),
 			want: want{
 				v1alpha1.NodeCounts{Desired: 1, UpToDate: 1},
 				"False NodesMissing a1: the dataplane does not respond", "False AllNodes", "True NodesDegraded a1: the dataplane does not respond",
 			},
 		},
 		"an agent stopped reporting": {
-			observation: observed(daemons(1, 0), nil, []corev1.Node{linux("a1")}, reports("a1", 12*time.Minute, ready)),
+			observation: observed(daemons(1, 0), nil, []corev1.Node{linux("a1")}, nodeReport("a1", 12*time.Minute, ready)),
 			want: want{
 				v1alpha1.NodeCounts{Desired: 1, UpToDate: 1},
 				"False NodesMissing a1: its agent has not reported for more than 1m0s: the failure policy decides about its new pods", "False AllNodes", "True NodesDegraded a1: its agent has not reported",
 			},
 		},
 		"the kernel lacks a feature": {
-			observation: observed(daemons(1, 1), []corev1.Pod{crashed}, []corev1.Node{linux("a1")}, reports("a1", 0, restarting)),
+			observation: observed(daemons(1, 1), []corev1.Pod{crashed}, []corev1.Node{linux("a1")}, nodeReport("a1", 0, restarting)),
 			want: want{
 				v1alpha1.NodeCounts{Desired: 1, UpToDate: 1},
 				"False NodesMissing a1: dataplane ended with code 1: the kernel lacks CONFIG_NFT_QUEUE", "False AllNodes",
@@ -228,14 +228,14 @@ func TestEnforcerStatus(t *testing.T) {
 		},
 		"a node enforces but has a fault": {
 			observation: observed(daemons(1, 0), nil, []corev1.Node{linux("a1")},
-				reports("a1", 0, ready, is(v1alpha1.ConditionDegraded, metav1.ConditionTrue, "packets found a queue full"))),
+				nodeReport("a1", 0, ready, is(v1alpha1.ConditionDegraded, metav1.ConditionTrue, "packets found a queue full"))),
 			want: want{
 				v1alpha1.NodeCounts{Desired: 1, Ready: 1, UpToDate: 1},
 				"True AllNodes", "False AllNodes", "True NodesDegraded a1: packets found a queue full",
 			},
 		},
 		"a dead node does not count": {
-			observation: observed(daemons(1, 1), nil, []corev1.Node{linux("a1"), notReadyNode("a2")}, reports("a1", 0, ready), reports("a2", 0, notReady)),
+			observation: observed(daemons(1, 1), nil, []corev1.Node{linux("a1"), notReadyNode("a2")}, nodeReport("a1", 0, ready), nodeReport("a2", 0, notReady)),
 			want: want{
 				v1alpha1.NodeCounts{Desired: 2, Ready: 1, UpToDate: 1, Unreachable: 1},
 				"True AllNodes 1 of 2 nodes enforce; 1 nodes are not Ready and do not count: a2",
@@ -243,18 +243,18 @@ func TestEnforcerStatus(t *testing.T) {
 			},
 		},
 		"all nodes are dead": {
-			observation: observed(daemons(1, 1), nil, []corev1.Node{notReadyNode("a2")}, reports("a2", 0, notReady)),
+			observation: observed(daemons(1, 1), nil, []corev1.Node{notReadyNode("a2")}, nodeReport("a2", 0, notReady)),
 			want: want{
 				v1alpha1.NodeCounts{Desired: 1, UpToDate: 1, Unreachable: 1},
 				"False NodesMissing no node enforces; 1 nodes are not Ready", "False AllNodes", "False AsExpected",
 			},
 		},
 		"a node is not Ready, but enforces": {
-			observation: observed(daemons(1, 0), nil, []corev1.Node{notReadyNode("a2")}, reports("a2", 0, ready)),
+			observation: observed(daemons(1, 0), nil, []corev1.Node{notReadyNode("a2")}, nodeReport("a2", 0, ready)),
 			want:        want{v1alpha1.NodeCounts{Desired: 1, Ready: 1, UpToDate: 1}, "True AllNodes 1 of 1", "False AllNodes", "False AsExpected"},
 		},
 		"a dataplane does not get ready": {
-			observation: observed(daemons(1, 1), []corev1.Pod{stuckPod("a1")}, []corev1.Node{linux("a1")}, reports("a1", 0, ready)),
+			observation: observed(daemons(1, 1), []corev1.Pod{stuckPod("a1")}, []corev1.Node{linux("a1")}, nodeReport("a1", 0, ready)),
 			want: want{
 				v1alpha1.NodeCounts{Desired: 1, UpToDate: 1},
 				"False NodesMissing a1: its dataplane is not ready since 2026-01-02T02:04:05Z: no space left; see kubectl -n sluice-system logs sluice-a1 -c dataplane",
@@ -263,7 +263,7 @@ func TestEnforcerStatus(t *testing.T) {
 		},
 		"a tree is rejected": {
 			observation: observed(daemons(1, 1), []corev1.Pod{stuckPod("a1")}, []corev1.Node{linux("a1")},
-				reports("a1", 0, is(v1alpha1.ConditionReady, metav1.ConditionFalse, "tree 7 is rejected: checksum"))),
+				nodeReport("a1", 0, is(v1alpha1.ConditionReady, metav1.ConditionFalse, "tree 7 is rejected: checksum"))),
 			want: want{
 				v1alpha1.NodeCounts{Desired: 1, UpToDate: 1},
 				"False NodesMissing tree 7 is rejected: checksum; see kubectl -n sluice-system logs sluice-a1 -c dataplane",
@@ -272,7 +272,7 @@ func TestEnforcerStatus(t *testing.T) {
 		},
 		"a node blocks a rollout": {
 			observation: observed(daemons(1, 1), []corev1.Pod{dataplanePod("a1", true), stuckPod("a1"), dataplanePod("a2", true)},
-				[]corev1.Node{linux("a1"), linux("a2"), notReadyNode("a3")}, reports("a1", 0, ready), reports("a2", 0, ready)),
+				[]corev1.Node{linux("a1"), linux("a2"), notReadyNode("a3")}, nodeReport("a1", 0, ready), nodeReport("a2", 0, ready)),
 			want: want{
 				v1alpha1.NodeCounts{Desired: 3, Ready: 2, UpToDate: 1, Unreachable: 1},
 				"True AllNodes", "True RollingOut 1 of 3 nodes run the current spec; blocked by node a1 since 2026-01-02T02:54:05Z; 1 nodes are not Ready", "False AsExpected",
@@ -291,7 +291,7 @@ func TestEnforcerStatus(t *testing.T) {
 			},
 		},
 		"objects cannot be applied": {
-			observation: failing(observed(daemons(1, 0), nil, []corev1.Node{linux("a1")}, reports("a1", 0, ready)), "applying DaemonSet sluice: invalid"),
+			observation: failing(observed(daemons(1, 0), nil, []corev1.Node{linux("a1")}, nodeReport("a1", 0, ready)), "applying DaemonSet sluice: invalid"),
 			want: want{
 				v1alpha1.NodeCounts{Desired: 1, Ready: 1, UpToDate: 1},
 				"True AllNodes", "False AllNodes", "True ApplyFailed applying DaemonSet sluice: invalid",

@@ -37,7 +37,7 @@ const defaultFreeAfter = time.Minute
 //  1. The DaemonSets are deleted, and the enforcing pods end.
 //  2. Another DaemonSet runs `sluice dataplane --uninstall`. A ready pod of this DaemonSet proves
 //     that nothing is left on the node of the pod. Each node with a NodeEnforcer needs this proof.
-//  3. The NodeEnforcers are released. Nodes without a proof are added to the list record.Left.
+//  3. The NodeEnforcers are deleted. Nodes without a proof are added to the list record.Left.
 //  4. The last DaemonSet is deleted, and its pods end.
 //  5. The other objects are deleted, then the finalizer is removed.
 //
@@ -47,15 +47,15 @@ const defaultFreeAfter = time.Minute
 type uninstallation struct {
 	*Reconciler
 	enforcer *v1alpha1.Enforcer
-	// exist contains all nodes with a Node object. awaited contains the nodes that the
-	// uninstallation waits for. reasons contains, for each other node with a Node object, why the
-	// uninstallation does not wait for it.
+	// The `exist` field contains all nodes with a Node object. The `awaited` field contains the
+	// nodes that the uninstallation waits for. For each other node with a Node object, the
+	// `reasons` field contains why the uninstallation does not wait for it.
 	exist   map[string]bool
 	awaited map[string]bool
 	reasons map[string]string
 	// records contains the metadata of the NodeEnforcers.
 	records []metav1.PartialObjectMetadata
-	// unknown contains the names in AnnotationAbandon that do not belong to a node.
+	// unknown contains the names in AnnotationAbandon that are not names of nodes.
 	unknown []string
 }
 
@@ -83,7 +83,7 @@ func (r *Reconciler) uninstall(ctx context.Context, enforcer *v1alpha1.Enforcer)
 	return reconcile.Result{}, ignoreOutdated(u.finish(ctx))
 }
 
-// listNodes sets the fields exist, awaited and reasons.
+// listNodes sets the fields `exist`, `awaited` and `reasons`.
 func (u *uninstallation) listNodes(ctx context.Context) error {
 	var nodes corev1.NodeList
 	if err := u.reader.List(ctx, &nodes); err != nil {
@@ -106,7 +106,7 @@ func (u *uninstallation) listNodes(ctx context.Context) error {
 	return nil
 }
 
-// listRecords sets the field records. It reads from the API server, because a cache may still
+// listRecords sets the `records` field. It reads from the API server, because a cache may still
 // contain deleted objects.
 func (u *uninstallation) listRecords(ctx context.Context) error {
 	list := &metav1.PartialObjectMetadataList{}
@@ -177,9 +177,9 @@ func (r *Reconciler) pods(ctx context.Context, component string) ([]corev1.Pod, 
 	return pods.Items, nil
 }
 
-// waitForProofs returns the awaited nodes that have a NodeEnforcer and still lack the proof that
-// nothing is left on them. It lists the NodeEnforcers again, because an agent could have created
-// one just before it ended.
+// waitForProofs returns the awaited nodes that have a NodeEnforcer but have not proved that nothing
+// is left on them. It lists the NodeEnforcers again, because an agent could have created one just
+// before the agent ended.
 func (u *uninstallation) waitForProofs(ctx context.Context) (*pending, error) {
 	if err := u.listRecords(ctx); err != nil || len(u.records) == 0 {
 		return nil, err

@@ -104,8 +104,8 @@ func (f *fixture) wantNothingLeft() {
 }
 
 // TestUninstallBeforeNodesEnforced checks that the uninstallation needs no proof for nodes that
-// never enforced policies. If the image does not exist, for example, no uninstall pod can
-// start.
+// never enforced policies. Such nodes may be unable to provide one: if the image does not exist,
+// for example, no uninstall pod can start.
 func TestUninstallBeforeNodesEnforced(t *testing.T) {
 	f := newFixture(t)
 	startOperator(t)

@@ -62,10 +62,10 @@ func keyOf(object *unstructured.Unstructured) objectKey {
 	return objectKey{object.GroupVersionKind().GroupKind(), client.ObjectKeyFromObject(object)}
 }
 
-// Apply sets the fields of an object to the values in wanted, and returns the resulting object.
-// It does not change any other field. If another client changes the object repeatedly, Apply
-// delays the next repair and returns the unrepaired object; see Conflicts and Wait. If another
-// client deletes the object repeatedly, Apply returns an error during the delay.
+// Apply sets the fields of an object to the values in `wanted`, and returns the resulting object.
+// It does not change any other field. If another client changes the object repeatedly, Apply delays
+// the next repair and returns the unrepaired object; see Conflicts and Wait. If another client
+// deletes the object repeatedly, Apply returns an error during the delay.
 func (a *Applier) Apply(ctx context.Context, wanted *unstructured.Unstructured) (*unstructured.Unstructured, error) {
 	key := keyOf(wanted)
 	sum, err := Fingerprint(wanted)
@@ -110,7 +110,8 @@ func (a *Applier) contestOf(key objectKey) *contest {
 	return a.contests[key]
 }
 
-// postponed returns an error if an object does not exist because its repair is delayed.
+// postponed returns an error if an object is missing and its creation is delayed. It returns nil if
+// the object exists.
 func postponed(wanted, live *unstructured.Unstructured) error {
 	if live != nil {
 		return nil
@@ -118,10 +119,9 @@ func postponed(wanted, live *unstructured.Unstructured) error {
 	return fmt.Errorf("creating %s %s: another client deletes it repeatedly", wanted.GetKind(), nameOf(wanted))
 }
 
-// send applies an object. If the request is a repair, send counts it. If the repairs of the
-// object are delayed, send first determines the other client: it makes a request without
-// force. If another field manager owns a field, this request fails, and the error names the
-// manager.
+// send applies an object. If the request is a repair, send counts it. If the repairs of the object
+// are delayed, send first makes a request without force to find out the name of the other client:
+// if another field manager owns a field, this request fails, and the error names the manager.
 func (a *Applier) send(ctx context.Context, wanted *unstructured.Unstructured, repair *contest) (*unstructured.Unstructured, error) {
 	out := wanted.DeepCopy()
 	if repair != nil {

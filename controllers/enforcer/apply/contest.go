@@ -18,13 +18,13 @@ const (
 	// The delay before a further repair doubles with each repair, from firstDelay to maxDelay.
 	firstDelay = time.Second
 	maxDelay   = 5 * time.Minute
-	// When an object has stayed unchanged for its current delay and quietMargin, its
-	// repairs are forgotten.
+	// The number of repairs starts at zero again when the last repair is older than twice the
+	// current delay plus quietMargin.
 	quietMargin = 30 * time.Second
 )
 
-// contest counts the repairs of one object: requests that were necessary because another client
-// had changed or deleted the object, although the wanted object was the same.
+// contest counts the repairs of one object. A repair is a request that was necessary because
+// another client had changed or deleted the object, although the wanted object had not changed.
 type contest struct {
 	repairs int
 	// last is the time of the last repair.
@@ -41,19 +41,19 @@ func (c *contest) delay() time.Duration {
 	return min(firstDelay<<min(c.repairs-immediateRepairs, 16), maxDelay)
 }
 
-// over reports whether the object has stayed unchanged so long that the other client probably
-// no longer changes it.
-func (c *contest) over(now time.Time) bool { return now.Sub(c.last) > 2*c.delay()+quietMargin }
+// isOver reports whether the object has stayed unchanged so long that the other client has probably
+// stopped changing it.
+func (c *contest) isOver(now time.Time) bool { return now.Sub(c.last) > 2*c.delay()+quietMargin }
 
 // active reports whether the repairs of the object are delayed.
-func (c *contest) active(now time.Time) bool { return c.delay() > 0 && !c.over(now) }
+func (c *contest) active(now time.Time) bool { return c.delay() > 0 && !c.isOver(now) }
 
 // wait returns the time until the next repair is allowed.
 func (c *contest) wait(now time.Time) time.Duration { return max(c.delay()-now.Sub(c.last), 0) }
 
 // repair counts a repair.
 func (c *contest) repair(now time.Time) {
-	if c.over(now) {
+	if c.isOver(now) {
 		*c = contest{}
 	}
 	c.repairs++
@@ -87,8 +87,7 @@ func (a *Applier) Wait(limit time.Duration) time.Duration {
 var managerOf = regexp.MustCompile(`conflict with ("[^"]*")`)
 
 // describeManager describes a conflict of field managers. The text names the other manager and the
-// first field in conflict, as the error of the API server reports them. If the error is not such a
-// conflict, the text is empty.
+// first field in conflict. If the error is not such a conflict, the text is empty.
 func describeManager(err error) string {
 	var status apierrors.APIStatus
 	if !errors.As(err, &status) || status.Status().Details == nil {

@@ -23,8 +23,8 @@ const (
 )
 
 // LeavingDaemonSet returns the DaemonSet that enforces policies on nodes that are no longer
-// selected but not freed yet. Its pods are the same as the other enforcing pods except for one
-// label.
+// selected, until the rules are removed from these nodes. Its pods are the same as the other
+// enforcing pods except for one label.
 func LeavingDaemonSet(enforcer *v1alpha1.Enforcer, namespace, image string, nodes []string) (*unstructured.Unstructured, error) {
 	pod := Pod(enforcer, image)
 	pod.Labels[LabelLeaving] = "true"
@@ -80,7 +80,7 @@ func onNodes(object *unstructured.Unstructured, nodes []string) (*unstructured.U
 }
 
 // NodesOf returns the nodes to which LeavingDaemonSet or UninstallDaemonSetOn limited a DaemonSet.
-// It returns nil if the DaemonSet runs on all nodes, or if object is nil.
+// It returns nil if the `object` parameter is nil, or if the DaemonSet runs on all nodes.
 func NodesOf(object *unstructured.Unstructured) ([]string, error) {
 	if object == nil {
 		return nil, nil

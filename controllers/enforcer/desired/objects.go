@@ -40,7 +40,7 @@ var (
 	ServiceMonitorKind = schema.GroupVersionKind{Group: "monitoring.coreos.com", Version: "v1", Kind: "ServiceMonitor"}
 )
 
-// Nodes contains the properties of the cluster's nodes on which the objects depend.
+// Nodes contains those properties of the cluster's nodes that determine the objects.
 type Nodes struct {
 	// PodRanges contains the podCIDRs of all Nodes.
 	PodRanges []netip.Prefix

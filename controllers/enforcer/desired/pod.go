@@ -52,9 +52,9 @@ func Labels(component string) map[string]string {
 	return map[string]string{LabelName: AppName, LabelComponent: component}
 }
 
-// Pod returns the pod that enforces policies on a node. Its agent has a token but cannot
-// configure the network. Its dataplane can configure the network but has no token. The pod runs
-// image unless the Enforcer specifies another image.
+// Pod returns the pod that enforces policies on a node. Its agent has a token but cannot configure
+// the network. Its dataplane can configure the network but has no token. The `image` parameter is
+// the image for an Enforcer that specifies none.
 func Pod(enforcer *v1alpha1.Enforcer, image string) corev1.PodTemplateSpec {
 	spec := &enforcer.Spec
 	image = imageOf(spec, image)

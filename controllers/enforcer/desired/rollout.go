@@ -28,7 +28,7 @@ func Replaced(spec *v1alpha1.EnforcerSpec, nodes, notReady int) intstr.IntOrStri
 	}
 	n, err := intstr.GetScaledValueFromIntOrPercent(&limit, nodes, true)
 	if err != nil {
-		// The value is invalid. The API server rejects such values.
+		// The API server rejects such an invalid value.
 		n = 1
 	}
 	return intstr.FromInt32(int32(max(n, 1) + notReady))

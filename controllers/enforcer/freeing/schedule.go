@@ -1,17 +1,16 @@
-// Package freeing decides when nodes that are no longer selected are freed. The functions send no
-// requests.
+// Package freeing decides when a node that is no longer selected is freed, that is, when the rules
+// are removed from the node. The functions send no requests.
 //
 // Freeing a node ends enforcement on it, so a typing error in a nodeSelector or in the labels of
 // nodes must not free many nodes at once:
 //
 //   - Freeing starts after a wait, in which the user can correct the error.
-//   - Only a part of the nodes is freed at the same time. If a node cannot be freed, no other
-//     node takes its place, so a systematic fault affects only this part.
-//   - Until a node is freed, policies remain enforced on it. The main DaemonSet ends the pod of a
-//     node as soon as the node has lost its label, so until the node is freed, a second DaemonSet
-//     runs a pod on it. The second DaemonSet selects nodes by name. The names must not be in the
-//     template of the main DaemonSet, because any change of this template would replace the pods
-//     of all nodes.
+//   - Only some of the nodes are freed at the same time. If a node cannot be freed, no other node
+//     takes its place, so a systematic fault affects only these nodes.
+//   - Policies remain enforced on a node until it is freed. The main DaemonSet ends its pod on a
+//     node as soon as the node has lost its label. A second DaemonSet therefore runs a pod there
+//     until the node is freed. It selects nodes by name. The names must not be in the template of
+//     the main DaemonSet, because any change of this template would replace the pods of all nodes.
 //
 // The wait is measured with the clock of one operator, from the first time that this operator sees
 // that a node is no longer selected. After a restart, the new operator waits again. Nodes that are
@@ -38,15 +37,15 @@ type State struct {
 	After time.Duration
 	// Unselected contains the nodes that have rules and are not selected.
 	Unselected []string
-	// Begun contains the nodes that an earlier plan started to free. It may contain nodes that
-	// are already free, or that are selected again.
+	// Begun contains the nodes that an earlier plan started to free. It may contain nodes that have
+	// already been freed, or that are selected again.
 	Begun []string
 	// Unavailable contains nodes that cannot be freed now, for example because they are not
 	// ready. Their wait starts when they are available again.
 	Unavailable []string
 	// Nodes is the number of all nodes with rules.
 	Nodes int
-	// Rejected reports that no node may be freed, because the nodeSelector matches no node.
+	// Rejected is true if the nodeSelector matches no node. Then no node may be freed.
 	Rejected bool
 }
 
@@ -55,10 +54,10 @@ type State struct {
 type Plan struct {
 	// Free contains the nodes to free now.
 	Free []string
-	// Waiting contains the nodes that are freed after the wait. Queued contains the nodes whose
-	// wait is over, but that must wait until other nodes are free.
+	// Waiting contains the nodes whose wait is not over. Queued contains the nodes whose wait is
+	// over, but that must wait until other nodes have been freed.
 	Waiting, Queued []string
-	// Kept contains the other unselected nodes: they are unavailable, or all freeing is rejected.
+	// Kept contains the other unselected nodes. Either they are unavailable, or Rejected is true.
 	Kept []string
 	// New contains the nodes in Waiting, Queued and Free that earlier plans did not contain.
 	New []string
@@ -133,7 +132,7 @@ func (p *Plan) Next(now time.Time) time.Duration {
 }
 
 // Lines returns a line for each node that will be freed later. A line contains the time at which
-// the wait ends instead of the time left, so that it does not change while the node waits.
+// the wait ends. This time does not change while the node waits, unlike the remaining time.
 func (p *Plan) Lines() []string {
 	var out []string
 	for _, node := range p.Waiting {

@@ -53,7 +53,7 @@ func TestWait(t *testing.T) {
 }
 
 // TestLimit checks that at most a tenth of the nodes is freed at the same time, and that a node
-// keeps its place until it is free.
+// keeps its place until it has been freed.
 func TestLimit(t *testing.T) {
 	var s freeing.Schedule
 	var all []string

@@ -43,7 +43,8 @@ type State struct {
 	WithoutPod int
 	// Contested is the number of objects that another client changes repeatedly.
 	Contested int
-	// BlockedSince is the time since which a node blocks a rollout, or zero.
+	// BlockedSince is the time since which a node has blocked a rollout. It is zero if no node
+	// does.
 	BlockedSince time.Time
 	// Uninstalling reports whether the Enforcer is being deleted.
 	Uninstalling bool
@@ -57,8 +58,8 @@ type Collector struct {
 
 	mu    sync.Mutex // guards the fields below
 	state *State
-	// uninstalling is the time of the first State whose field Uninstalling is true, or
-	// zero.
+	// uninstalling is the time of the first State in which the field Uninstalling is true. It is
+	// zero if there is no such State.
 	uninstalling time.Time
 }
 

@@ -21,10 +21,10 @@ const LeftName = "sluice-nodes-left"
 const leftDescription = "Nodes from which Sluice did not remove its rules, with the time and the reason. " +
 	"If such a node still exists, run `sluice dataplane --uninstall` on it or reboot it, and delete its entry."
 
-// Left is the list of nodes whose record was released although the nodes did not prove that
-// nothing is left on them. The list is the data of a ConfigMap in the namespace of the operator:
-// the name of a node is the key, and the value contains a time and a reason. The ConfigMap has no
-// owner, so it remains after the uninstallation.
+// Left is the list of nodes whose NodeEnforcer was released although the node did not prove that
+// nothing of Sluice is left on it. The list is the data of a ConfigMap in the namespace of the
+// operator: the name of a node is the key, and the value contains a time and a reason. The
+// ConfigMap has no owner, so it remains after the uninstallation.
 type Left struct {
 	// Reader reads from the API server, because no cache contains ConfigMaps.
 	Reader    client.Reader
@@ -44,9 +44,9 @@ func (l *Left) Nodes(ctx context.Context) (map[string]string, error) {
 	return list.Data, nil
 }
 
-// Change adds nodes with a reason to the list, and removes nodes that have proved that nothing is
-// left on them. An entry that already exists does not change. Change sends no write if the list
-// stays the same.
+// Change adds each node in `reasons` to the list, with its reason. It removes the nodes in
+// `proved`, because they have proved that nothing is left on them. An entry that already exists
+// does not change. If the list stays the same, Change sends no write.
 func (l *Left) Change(ctx context.Context, reasons map[string]string, proved []string) error {
 	before, err := l.Nodes(ctx)
 	if err != nil {
@@ -68,8 +68,8 @@ func (l *Left) Change(ctx context.Context, reasons map[string]string, proved []s
 	return l.write(ctx, after)
 }
 
-// write replaces the list. It uses server-side apply, because the name of the object is a part of
-// these requests. Otherwise, a role could not restrict the creation to one name.
+// write replaces the list. It uses server-side apply because the path of such a request contains
+// the name of the object. A role can therefore restrict the creation of ConfigMaps to this name.
 func (l *Left) write(ctx context.Context, nodes map[string]string) error {
 	data := map[string]any{}
 	for node, text := range nodes {

@@ -2,13 +2,13 @@
 //
 // A NodeEnforcer serves as the record that its node can have rules. The agent creates the
 // NodeEnforcer before its first publication. A finalizer keeps a deleted NodeEnforcer in the API
-// server until the operator releases it. So the record survives the deletion of all objects of
-// Sluice, the deletion of the definition of the kind, and the garbage collection after the
-// deletion of a Node. The status of the Enforcer could not replace these records: with thousands
-// of nodes, each change of the status would write all names again.
+// server until the operator removes the finalizer (see Release). The record therefore survives the
+// deletion of all objects of Sluice, the deletion of the definition of the kind, and the garbage
+// collection after the deletion of a Node. The status of the Enforcer could not replace these
+// records: with thousands of nodes, each change of the status would write all names again.
 //
-// A ConfigMap lists the nodes whose record was released although they can still have rules. It
-// outlives the Enforcer.
+// A ConfigMap lists the nodes that can still have rules although the operator has released their
+// NodeEnforcers. It outlives the Enforcer.
 package record
 
 import (

@@ -33,9 +33,10 @@ func HasTaint(node *corev1.Node) bool { return slices.ContainsFunc(node.Spec.Tai
 
 func isStartupTaint(t corev1.Taint) bool { return t.Key == v1alpha1.TaintNotReady }
 
-// NotStarted returns "" if the report proves that a node has enforced the current policies
-// since its last boot. Otherwise, it returns the reason. The `report` parameter may be nil. A
-// report from before the last boot proves nothing, because the rules do not outlive the kernel.
+// NotStarted returns "" if the NodeEnforcer `report` proves that a node has enforced the current
+// policies since its last boot. Otherwise, it returns the reason. The `report` parameter may be
+// nil. A report from before the last boot proves nothing, because the rules do not survive a
+// reboot.
 func NotStarted(node *corev1.Node, report *v1alpha1.NodeEnforcer) string {
 	if report == nil {
 		report = &v1alpha1.NodeEnforcer{}

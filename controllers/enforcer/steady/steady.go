@@ -37,8 +37,9 @@ func (t *Times) Lasted(key string, d time.Duration, now time.Time) bool {
 	return ok && now.Sub(since) >= d
 }
 
-// Filter reports a fault after it has been present for the delay, and until it has been
-// absent for the delay. A fault that comes and goes faster than the delay causes no change.
+// Filter starts to report a fault when the fault has been present for the delay, and stops when the
+// fault has been absent for the delay. A fault that comes and goes faster than the delay causes no
+// change.
 type Filter struct {
 	delay  time.Duration
 	faults map[string]*fault
@@ -52,8 +53,8 @@ type Fault struct {
 	Since time.Time
 }
 
-// fault is a fault that the filter has not forgotten. The `last` field is the time at which the
-// fault was last present.
+// fault is a fault that is present, or that was present recently. The `last` field is the time at
+// which the fault was last present.
 type fault struct {
 	Fault
 	last     time.Time
@@ -90,8 +91,8 @@ func (f *Filter) Observe(faults map[string]Fault, now time.Time) map[string]stri
 	return out
 }
 
-// Wait returns the time until the next fault can appear or disappear, or the given limit if that
-// is shorter.
+// Wait returns the time until the result of Observe can change next, or the given limit if that is
+// shorter.
 func (f *Filter) Wait(limit time.Duration, now time.Time) time.Duration {
 	for _, known := range f.faults {
 		for _, start := range []time.Time{known.Since, known.last} {

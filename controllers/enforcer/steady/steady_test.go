@@ -58,7 +58,7 @@ func TestFilterAfterRestart(t *testing.T) {
 	}
 }
 
-// TestWait checks after which time the reported faults can change next.
+// TestWait checks the time after which the reported faults can change next.
 func TestWait(t *testing.T) {
 	filter, now := steady.NewFilter(30*time.Second), time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	if got := filter.Wait(time.Minute, now); got != time.Minute {

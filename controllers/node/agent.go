@@ -124,7 +124,7 @@ func newAgent(o Options) (*agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.publisher.published, a.publisher.reads = a.dataplane.published, a.dataplane.reads
+	a.publisher.published, a.publisher.checkFormat = a.dataplane.published, a.dataplane.checkFormat
 	return a, nil
 }
 
@@ -195,7 +195,7 @@ func newManager(ctx context.Context, config *rest.Config, a *agent) (manager.Man
 	})
 }
 
-// watchFailed is called after each end of a watch. Only the log level for debugging shows the reason,
+// watchFailed is called after each end of a watch. It logs the reason only at the debug level,
 // because package connection reports lasting failures.
 func (a *agent) watchFailed(_ context.Context, _ *toolscache.Reflector, err error) {
 	a.Log.WithName("caches").V(1).Info("Watch ended", "reason", err.Error())

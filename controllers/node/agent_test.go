@@ -42,7 +42,7 @@ type agent struct {
 }
 
 // start starts an agent and returns when its health server is running. The agent runs until the
-// test ends or the function stop is called.
+// test ends or the function `stop` is called.
 func start(t *testing.T, config *rest.Config, name, stateDir string) *agent {
 	t.Helper()
 	a := &agent{node: name, stateDir: stateDir, health: kube.FreeAddress(t), registry: prometheus.NewRegistry()}
@@ -94,8 +94,8 @@ func (a *agent) ready(check string) error {
 	return nil
 }
 
-// metric returns the value of a counter or gauge, or the number of samples of a histogram.
-// label is the value of the metric's first label. It is empty for a metric without labels.
+// metric returns the value of a counter or gauge, or the number of samples of a histogram. The
+// `label` parameter is the value of the metric's first label, or "" for a metric without labels.
 func (a *agent) metric(t *testing.T, name, label string) float64 {
 	t.Helper()
 	value, ok := a.findMetric(t, name, label)

@@ -59,10 +59,10 @@ func newChanges(k kind, informer toolscache.SharedIndexInformer, m *metrics) (*c
 	}})
 }
 
-// store records the version of an object that the cache stores. The cache may call store again
-// for the same object. Before the first event, store records nothing unless the first list was
-// empty. If an object changes during that time, the informer delivers only the last version,
-// so a recorded earlier version would stay undelivered forever.
+// store records the version of an object that the cache stores. The cache may call `store` again
+// for the same object. Until the informer has delivered an event, `store` records nothing, unless
+// the first list was empty. If an object changes during that time, the informer delivers only the
+// last version, so a recorded earlier version would stay undelivered forever.
 func (c *changes) store(object client.Object) {
 	version := versionOf(object)
 	c.mu.Lock()
@@ -86,8 +86,8 @@ func (c *changes) allDelivered() bool {
 	}
 }
 
-// has reports whether the cache contains an object.
-func (c *changes) has(key types.NamespacedName) bool {
+// cached reports whether the cache contains an object.
+func (c *changes) cached(key types.NamespacedName) bool {
 	_, exists, err := c.informer.GetStore().GetByKey(toolscache.NewObjectName(key.Namespace, key.Name).String())
 	return exists && err == nil
 }
@@ -163,8 +163,8 @@ func (c *changes) record(object client.Object, initial bool) {
 	}
 }
 
-// take returns the time of the first event for an object since the previous call with the same
-// key. The caller must call take before it reads the object.
+// take removes and returns the time of the first event for an object since the previous call with
+// the same key. The caller must call `take` before it reads the object.
 func (c *changes) take(key types.NamespacedName) (time.Time, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -17,8 +17,8 @@ import (
 
 const (
 	// firstPoll is the time from a publication to the first read of the dataplane's status. The
-	// dataplane needs this time to map the tree. Until the dataplane acknowledges the
-	// publication, each interval is twice as long as the previous one, up to maxPoll.
+	// dataplane needs this time to map the tree. Until the dataplane acknowledges the publication,
+	// each interval between two reads is twice as long as the previous one, up to maxPoll.
 	firstPoll = 20 * time.Millisecond
 	maxPoll   = 5 * time.Second
 	// pollTimeout limits the duration of one status read.
@@ -45,7 +45,8 @@ func newDataplane(stateDir string, m *metrics, log logr.Logger) *dataplane {
 	return &dataplane{stateDir: stateDir, metrics: m, log: log, publications: trigger.New()}
 }
 
-// published records a publication. The `run` method then polls for its acknowledgement.
+// published records a publication. The `run` method then polls until the dataplane has acknowledged
+// it.
 func (d *dataplane) published(p publication) {
 	d.mu.Lock()
 	d.newest = p
@@ -125,9 +126,10 @@ var errFormat = errors.New("waiting for a newer dataplane")
 // firstFormat is the only tree format of a dataplane whose status lists no formats.
 const firstFormat = 2
 
-// reads checks that the running dataplane can read a tree format. If it cannot, reads returns
-// an error that wraps errFormat. If no dataplane responds, reads returns nil.
-func (d *dataplane) reads(format uint64) error {
+// checkFormat checks that the running dataplane can read a tree format. If the dataplane cannot,
+// checkFormat returns an error that wraps errFormat. If no dataplane responds, checkFormat returns
+// nil.
+func (d *dataplane) checkFormat(format uint64) error {
 	if s := d.status(); s != nil && slices.Contains(formatsOf(s), format) {
 		return nil
 	}

@@ -32,7 +32,7 @@ func NewPodChanges(informer cache.SharedIndexInformer) (*Changes, error) {
 // Delivered is closed when the informer has delivered all objects of its first list.
 func (c *changes) Delivered() <-chan struct{} { return c.delivered }
 
-// Take marks the change of an object as taken, as a reconciler would.
+// Take marks the change of an object as taken, as a reconciler does.
 func (c *changes) Take(key types.NamespacedName) { c.take(key) }
 
 // Contained returns the newest resource version that a new tree would contain.

@@ -239,8 +239,8 @@ func TestChangesAreBatched(t *testing.T) {
 }
 
 // TestNodeEnforcerBeforeTree checks that an agent does not publish a tree or become ready until its
-// NodeEnforcer exists. If the agent published the tree first and then died, rules would remain on
-// the node that the operator never removes.
+// NodeEnforcer exists. If the agent published the tree first and then died, the node would have
+// rules that the operator never removes.
 func TestNodeEnforcerBeforeTree(t *testing.T) {
 	c := newCluster(t)
 	c.must(t, c.Create(t.Context(), &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "unregistered"}}))

@@ -6,7 +6,7 @@ import (
 )
 
 // faults records the objects of one kind that cannot be read completely. The mutex of the type
-// state guards faults.
+// `state` guards it.
 type faults struct {
 	kind    kind
 	log     logr.Logger
@@ -19,7 +19,7 @@ func newFaults(k kind, log logr.Logger, m *metrics) *faults {
 }
 
 // set records the fault of an object, and logs it unless the same fault was logged before. The
-// parameter fault is nil if the object can be read completely.
+// `fault` parameter is nil if the object can be read completely.
 func (f *faults) set(key types.NamespacedName, fault error) {
 	if fault == nil {
 		f.forget(key)

@@ -21,8 +21,8 @@ import (
 // disabled is the address that disables a server.
 const disabled = "0"
 
-// leader returns a loop that calls run after two events: this agent has become the leading agent
-// of its node, and the channel `registered` is closed. While an agent is being replaced, two
+// leader returns a loop. The loop calls the function `run` when this agent has become the leading
+// agent of its node and the channel `registered` is closed. While an agent is being replaced, two
 // agents run on a node. Both watch the API server, but only the leading agent publishes trees,
 // writes the status of the node and serves the endpoint.
 func (a *agent) leader(registered <-chan struct{}, run manager.RunnableFunc) manager.RunnableFunc {
@@ -32,13 +32,13 @@ func (a *agent) leader(registered <-chan struct{}, run manager.RunnableFunc) man
 			return unlessDone(ctx, err)
 		}
 		a.endLead = end
-		a.publisher.await(errors.New("no tree is published yet: the NodeEnforcer of the node does not exist yet"))
+		a.publisher.setWaitReason(errors.New("no tree is published yet: the NodeEnforcer of the node does not exist yet"))
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-registered:
 		}
-		a.publisher.lead()
+		a.publisher.startLeading()
 		serving := make(chan error, 1)
 		go func() { serving <- a.serveEndpoint(ctx) }()
 		return errors.Join(run(ctx), <-serving)
@@ -65,7 +65,7 @@ func (a *agent) serveEndpoint(ctx context.Context) error {
 	return a.endpoint.Run(ctx)
 }
 
-// serveHealth serves the health checks until the returned function stop is called.
+// serveHealth serves the health checks until the returned function `stop` is called.
 func (a *agent) serveHealth() (stop func(), err error) {
 	if a.HealthAddress == "" || a.HealthAddress == disabled {
 		return func() {}, nil

@@ -13,12 +13,12 @@ import (
 	"github.com/sluicenet/sluice/dataplane/status"
 )
 
-// TestStandby checks that an agent that does not lead compiles all objects and is ready, but
-// publishes nothing until it leads.
+// TestStandby checks that an agent that is not the leading agent compiles all objects and is ready,
+// but publishes nothing until it becomes the leading agent.
 func TestStandby(t *testing.T) {
 	dir := t.TempDir()
 	p := testPublisher(t, newState("n"), dir)
-	p.leads = false
+	p.mayPublish = false
 	p.step()
 	if got, err := statedir.Published(dir); got != 0 || err != nil {
 		t.Errorf("published generation %d without leading, %v", got, err)
@@ -26,7 +26,7 @@ func TestStandby(t *testing.T) {
 	if err := p.check(&http.Request{}); err != nil {
 		t.Errorf("not ready while another agent leads: %v", err)
 	}
-	p.lead()
+	p.startLeading()
 	p.step()
 	if got, err := statedir.Published(dir); got != 1 || err != nil {
 		t.Errorf("published generation %d after it leads, %v", got, err)
@@ -43,7 +43,7 @@ func TestFormatOfRunningDataplane(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := newDataplane(dir, m, logr.Discard())
-	if err := d.reads(9); err != nil {
+	if err := d.checkFormat(9); err != nil {
 		t.Errorf("without a dataplane: %v", err)
 	}
 	var formats []uint64
@@ -52,14 +52,14 @@ func TestFormatOfRunningDataplane(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = server.Close() }()
-	if err := d.reads(firstFormat); err != nil {
+	if err := d.checkFormat(firstFormat); err != nil {
 		t.Errorf("an old dataplane reads the first format: %v", err)
 	}
-	if err := d.reads(3); !errors.Is(err, errFormat) {
+	if err := d.checkFormat(3); !errors.Is(err, errFormat) {
 		t.Errorf("an old dataplane does not read format 3: %v", err)
 	}
 	p := testPublisher(t, newState("n"), dir)
-	p.reads = func(uint64) error { return d.reads(3) }
+	p.checkFormat = func(uint64) error { return d.checkFormat(3) }
 	p.step()
 	if got, _ := statedir.Published(dir); got != 0 {
 		t.Errorf("published generation %d in a format that the dataplane does not read", got)

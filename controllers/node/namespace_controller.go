@@ -10,7 +10,7 @@ import (
 
 // +kubebuilder:rbac:groups="",resources=namespaces,verbs=get;list;watch
 
-// namespaces returns the resource for Namespaces, which applies their labels to the state.
+// namespaces returns the resource that applies the labels of Namespaces to the state.
 func namespaces() resource[*corev1.Namespace] {
 	return resource[*corev1.Namespace]{
 		kind:   connection.Namespace,

@@ -11,8 +11,7 @@ import (
 
 // +kubebuilder:rbac:groups=networking.k8s.io,resources=networkpolicies,verbs=get;list;watch
 
-// networkPolicies returns the resource for NetworkPolicies, which applies them to the
-// state.
+// networkPolicies returns the resource that applies NetworkPolicies to the state.
 func networkPolicies() resource[*networkingv1.NetworkPolicy] {
 	return resource[*networkingv1.NetworkPolicy]{
 		kind:   connection.Policy,

@@ -25,8 +25,7 @@ func otherNodes() resource[*corev1.Node] {
 	return out
 }
 
-// nodes returns the resource for the agent's own Node, which applies the addresses of the
-// Node to the state.
+// nodes returns the resource that applies the addresses of the agent's own Node to the state.
 func nodes() resource[*corev1.Node] {
 	return resource[*corev1.Node]{
 		kind:   connection.Node,

@@ -22,8 +22,8 @@ type optional[T client.Object] struct {
 }
 
 // run reads the objects in a cache and applies their changes until the context ends. When all
-// objects of the first list have been applied, it calls the function loaded, which may use the
-// snapshot. The snapshot keeps the objects when run returns.
+// objects of the first list have been applied, `run` calls the function `loaded`, which may use the
+// snapshot. The snapshot still contains the objects after `run` has returned.
 func (o *optional[T]) run(ctx context.Context, a *agent, from cache.Cache, loaded func(*policy.Snapshot)) error {
 	r, err := o.reconciler(ctx, a, from)
 	if err != nil {
@@ -40,14 +40,14 @@ func (o *optional[T]) run(ctx context.Context, a *agent, from cache.Cache, loade
 	}
 	a.state.watch(r.changes)
 	defer o.forget(a, r.changes)
-	return together(ctx, from.Start, c.Start, func(ctx context.Context) error {
+	return runAll(ctx, from.Start, c.Start, func(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-r.changes.delivered:
 		}
 		a.state.load(func(s *policy.Snapshot) {
-			o.prune(s, r.changes.has)
+			o.prune(s, r.changes.cached)
 			r.loadInto(s)
 			loaded(s)
 		})
@@ -56,7 +56,7 @@ func (o *optional[T]) run(ctx context.Context, a *agent, from cache.Cache, loade
 	})
 }
 
-// prune removes the objects from the snapshot for which the function keep returns false.
+// prune removes from the snapshot all objects for which the function `keep` returns false.
 func (o *optional[T]) prune(s *policy.Snapshot, keep func(types.NamespacedName) bool) {
 	for _, name := range o.names(s) {
 		if !keep(name) {
@@ -72,9 +72,9 @@ func (o *optional[T]) forget(a *agent, c *changes) {
 	a.metrics.objects.DeleteLabelValues(string(o.kind))
 }
 
-// together calls functions concurrently and waits for all of them. If one fails, it cancels the
+// runAll calls functions concurrently and waits for all of them. If one fails, runAll cancels the
 // context of the others.
-func together(ctx context.Context, functions ...func(context.Context) error) error {
+func runAll(ctx context.Context, functions ...func(context.Context) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var group sync.WaitGroup

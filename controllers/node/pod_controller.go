@@ -14,7 +14,7 @@ import (
 
 // +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch
 
-// pods returns the resource for Pods, which applies them to the state.
+// pods returns the resource that applies Pods to the state.
 func pods() resource[*readPod] {
 	return resource[*readPod]{
 		kind:   connection.Pod,

@@ -36,7 +36,8 @@ func TestOneEventForEachGenerationWithProblems(t *testing.T) {
 	second := start(t, config, "problems-2", t.TempDir())
 
 	c.policyFor(t, "db-2")
-	// Once the later policy is enforced, the earlier policy has been reconciled too.
+	// The agent reconciled the earlier policy before the later policy, so both have been reconciled
+	// once the later policy is enforced.
 	second.wantVerdict(t, "192.0.2.1", "10.4.0.3", rule.Deny)
 	first.wantVerdict(t, "192.0.2.1", "10.4.0.2", rule.Deny)
 	c.wantEvents(t, np, 1)

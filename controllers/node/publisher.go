@@ -54,21 +54,21 @@ type publisher struct {
 	// fault is the text of the last logged error. It prevents repeated log lines.
 	fault string
 
-	// reads returns an error if the running dataplane cannot read trees of the given format.
-	reads func(format uint64) error
+	// checkFormat returns an error if the running dataplane cannot read trees of the given format.
+	checkFormat func(format uint64) error
 
 	// mu guards the fields below.
 	mu   sync.Mutex
 	last publication
 	err  error
-	// leads is true if this agent may publish. standsBy is true while the builder is up to date
-	// but this agent may not publish.
-	leads, standsBy bool
-	// awaits is the reason why this agent may not publish yet, although no other agent of the
+	// mayPublish is true if this agent may publish. standsBy is true while the builder is up to
+	// date but this agent may not publish.
+	mayPublish, standsBy bool
+	// waitReason is the reason why this agent may not publish yet, although no other agent of the
 	// node publishes. It is nil if there is no such reason.
-	awaits error
-	// earlier stores the publications before the last one. A publication is stored at the index
-	// generation % remembered.
+	waitReason error
+	// earlier stores the publications before the last one, each at the index `generation %
+	// remembered`.
 	earlier [remembered]publication
 }
 
@@ -184,11 +184,11 @@ func (p *publisher) publish() error {
 		return fmt.Errorf("building tree: %w", err)
 	}
 	if leads := p.leading(); !leads {
-		// The leading agent receives these events too, and publishes their changes.
+		// The leading agent receives these events too, and publishes the resulting changes.
 		p.pending = nil
 		return nil
 	}
-	if err := p.reads(build.Format); err != nil {
+	if err := p.checkFormat(build.Format); err != nil {
 		return err
 	}
 	generation, err := p.out.Publish(p.builder)
@@ -204,26 +204,26 @@ func (p *publisher) publish() error {
 	return nil
 }
 
-// leading reports whether this agent may publish. If it may not, leading records that the
-// builder is up to date.
+// leading reports whether this agent may publish. If not, it records that the builder is up to
+// date.
 func (p *publisher) leading() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.standsBy = !p.leads
-	return p.leads
+	p.standsBy = !p.mayPublish
+	return p.mayPublish
 }
 
-// await records why this agent may not publish yet, although no other agent publishes.
-func (p *publisher) await(reason error) {
+// setWaitReason records why this agent may not publish yet, although no other agent publishes.
+func (p *publisher) setWaitReason(reason error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.awaits = reason
+	p.waitReason = reason
 }
 
-// lead records that this agent may publish from now on.
-func (p *publisher) lead() {
+// startLeading records that this agent may publish from now on.
+func (p *publisher) startLeading() {
 	p.mu.Lock()
-	p.leads, p.awaits = true, nil
+	p.mayPublish, p.waitReason = true, nil
 	p.mu.Unlock()
 	p.state.changed.Set()
 }
@@ -276,8 +276,8 @@ func (p *publisher) check(*http.Request) error {
 	switch {
 	case p.err != nil:
 		return p.err
-	case p.awaits != nil:
-		return p.awaits
+	case p.waitReason != nil:
+		return p.waitReason
 	case p.standsBy:
 		// This agent has compiled all objects, but the other agent on the node publishes. The
 		// other agent ends when this agent is ready.

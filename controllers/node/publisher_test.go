@@ -24,8 +24,8 @@ func testPublisher(t *testing.T, s *state, dir string) *publisher {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.published, p.reads = func(publication) {}, func(uint64) error { return nil }
-	p.lead()
+	p.published, p.checkFormat = func(publication) {}, func(uint64) error { return nil }
+	p.startLeading()
 	return p
 }
 

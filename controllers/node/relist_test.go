@@ -21,9 +21,8 @@ import (
 	"github.com/sluicenet/sluice/test/eventually"
 )
 
-// lists simulates an API server that returns the given lists one after the other. Each
-// watch fails with "resource expired", except the last watch, which stays open without
-// events.
+// The type `lists` simulates an API server that returns the given lists one after the other. Each
+// watch fails with "resource expired", except the last watch, which stays open without events.
 type lists struct {
 	all  []*corev1.PodList
 	next atomic.Int32
@@ -69,7 +68,7 @@ type steppedQueue struct {
 	goOn   chan struct{}
 }
 
-// Add sends the request to queued and waits for a value from goOn.
+// Add sends the request to the channel `queued` and waits for a value from the channel `goOn`.
 func (q steppedQueue) Add(request reconcile.Request) {
 	q.queued <- request
 	<-q.goOn
@@ -107,8 +106,8 @@ func watchPods(t *testing.T, script *lists, queue steppedQueue) *node.Changes {
 // event with the newest version, 9, therefore comes first.
 func TestContainedDuringRelist(t *testing.T) {
 	script := &lists{all: []*corev1.PodList{listOf("3", "1", "2", "3"), listOf("11", "9", "2", "5")}, again: make(chan struct{})}
-	// The test does not need goOn for the first list, because objects of that list are not
-	// queued.
+	// Objects of the first list are not queued, so the test need not send a value to the channel
+	// `goOn` for them.
 	queue := steppedQueue{queued: make(chan reconcile.Request), goOn: make(chan struct{})}
 	c := watchPods(t, script, queue)
 	if got := c.Contained(); got != 3 {
@@ -117,8 +116,8 @@ func TestContainedDuringRelist(t *testing.T) {
 	close(script.again)
 	for _, want := range []struct {
 		name string
-		// untaken and taken are the expected results of Contained before and after the test
-		// takes the event of the object.
+		// The fields `untaken` and `taken` are the expected results of Contained before and after
+		// the test takes the event of the object.
 		untaken, taken uint64
 	}{{"a", 4, 4}, {"c", 4, 9}} {
 		request := <-queue.queued

@@ -25,8 +25,8 @@ type sandboxes struct {
 
 	// mu guards the fields below.
 	mu sync.Mutex
-	// published reports whether the dataplane has published a list. last is the newest list. If
-	// a newer list exists but cannot be read, err is the error.
+	// published is true once the dataplane has published a list. The `last` field is the newest
+	// list. If a newer list exists but cannot be read, the `err` field is the error.
 	published bool
 	last      report.Sandboxes
 	err       error

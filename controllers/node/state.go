@@ -43,7 +43,7 @@ func newState(node string) *state {
 	}
 }
 
-// watch adds the event source of a kind, and unwatch removes it.
+// watch adds the event source of a kind. The method `unwatch` removes it.
 func (s *state) watch(c *changes) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -56,19 +56,19 @@ func (s *state) unwatch(c *changes) {
 	s.kinds = slices.DeleteFunc(s.kinds, func(other *changes) bool { return other == c })
 }
 
-// load calls the function change, which reads objects and applies them to the snapshot. Only
-// one such function runs at a time.
+// load calls the function `change`, which reads objects and applies them to the snapshot. Only one
+// such function runs at a time.
 func (s *state) load(change func(*policy.Snapshot)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	change(s.snapshot)
 }
 
-// apply calls the function change, which applies one changed object to the snapshot.
+// apply calls the function `change`, which applies one changed object to the snapshot.
 func (s *state) apply(c *changes, key types.NamespacedName, change func(*policy.Snapshot) error) error {
 	s.mu.Lock()
-	// take removes the queued event of the object before the change is applied. This is safe
-	// because no other goroutine can access the snapshot until the mutex is unlocked.
+	// The method `take` removes the queued event of the object before the change is applied. This
+	// is safe because no other goroutine can access the snapshot until the mutex is unlocked.
 	if at, ok := c.take(key); ok {
 		s.waiting = append(s.waiting, at)
 	}
@@ -78,9 +78,9 @@ func (s *state) apply(c *changes, key types.NamespacedName, change func(*policy.
 	return err
 }
 
-// setSandboxes replaces the pod sandboxes of the node. The list is nil if the sandboxes are not
-// known. The addresses in routed are passed to policy.Snapshot.SetRouted. If routed is nil, the
-// snapshot keeps the addresses from an earlier call.
+// setSandboxes replaces the pod sandboxes of the node. The `list` parameter is nil if the sandboxes
+// are not known. The addresses in `routed` are passed to policy.Snapshot.SetRouted. If `routed` is
+// nil, the snapshot keeps the addresses from an earlier call.
 func (s *state) setSandboxes(list []policy.Sandbox, routed []netip.Addr) {
 	s.mu.Lock()
 	s.waiting = append(s.waiting, time.Now())
@@ -96,7 +96,7 @@ func (s *state) setSandboxes(list []policy.Sandbox, routed []netip.Addr) {
 type step struct {
 	// delta contains the changes of the node's rules.
 	delta rule.Delta
-	// events contains the times of the events that caused the changes in delta.
+	// events contains the times of the events that caused the changes in `delta`.
 	events []time.Time
 	// contains maps each kind to the newest resource version in the snapshot.
 	contains map[kind]uint64

@@ -36,13 +36,13 @@ type tiers struct {
 	served   *clusterpolicy.Served
 	policies optional[*reduce.CompactPolicy]
 	nodes    optional[*corev1.Node]
-	// progress is set after each change that can complete the loading of all objects. demand is set
-	// after each change of ofNodes.
+	// Two triggers: `progress` is set after each change that can complete the loading of all
+	// objects, and `demand` is set after each change of ofNodes.
 	progress, demand trigger.Trigger
 
 	// The mutex of the state guards the fields below.
 
-	// loaded is the version of which all policies have been applied.
+	// When all ClusterNetworkPolicies of an API version have been applied, loaded is this version.
 	loaded string
 	// ofNodes contains the names of the policies that refer to nodes. While nodesLoaded is false,
 	// waiting contains the newest versions of these policies. They are applied together with the
@@ -100,7 +100,7 @@ func (t *tiers) complete() (complete bool) {
 
 // run reads the objects while they are needed, until the context ends.
 func (t *tiers) run(ctx context.Context) error {
-	return together(ctx, func(ctx context.Context) error {
+	return runAll(ctx, func(ctx context.Context) error {
 		ondemand.Demand{
 			Key: t.served.Version, Changed: t.served.Changed(), Run: t.runPolicies, Ended: t.endPolicies,
 		}.Serve(ctx)
@@ -165,8 +165,8 @@ func (t *tiers) setNodesLoaded(s *policy.Snapshot) {
 	t.progress.Set()
 }
 
-// endNodes removes the Nodes of other nodes, unless a policy refers to nodes again. In this case, the
-// next run replaces them.
+// endNodes removes the Nodes of other nodes. If a policy refers to nodes again in the meantime,
+// endNodes keeps them, and the next run replaces them.
 func (t *tiers) endNodes() {
 	t.agent.state.load(func(s *policy.Snapshot) {
 		if len(t.ofNodes) == 0 {
@@ -177,7 +177,7 @@ func (t *tiers) endNodes() {
 	t.agent.state.changed.Set()
 }
 
-// none is a function for prune that keeps no object.
+// none is a function for the method `prune` that keeps no object.
 func none(types.NamespacedName) bool { return false }
 
 func (t *tiers) report(ctx context.Context, err error) {
@@ -186,7 +186,7 @@ func (t *tiers) report(ctx context.Context, err error) {
 	}
 }
 
-// upsert applies a policy, or records that it waits for Nodes.
+// upsert applies a policy, or records that the policy waits for Nodes.
 func (t *tiers) upsert(s *policy.Snapshot, p *policy.Policy) {
 	delete(t.waiting, p.Name)
 	if !p.UsesNodes() {

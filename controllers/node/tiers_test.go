@@ -51,8 +51,8 @@ func TestClusterPolicies(t *testing.T) {
 	a.wantVerdict(t, "10.71.0.1", "10.71.0.3", rule.Allow)
 }
 
-// TestDefinitionComesAndGoes is about S83: the CRD is removed, and installed again with one version
-// and then with two versions. The agent is ready all the time.
+// TestDefinitionComesAndGoes tests row S83 of docs/semantics.md: the CRD is removed, and installed
+// again with one version and then with two versions. The agent must be ready all the time.
 func TestDefinitionComesAndGoes(t *testing.T) {
 	c := newCluster(t)
 	policyapi.Install(t, c, policyapi.V1beta1)

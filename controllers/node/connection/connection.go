@@ -29,28 +29,30 @@ type Connection struct {
 	mu sync.Mutex
 	// succeeded reports, for each Kind, whether the last request succeeded.
 	succeeded map[Kind]bool
-	// lists contains, for each Kind, the number of responses with all objects of the kind.
+	// For each Kind, the `lists` field contains the number of responses with all objects of the
+	// kind.
 	lists map[Kind]int
-	// failure is the error of a failed request, and the field `since` is the time of this
-	// error. Later errors change neither field. When the last request of every kind has
-	// succeeded, failure becomes nil.
+	// The `failure` field is the error of a failed request, and the `since` field is the time of
+	// this error. Later errors change neither field. When the last request of every kind has
+	// succeeded, `failure` becomes nil.
 	failure error
 	since   time.Time
-	// unreachable is true if the last request that is not for a watched kind got no response, for
-	// example the renewal of the Lease. Otherwise, reachable is the time of the first response
-	// after such a request.
+	// Requests that are not for a watched kind, such as renewals of the Lease, show whether the API
+	// server responds at all. The `unreachable` field is true if the last such request got no
+	// response. The `reachable` field is the time of the first response after such a failure.
 	unreachable bool
 	reachable   time.Time
 }
 
-// New returns a Connection. The gauge connected is 1 while the requests for a kind succeed, and
-// otherwise 0. The counter lists counts the responses that contain all objects of a kind. Both have
-// one label, which is the kind.
+// New returns a Connection. For each kind, the gauge `connected` is 1 while the requests succeed,
+// and otherwise 0. For each kind, the counter `lists` is the number of responses that contain all
+// objects of the kind. The kind is the only label of both metrics.
 func New(log logr.Logger, connected *prometheus.GaugeVec, lists *prometheus.CounterVec) *Connection {
 	return &Connection{log: log, connected: connected, responses: lists, succeeded: map[Kind]bool{}, lists: map[Kind]int{}}
 }
 
-// Wrap returns a transport that sends requests through next and observes their results.
+// Wrap returns a transport that sends requests through the transport `next` and observes their
+// results.
 func (c *Connection) Wrap(next http.RoundTripper) http.RoundTripper {
 	return &watchedTransport{connection: c, next: next}
 }
@@ -124,7 +126,8 @@ func (c *Connection) responded(k Kind) {
 	c.clear()
 }
 
-// clear ends the failure if the last request of every kind succeeded. The caller must hold mu.
+// clear sets `failure` to nil if the last request of every kind succeeded. The caller must hold the
+// mutex.
 func (c *Connection) clear() {
 	if c.failure == nil || !c.complete() {
 		return
@@ -163,13 +166,14 @@ func (c *Connection) complete() bool {
 	return !slices.Contains(slices.Collect(maps.Values(c.succeeded)), false)
 }
 
-// failureDelay is the time after which the status of the node contains a failure. After an outage
+// failureDelay is the time after which a failure appears in the status of the node. After an outage
 // of the API server, client-go waits for up to a minute before it watches objects again. The delay
-// is longer, so that an outage does not make every node write its status twice.
+// is longer than this minute, so that an outage does not make every node write its status twice.
 const failureDelay = 75 * time.Second
 
-// LastingFailure returns the same error as check, except for a failure that has lasted for less
-// than failureDelay. The time during which the API server did not respond at all does not count.
+// LastingFailure returns the same error as Check, except that it returns nil for a failure that has
+// lasted for less than failureDelay. The time during which the API server did not respond at all
+// does not count.
 func (c *Connection) LastingFailure() error {
 	c.mu.Lock()
 	recent := c.failure != nil && (c.unreachable || time.Since(c.since) < failureDelay || time.Since(c.reachable) < failureDelay)

@@ -21,10 +21,11 @@ const (
 	// Definition is the CustomResourceDefinition of ClusterNetworkPolicies.
 	Definition Kind = "CustomResourceDefinition"
 
-	// ClusterPolicy is read only while the API server serves ClusterNetworkPolicies.
+	// ClusterPolicy stands for ClusterNetworkPolicies. The agent reads them only while the API
+	// server serves them.
 	ClusterPolicy Kind = clusterpolicy.Kind
-	// OtherNode stands for the Nodes of all other nodes. They are read only while a policy refers to
-	// nodes.
+	// OtherNode stands for the Nodes of all other nodes. The agent reads them only while a policy
+	// refers to nodes.
 	OtherNode Kind = "OtherNode"
 )
 

@@ -169,8 +169,8 @@ func (e *Endpoint) handler() http.Handler {
 // URL path.
 func (e *Endpoint) dataplane(path string) http.Handler {
 	transport := status.Transport(e.StateDir)
-	// After the dataplane was replaced, a connection that was kept open would still lead to
-	// the previous one.
+	// A connection that stays open after the dataplane was replaced would still go to the previous
+	// dataplane.
 	transport.DisableKeepAlives = true
 	return &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
@@ -185,7 +185,7 @@ func (e *Endpoint) dataplane(path string) http.Handler {
 	}
 }
 
-// limit returns a handler that rejects requests while it already serves n requests.
+// limit returns a handler that rejects a request if it is already serving `n` requests.
 func limit(n int, next http.Handler) http.Handler {
 	free := make(chan struct{}, n)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

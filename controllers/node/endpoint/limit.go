@@ -5,7 +5,8 @@ import (
 	"sync"
 )
 
-// limitedListener closes new connections while cap(free) connections are open.
+// limitedListener limits the number of open connections to the capacity of the channel `free`. It
+// closes new connections above this limit.
 type limitedListener struct {
 	net.Listener
 	// free contains one element for each open connection.

@@ -62,7 +62,7 @@ func TestDigests(t *testing.T) {
 	s.UpsertPod(pod("db", "n"))
 	want("db without an address", digest.Of(all, list(pod("web", "n", "10.0.0.1"))))
 
-	// Addresses that only CNI results contain have no effect.
+	// An address that occurs only in CNI results has no effect.
 	s.SetSandboxes("n", []policy.Sandbox{
 		{Namespace: "shop", Name: "db", UID: "db", Interface: "eth0", Addresses: []netip.Addr{netip.MustParseAddr("10.0.0.2")}},
 	})

@@ -42,12 +42,12 @@ type Observation struct {
 // Conditions computes the conditions of one node. The zero value is ready to use. The methods
 // of Conditions must not be called concurrently.
 type Conditions struct {
-	// found reports whether any list so far contained a sandbox. emptySince is the start of the
-	// period in which pods have addresses but no list has contained a sandbox.
+	// found is true once a list has contained a sandbox. While pods have addresses although no list
+	// has contained a sandbox, emptySince is the start of this period.
 	found      bool
 	emptySince time.Time
-	// The field before is the previous status of the dataplane. failed contains, for each
-	// counter in failures, the time of the last observed increase.
+	// The `before` field is the previous status of the dataplane. For each counter in `failures`,
+	// the `failed` field contains the time of the last observed increase.
 	before *report.Status
 	failed [len(failures)]time.Time
 }
@@ -66,7 +66,7 @@ var failures = [...]struct {
 }
 
 // At returns the conditions PodsKnownEarly and HeldPacketsEvaluated. The `now` parameter is the
-// time of the observation o. This time must not decrease from one call to the next.
+// time of the observation, and must not decrease from one call to the next.
 func (c *Conditions) At(o Observation, now time.Time) []metav1.Condition {
 	c.observe(o, now)
 	early := c.knownEarly(o, now)

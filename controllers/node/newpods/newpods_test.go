@@ -14,8 +14,8 @@ import (
 
 var start = time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
 
-// step is an observation and the condition that must result from it. The observation is made at
-// the time start + after.
+// step is an observation and the condition that must result from it. The observation is made when
+// the time `after` has passed since `start`.
 type step struct {
 	after time.Duration
 	Observation

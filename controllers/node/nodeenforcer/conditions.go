@@ -116,5 +116,5 @@ func (s *Source) degradedCondition(o *Observation) metav1.Condition {
 	return v1alpha1.NewCondition(v1alpha1.ConditionDegraded, metav1.ConditionFalse, v1alpha1.ReasonAsExpected, "everything works as expected")
 }
 
-// drops returns the number of packets that no worker received.
+// drops returns the number of packets that never reached a worker.
 func drops(s *report.Status) uint64 { return s.Verdicts.QueueDropped + s.Verdicts.SocketDropped }

@@ -35,8 +35,8 @@ type heartbeat struct {
 	lease *coordinationv1.Lease
 	// due is the time of the next renewal.
 	due time.Time
-	// missing is called if the Lease was deleted. The NodeEnforcer owns the Lease, so the
-	// NodeEnforcer was probably deleted, too.
+	// missing is a function that is called if the Lease was deleted. The NodeEnforcer owns the
+	// Lease, so the NodeEnforcer was probably deleted, too.
 	missing func()
 }
 

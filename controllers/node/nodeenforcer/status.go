@@ -58,22 +58,23 @@ type Source struct {
 	// earlier agent.
 	EnforcedBy func(generation uint64) (digests []byte, ok bool)
 
-	// counted is the generation of the tree in which pods and policies were counted. addressed
-	// is the number of pods with addresses.
+	// The `counted` field is the generation of the tree in which pods and policies were counted.
+	// The `addressed` field is the number of pods with addresses.
 	counted   uint64
 	pods      v1alpha1.PodCounts
 	addressed int
 	policies  int32
 	// newPods computes the conditions about new pods.
 	newPods newpods.Conditions
-	// before is the dataplane status that was read last. It is nil until the dataplane responds.
+	// The `before` field is the dataplane status that was read last. It is nil until the dataplane
+	// responds.
 	before *report.Status
-	// repaired and dropped are the times at which the counters of repairs and dropped packets
-	// were last observed to increase.
+	// The `repaired` field is the time of the last observed increase of the counter of repairs. The
+	// `dropped` field is the same time for the counter of dropped packets.
 	repaired, dropped time.Time
-	// progress is the last acknowledged generation that was observed. progressed is the time of
-	// its first observation. While no newer generation is published, progressed is the time of
-	// the last observation.
+	// The `progress` field is the newest acknowledged generation that was observed. While the
+	// dataplane is behind, the `progressed` field is the time at which this generation was first
+	// observed. Otherwise, it is the time of the last observation.
 	progress   int64
 	progressed time.Time
 	// acknowledged is the newest generation that the dataplane acknowledged.

@@ -32,9 +32,9 @@ const (
 	// same time.
 	changeInterval  = 10 * time.Second
 	counterInterval = 5 * time.Minute
-	// retryInterval is the time between a failed write and the next attempt, unless the interval
-	// between two renewals is shorter. A random time of up to a fifth of the interval is added,
-	// too.
+	// retryInterval is the time between a failed write and the next attempt. If the interval
+	// between two renewals is shorter, it applies instead. A random time of up to a fifth of the
+	// interval is added, too.
 	retryInterval = 10 * time.Second
 	// registerInterval is the time between two attempts to create the NodeEnforcer before the
 	// first publication. A random time of up to half of the interval is added.
@@ -49,8 +49,9 @@ type Writer struct {
 	Node, Namespace string
 	// RenewInterval is the minimum time between two renewals of the Lease. 0 means 12 s.
 	RenewInterval time.Duration
-	// Cache reads the Node object. Direct reads the NodeEnforcer from the API server, because a
-	// cache of NodeEnforcers would contain the objects of all nodes.
+	// Cache is the client that reads the Node object. Direct is the client that reads the
+	// NodeEnforcer from the API server, because a cache of NodeEnforcers would contain the objects
+	// of all nodes.
 	Cache, Direct client.Reader
 	Client        client.Client
 	// Status returns the current status.
@@ -64,8 +65,8 @@ type Writer struct {
 	read time.Time
 	// retry is the time of the next attempt after an error.
 	retry time.Time
-	// written is the time of the last write. It is zero before the first write, so the first
-	// status is written at once. jitter is a random number from 0 to 1 for each write.
+	// written is the time of the last write. It is zero before the first write, so the first status
+	// is written at once. jitter is a random number from 0 to 1 that changes with each write.
 	written time.Time
 	jitter  float64
 }
@@ -92,9 +93,9 @@ func (w *Writer) Register(ctx context.Context) {
 	}
 }
 
-// Run writes the status and renews the Lease until the context ends. It renews the Lease only
-// while the API server has the current status. Otherwise, the operator could trust an outdated
-// status of an earlier agent because this agent renews the Lease.
+// Run writes the status and renews the Lease until the context ends. It renews the Lease only while
+// the API server has the current status. Otherwise, the operator would trust the outdated status of
+// an earlier agent, because this agent renews the Lease.
 func (w *Writer) Run(ctx context.Context) error {
 	tick := time.NewTicker(checkStatusInterval)
 	defer tick.Stop()
@@ -107,7 +108,7 @@ func (w *Writer) Run(ctx context.Context) error {
 	for {
 		err := w.update(ctx)
 		if err != nil {
-			// After an error, the API server may have another version than current.
+			// After an error, `current` may differ from the object in the API server.
 			w.current = nil
 			w.retry = time.Now().Add(retry + rand.N(retry/5))
 		}
@@ -133,7 +134,7 @@ type faults struct {
 }
 
 // record logs an error unless the previous error has been logged, or the context has ended. The
-// parameter err is nil after a success.
+// `err` parameter is nil after a success.
 func (f *faults) record(ctx context.Context, err error) {
 	if err != nil && !f.failed && ctx.Err() == nil {
 		f.log.Error(err, f.text)
@@ -250,9 +251,9 @@ func setStatus(to *v1alpha1.NodeEnforcerStatus, from v1alpha1.NodeEnforcerStatus
 	to.Conditions = conditions
 }
 
-// changed reports whether two statuses differ in more than conditions and counters. The numbers of
-// generations count as counters: most generations are compiled because remote pods changed, and
-// enforce the same versions of policies as before.
+// changed reports whether two statuses differ in more than conditions and counters. A new
+// generation alone is not such a difference: most generations are compiled because remote pods
+// changed, and enforce the same versions of policies as before.
 func changed(a, b *v1alpha1.NodeEnforcerStatus) bool {
 	return !bytes.Equal(a.Enforced, b.Enforced) || a.BootID != b.BootID || a.Pods != b.Pods || a.Policies != b.Policies ||
 		(a.Published == nil) != (b.Published == nil) || (a.Acknowledged == nil) != (b.Acknowledged == nil) ||

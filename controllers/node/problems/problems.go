@@ -64,7 +64,7 @@ func Add(mgr manager.Manager, node string, log logr.Logger, options controller.O
 	return nil
 }
 
-// Reconcile reports the problems of a policy. The controller retries it after an error.
+// Reconcile reports the problems of a policy. After an error, the controller calls it again.
 func (r *reporter) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
 	var np networkingv1.NetworkPolicy
 	err := r.client.Get(ctx, request.NamespacedName, &np)
@@ -79,8 +79,8 @@ func (r *reporter) Reconcile(ctx context.Context, request reconcile.Request) (re
 	return reconcile.Result{}, r.report(ctx, &np.ObjectMeta, problems)
 }
 
-// report writes an Event about the problems of a policy, unless it has already written this
-// Event.
+// report writes an Event about the problems of a policy, unless this reporter has already written
+// the Event.
 func (r *reporter) report(ctx context.Context, np *metav1.ObjectMeta, problems []policy.FieldError) error {
 	key := types.NamespacedName{Namespace: np.Namespace, Name: np.Name}
 	if len(problems) == 0 {

@@ -21,8 +21,9 @@ import (
 // fieldOwner is the field manager of the condition.
 const fieldOwner = client.FieldOwner("sluice-operator")
 
-// setCondition writes the condition of a ClusterNetworkPolicy if it changed. Server-side apply merges
-// the conditions of a policy by their types, so the conditions of other programs stay unchanged.
+// setCondition writes the condition of a ClusterNetworkPolicy if the condition has changed.
+// Server-side apply merges the conditions of a policy by their types, so the conditions of other
+// programs stay unchanged.
 func (r *Reconciler) setCondition(ctx context.Context, seen *cluster.Observation) error {
 	p := seen.Policy
 	held := r.tiers.condition(p.Name)
@@ -40,7 +41,7 @@ func (r *Reconciler) setCondition(ctx context.Context, seen *cluster.Observation
 	object.Object["status"] = map[string]any{"conditions": []any{value}}
 	err = r.client.Status().Apply(ctx, client.ApplyConfigurationFromUnstructured(object), fieldOwner, client.ForceOwnership)
 	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
-		// The policy was deleted, and its deletion event is on the way.
+		// The policy was deleted, and the operator has not received the deletion event yet.
 		return nil
 	}
 	if err != nil {
@@ -49,8 +50,8 @@ func (r *Reconciler) setCondition(ctx context.Context, seen *cluster.Observation
 	return nil
 }
 
-// conditionOf returns the condition of a ClusterNetworkPolicy. It keeps the time of the last transition
-// if the status is the same as in the condition that the policy has.
+// conditionOf returns the condition for a ClusterNetworkPolicy. If the status of the current
+// condition stays the same, conditionOf keeps the time of its last transition.
 func conditionOf(o *observation, held *metav1.Condition, now metav1.Time) metav1.Condition {
 	enforced := o.enforced()
 	out := v1alpha1.NewCondition(v1alpha1.ConditionPolicyEnforced, enforced.Status, v1alpha1.Reason(enforced.Reason), enforced.Message)

@@ -67,7 +67,7 @@ func podOf(object client.Object) *policy.Pod {
 }
 
 // podChanged queues the policies whose status can change because of the change of a pod. The
-// parameter before is nil for a new pod, and the `after` parameter is nil for a deleted pod.
+// `before` parameter is nil for a new pod, and the `after` parameter is nil for a deleted pod.
 func (r *Reconciler) podChanged(q queue, before, after *policy.Pod) {
 	if before == nil && after == nil || before != nil && after != nil && before.Equal(after) {
 		return

@@ -98,12 +98,13 @@ func TestStartOfPodWritesOnlyItsPolicies(t *testing.T) {
 	}
 }
 
-// quiet is a time within which the operator handles all changes, including the findings of lint.
+// quiet is the time after which the operator has handled all changes, including the findings of
+// lint.
 const quiet = 5 * time.Second
 
-// TestRestartWritesNothing checks that a restarted operator writes nothing if nothing changed
-// while it was down, and that all statuses are soon right if something changed. The limit is far
-// above the goal of 5 seconds, because other tests use the processors at the same time.
+// TestRestartWritesNothing checks that a restarted operator writes nothing if nothing changed while
+// it was down. If something changed, all statuses must be correct within a limited time. The limit
+// is far above the goal of 5 seconds, because other tests use the processors at the same time.
 func TestRestartWritesNothing(t *testing.T) {
 	const nodes, policies, limit = 20, 200, 20 * time.Second
 	f := newFixture(t)

@@ -42,7 +42,7 @@ type writer struct {
 	stop     func()
 }
 
-// startWriter runs the reconciler until the test ends or the function stop is called.
+// startWriter runs the reconciler until the test ends or the function `stop` is called.
 func startWriter(t *testing.T) *writer {
 	t.Helper()
 	w := &writer{}
@@ -105,8 +105,8 @@ func newFixture(t *testing.T) *fixture {
 	return &fixture{WithWatch: server.Client(t), namespace: server.Namespace(t)}
 }
 
-// createPod creates a pod with the given value of the label app. If address is empty, the pod
-// does not run yet.
+// createPod creates a pod whose label `app` has the given value. If the `address` parameter is
+// empty, the pod does not run yet.
 func (f *fixture) createPod(t *testing.T, app, node, address string) *corev1.Pod {
 	t.Helper()
 	pod := &corev1.Pod{
@@ -259,8 +259,8 @@ func enforced(pods, needed, enforcing int32, reason v1alpha1.Reason, words strin
 	}
 }
 
-// changed returns a check for PolicyStatuses. The check fails if the status does not describe
-// the current generation of the policy. Otherwise, it returns the result of the check `right`.
+// changed returns a check for PolicyStatuses. The check fails if the status describes an earlier
+// generation of the policy. Otherwise, it returns the result of the check `right`.
 func changed(np *networkingv1.NetworkPolicy, right func(*v1alpha1.PolicyStatus) error) func(*v1alpha1.PolicyStatus) error {
 	return func(p *v1alpha1.PolicyStatus) error {
 		if p.Status.ObservedGeneration != np.Generation {

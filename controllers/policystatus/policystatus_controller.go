@@ -41,7 +41,7 @@ const workers = 4
 // Reconciler maintains one PolicyStatus for each NetworkPolicy, and one ClusterPolicyStatus for each
 // ClusterNetworkPolicy.
 type Reconciler struct {
-	// reader uses the caches. direct bypasses the caches and queries the API server.
+	// The `reader` field reads from the caches. The `direct` field reads from the API server.
 	reader, direct client.Reader
 	client         client.Client
 
@@ -51,16 +51,16 @@ type Reconciler struct {
 	index    *cluster.Index
 	findings *findings.Findings
 	tiers    *tiers
-	// filled is closed by the first reconciliation. The workers start after the index contains
-	// all objects of the first lists, so that no status is computed from only some of the
+	// filled is closed by the first reconciliation. The workers start only after the index contains
+	// all objects of the first lists. Otherwise, a status could be computed from only some of the
 	// objects.
 	filled    chan struct{}
 	closeOnce sync.Once
 }
 
-// SetupWithManager adds the reconciler of PolicyStatus to a manager. The caches of the
-// manager must be created with the options of CachedObjects. While the function active returns
-// false, the reconciler writes nothing.
+// SetupWithManager adds the reconciler of PolicyStatus to a manager. The caches of the manager must
+// be created with the options of CachedObjects. While the function `active` returns false, the
+// reconciler writes nothing.
 func SetupWithManager(mgr manager.Manager, active func(context.Context) (bool, error), log logr.Logger) error {
 	r := &Reconciler{
 		reader: mgr.GetCache(), direct: mgr.GetAPIReader(), client: mgr.GetClient(), active: active,
@@ -119,9 +119,9 @@ func (r *Reconciler) report(ctx context.Context, seen *cluster.Observation) (rec
 	return reconcile.Result{}, err
 }
 
-// complete adds the findings to an observation. The `held` parameter is the status that the
-// status object currently has in the API server. Lint does not check ClusterNetworkPolicies, so their
-// findings are the errors in the policy.
+// complete adds the findings to an observation. The `held` parameter is the status that the API
+// server currently has. Lint does not check ClusterNetworkPolicies, so their findings are only the
+// errors in the policy.
 func (r *Reconciler) complete(seen *cluster.Observation, held *v1alpha1.EnforcementStatus) *observation {
 	if seen.Policy.Scope == "" {
 		return &observation{Observation: seen, findings: convertFindings(seen.Policy, nil)}

@@ -123,7 +123,7 @@ func (o *observation) lintFindings() metav1.Condition {
 	return v1alpha1.NewCondition(v1alpha1.ConditionLintFindings, metav1.ConditionFalse, v1alpha1.ReasonAsExpected, "lint found nothing")
 }
 
-// notUnderstood is the name of the check for parts of a policy that cannot be understood.
+// notUnderstood is the name of the check for invalid parts of a policy.
 const notUnderstood = "not-understood"
 
 // convertFindings returns the errors in a policy and the findings of lint. The most severe come

@@ -24,8 +24,7 @@ func TestFindingsDoNotNameOtherNamespaces(t *testing.T) {
 	label := func(app string) *metav1.LabelSelector {
 		return &metav1.LabelSelector{MatchLabels: map[string]string{"app": app}}
 	}
-	// The rule {} leads to a finding in any case, so that the test can wait for the check of the
-	// policy.
+	// The rule {} causes a finding in any case, so the test can wait for the check of the policy.
 	probes := map[string]networkingv1.NetworkPolicySpec{}
 	for name, peer := range map[string]networkingv1.NetworkPolicyPeer{
 		"address":   {IPBlock: &networkingv1.IPBlock{CIDR: "10.8.0.7/32"}},
@@ -71,8 +70,8 @@ func TestFindingsDoNotNameOtherNamespaces(t *testing.T) {
 	}
 }
 
-// TestStartingPodWritesNoStatus checks that a pod that starts does not lead to writes for
-// policies of other namespaces whose ipBlock contains the address of the pod.
+// TestStartingPodWritesNoStatus checks that the start of a pod causes no writes for policies of
+// other namespaces whose ipBlock contains the address of the pod.
 func TestStartingPodWritesNoStatus(t *testing.T) {
 	const policies = 20
 	f, other := newFixture(t), newFixture(t)
@@ -96,8 +95,8 @@ func TestStartingPodWritesNoStatus(t *testing.T) {
 	}
 	settled := writer.writes.Load()
 	other.createPod(t, "web", "", "10.9.0.2")
-	// When the status of this policy contains its finding, the operator has checked the policies
-	// of the other namespace with the new pod.
+	// As soon as the status of this policy contains a finding about it, the operator has also
+	// checked the policies of the other namespace with the new pod.
 	canary := other.createPolicy(t, "canary", "nothing")
 	other.wantStatus(t, canary.Name, func(p *v1alpha1.PolicyStatus) error {
 		if len(p.Status.Findings) == 0 {
@@ -105,7 +104,8 @@ func TestStartingPodWritesNoStatus(t *testing.T) {
 		}
 		return nil
 	})
-	// These are the writes for the canary: the creation of its PolicyStatus and a few updates.
+	// These are the writes for the policy `canary`: the creation of its PolicyStatus and a few
+	// updates.
 	if writes := writer.writes.Load() - settled; writes >= policies/2 {
 		t.Errorf("%d writes after a pod started in another namespace, want a few for one policy", writes)
 	}

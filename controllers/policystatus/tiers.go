@@ -42,8 +42,8 @@ type tiers struct {
 	pace      pace
 
 	mu sync.Mutex
-	// loaded is the version of which the index contains all policies. It is empty if the API server
-	// has no ClusterNetworkPolicies.
+	// When the index contains all ClusterNetworkPolicies of an API version, loaded is this version.
+	// It is empty if the API server has no ClusterNetworkPolicies.
 	loaded string
 	// reported contains the condition that each policy currently has.
 	reported map[string]*metav1.Condition
@@ -121,7 +121,7 @@ func (t *tiers) run(ctx context.Context, q queue) {
 			}
 		},
 		Ended: func() {
-			t.keep(q, func(string) bool { return false })
+			t.removeUnless(q, func(string) bool { return false })
 			t.setLoaded("")
 		},
 	}.Serve(ctx)
@@ -156,7 +156,7 @@ func (t *tiers) watch(ctx context.Context, version string, q queue) error {
 	}
 	go func() {
 		if toolscache.WaitForCacheSync(ctx.Done(), registration.HasSynced) {
-			t.keep(q, func(name string) bool {
+			t.removeUnless(q, func(name string) bool {
 				_, exists, err := shared.GetStore().GetByKey(name)
 				return exists && err == nil
 			})
@@ -194,8 +194,8 @@ func (t *tiers) delete(name string, q queue) {
 	enqueue(q, []types.NamespacedName{key}, 0)
 }
 
-// keep removes the policies for which the function returns false.
-func (t *tiers) keep(q queue, keep func(name string) bool) {
+// removeUnless removes the policies for which the function `keep` returns false.
+func (t *tiers) removeUnless(q queue, keep func(name string) bool) {
 	for _, key := range t.index.ClusterPolicies() {
 		if !keep(key.Name) {
 			t.delete(key.Name, q)

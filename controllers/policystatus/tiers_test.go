@@ -22,7 +22,7 @@ import (
 )
 
 // specFor returns the spec of an Admin policy that selects the pods of a namespace. The `rules`
-// parameter contains its egress rules.
+// parameter contains the egress rules of the policy.
 func specFor(namespace, rules string) string {
 	return fmt.Sprintf(`{tier: Admin, priority: 1, subject: {namespaces: {matchLabels: {kubernetes.io/metadata.name: %s}}}, egress: [%s]}`, namespace, rules)
 }

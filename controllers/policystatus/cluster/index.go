@@ -34,9 +34,9 @@ type namespace struct {
 // entry is a policy in the index.
 type entry struct {
 	*policy.Policy
-	// lagging is the number of nodes that need the policy and do not enforce it, according to
-	// the last call of Observe and the reports since. It only determines how soon the policy
-	// is observed again.
+	// lagging is the number of nodes that need the policy and do not enforce it. The last call of
+	// Observe set this number, and later reports have updated it. The number only determines how
+	// soon the policy is observed again.
 	lagging int
 }
 

@@ -118,9 +118,9 @@ func drawPolicy(t *rapid.T, name types.NamespacedName) *policy.Policy {
 	return p
 }
 
-// TestIndexMatchesModel applies random changes to an index and to the model. After each change,
-// all observations must be equal, and the change must have reported each policy whose
-// observation is different from before.
+// TestIndexMatchesModel applies random changes to an index and to the model. After each change, all
+// observations must be equal, and the index must have returned each policy whose observation has
+// changed.
 func TestIndexMatchesModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		x, m := cluster.New(), newModel()
@@ -197,9 +197,9 @@ func all(c cluster.Transitions) []types.NamespacedName {
 	return slices.Concat(c.Complete, c.Closer, c.Further)
 }
 
-// TestRestoredPolicyIsNotEnforced checks a policy that etcd contains in an older version after a
-// restore from a backup. The node enforces the newer version until its agent has read the older
-// one.
+// TestRestoredPolicyIsNotEnforced checks the observation of a policy after etcd was restored from a
+// backup with an older version of the policy. The node enforces the newer version until its agent
+// has read the older one.
 func TestRestoredPolicyIsNotEnforced(t *testing.T) {
 	x := cluster.New()
 	pod := &policy.Pod{Namespace: "shop", Name: "db", UID: "pod", Node: "a", Addresses: []netip.Addr{netip.MustParseAddr("10.0.0.1")}}
@@ -226,7 +226,7 @@ func TestRestoredPolicyIsNotEnforced(t *testing.T) {
 	}
 }
 
-// TestTransitions checks how the policies that a report affects are classified.
+// TestTransitions checks to which list of Transitions each policy belongs after a report.
 func TestTransitions(t *testing.T) {
 	x := cluster.New()
 	p := &policy.Policy{Scope: "shop", Name: "db", UID: "p", Generation: 1, Subject: policy.PodSet{Namespace: "shop"}}

@@ -18,12 +18,12 @@ type Observation struct {
 	// Nodes is the number of nodes that must enforce the policy. These are the nodes with a
 	// selected pod that has an address.
 	Nodes int
-	// Lags lists the nodes that must enforce the policy, but are not known to enforce its
-	// current version for the current pods. The list is sorted by name.
+	// Lags lists the nodes that must enforce the policy, but have not reported that they enforce
+	// its current version for the current pods. The list is sorted by name.
 	Lags []Lag
 }
 
-// Lag describes a node that must enforce a policy but is not known to enforce it.
+// Lag describes a node that must enforce a policy but has not reported that it does.
 type Lag struct {
 	Node string
 	// Problem describes why the node is not known to enforce any policy. It is "" if the node

@@ -12,7 +12,7 @@ import (
 	"github.com/sluicenet/sluice/policy/lint"
 )
 
-// Source returns the objects of a namespace. The caller only reads them.
+// Source returns the objects of a namespace. The caller must not modify them.
 type Source func(ctx context.Context, namespace string) (lint.Namespace, error)
 
 // Findings contains the lint findings about all policies. It is safe for concurrent use.
@@ -45,8 +45,8 @@ func (f *Findings) Of(policy types.NamespacedName) (found []lint.Finding, checke
 }
 
 // Run checks namespaces that changed, until the context ends. After each check, it calls the
-// function report with the policies whose findings changed and the policies that were checked
-// for the first time.
+// function `report` with the policies whose findings changed and the policies that were checked for
+// the first time.
 func (f *Findings) Run(ctx context.Context, report func([]types.NamespacedName)) {
 	stop := context.AfterFunc(ctx, f.turns.stop)
 	defer stop()
@@ -74,7 +74,7 @@ func (f *Findings) check(ctx context.Context, namespace string) ([]types.Namespa
 	}
 	all, err := lint.RunNamespace(objects)
 	if err != nil {
-		// The findings are complete except for the checks that panicked.
+		// Only the findings of checks that panicked are missing.
 		f.log.Error(err, "A check of a policy failed", "namespace", namespace)
 	}
 	found := make(map[string][]lint.Finding, len(objects.Policies))

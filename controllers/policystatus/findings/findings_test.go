@@ -17,7 +17,7 @@ import (
 	"github.com/sluicenet/sluice/policy/lint"
 )
 
-// tenants is a Source. The map contains the time that the check of each namespace takes.
+// tenants is a Source for tests. The map contains how long the check of each namespace takes.
 type tenants struct {
 	cost     map[string]time.Duration
 	checks   map[string]int
@@ -39,7 +39,7 @@ func (s *tenants) objects(_ context.Context, namespace string) (lint.Namespace, 
 	return lint.Namespace{Policies: s.policies[namespace]}, nil
 }
 
-// run calls Run until the function that it returns is called.
+// run calls the method Run of `f`, and returns a function that ends it.
 func run(t *testing.T, f *Findings, report func([]types.NamespacedName)) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -92,8 +92,8 @@ func TestBusyNamespaceDoesNotDelayOthers(t *testing.T) {
 	})
 }
 
-// TestOnlyChangedNamespacesAreChecked checks that a change leads to one check of one namespace,
-// and that only policies whose findings changed are reported.
+// TestOnlyChangedNamespacesAreChecked checks that a change causes one check of one namespace, and
+// that only policies whose findings changed are reported.
 func TestOnlyChangedNamespacesAreChecked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		source := newTenants()

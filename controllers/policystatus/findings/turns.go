@@ -29,8 +29,8 @@ type turns struct {
 	total allowance
 
 	mu sync.Mutex
-	// resting contains the time from which a namespace may be checked again, for namespaces that
-	// have to wait longer than settleDelay.
+	// Some namespaces have to wait longer than settleDelay. For these namespaces, resting contains
+	// the time from which they may be checked again.
 	resting map[string]time.Time
 }
 
@@ -46,15 +46,15 @@ func newTurns() *turns {
 // only once.
 func (t *turns) add(namespace string) { t.queue.AddAfter(namespace, settleDelay) }
 
-// next waits for a namespace that may be checked and returns it. If stop has been called, ok is
-// false. The caller must call done after the check.
+// next waits for a namespace that may be checked and returns it. The second result, `ok`, is false
+// after the method `stop` has been called. The caller must call `done` after the check.
 func (t *turns) next() (namespace string, ok bool) {
 	for {
 		namespace, stopped := t.queue.Get()
 		if stopped {
 			return "", false
 		}
-		rest := t.rest(namespace)
+		rest := t.restOf(namespace)
 		if rest <= 0 {
 			return namespace, true
 		}
@@ -63,8 +63,8 @@ func (t *turns) next() (namespace string, ok bool) {
 	}
 }
 
-// rest returns for how long a namespace must not be checked.
-func (t *turns) rest(namespace string) time.Duration {
+// restOf returns the time for which a namespace must not be checked yet.
+func (t *turns) restOf(namespace string) time.Duration {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	rest := time.Until(t.resting[namespace])

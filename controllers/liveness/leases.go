@@ -10,7 +10,7 @@ import (
 
 // leases records when the Lease of each node last changed. It is safe for concurrent use.
 type leases struct {
-	// timeout is the time after which an agent that does not renew its Lease is silent.
+	// timeout is the time after which an agent counts as silent if it has not renewed its Lease.
 	timeout time.Duration
 
 	mu    sync.Mutex
@@ -27,7 +27,8 @@ type heartbeat struct {
 	content string
 	// changed is the time of the last observed change, or of the first observation.
 	changed time.Time
-	// responding is Unknown until the Lease has changed or the timeout has passed.
+	// responding is Unknown until the Lease has changed, or until it has not changed for the
+	// timeout.
 	responding metav1.ConditionStatus
 }
 
@@ -35,8 +36,8 @@ func newLeases(timeout time.Duration) *leases {
 	return &leases{timeout: timeout, nodes: map[string]*heartbeat{}}
 }
 
-// expect starts to observe a node, unless the node is observed already.
-func (l *leases) expect(node string, now time.Time) {
+// add starts the observation of a node that is not observed yet.
+func (l *leases) add(node string, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.node(node, now)
@@ -51,9 +52,9 @@ func (l *leases) node(name string, now time.Time) *heartbeat {
 	return h
 }
 
-// observe records the content of the Lease of a node. It reports whether the result of
-// responding changed. The `initial` parameter is true if the Lease may be old, because the
-// operator has only begun to watch Leases.
+// observe records the content of the Lease of a node. It reports whether the method `responding`
+// now returns another result for this node. The `initial` parameter is true if the Lease may be
+// old, because the operator has only begun to watch Leases.
 func (l *leases) observe(node, content string, initial bool, now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -87,8 +88,8 @@ func (l *leases) responding(node string) metav1.ConditionStatus {
 	return metav1.ConditionUnknown
 }
 
-// suspicious reports whether there is an agent that does not count as silent yet, although its
-// Lease has not changed for half of the timeout.
+// suspicious reports whether the Lease of an agent has not changed for half of the timeout,
+// although the agent does not count as silent yet.
 func (l *leases) suspicious(now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -102,8 +103,8 @@ func (l *leases) setUnreachable(now time.Time) {
 	l.unreachable = now
 }
 
-// expire returns the nodes whose agents have become silent, in the order of their names. The time
-// before the last call of setUnreachable does not count.
+// expire returns the nodes whose agents have become silent, in the order of their names. No agent
+// becomes silent within the timeout after the last call of setUnreachable.
 func (l *leases) expire(now time.Time) []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -20,7 +20,7 @@ func TestSilence(t *testing.T) {
 		}
 	}
 	// An operator that has just started cannot determine when the Lease was last renewed.
-	l.expect("a", at(0))
+	l.add("a", at(0))
 	if l.observe("a", "1", true, at(1)) {
 		t.Error("the first list changes the result")
 	}
@@ -38,7 +38,7 @@ func TestSilence(t *testing.T) {
 	if got := l.expire(at(129)); got != nil {
 		t.Errorf("silent 59 s after the last change: %v", got)
 	}
-	l.expect("b", at(129))
+	l.add("b", at(129))
 	if got := l.expire(at(130)); !slices.Equal(got, []string{"a"}) {
 		t.Errorf("silent 60 s after the last change: %v, want a", got)
 	}
@@ -59,8 +59,8 @@ func TestSilence(t *testing.T) {
 	want("b", metav1.ConditionUnknown)
 }
 
-// TestOutageOfAPIServer checks that no agent becomes silent because of an outage of the API
-// server, as long as the agents renew their Leases within 50 seconds after the outage.
+// TestOutageOfAPIServer checks that an outage of the API server makes no agent silent, as long as
+// the agents renew their Leases within 50 seconds after the outage.
 func TestOutageOfAPIServer(t *testing.T) {
 	start := time.Now()
 	l := newLeases(time.Minute)

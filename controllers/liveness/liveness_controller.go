@@ -44,8 +44,8 @@ const (
 type Options struct {
 	// Namespace is the namespace of the operator and of the Leases.
 	Namespace string
-	// Timeout is the time after which an agent that does not renew its Lease is silent. The
-	// default is v1alpha1.HeartbeatTimeout.
+	// Timeout is the time after which an agent counts as silent if it has not renewed its Lease.
+	// The default is v1alpha1.HeartbeatTimeout.
 	Timeout time.Duration
 	// Active reports whether the controller may write. nil means always.
 	Active func(context.Context) (bool, error)
@@ -66,7 +66,7 @@ func CachedObjects(namespace string) map[client.Object]cache.ByObject {
 // Reconciler maintains the condition Responding of all NodeEnforcers.
 type Reconciler struct {
 	Options
-	// reader reads from the caches. direct reads from the API server.
+	// The `reader` field reads from the caches. The `direct` field reads from the API server.
 	reader, direct client.Reader
 	client         client.Client
 	leases         *leases
@@ -105,7 +105,7 @@ func (r *Reconciler) sources(c cache.Cache) []source.Source {
 		}
 	}
 	expect := func(n *v1alpha1.NodeEnforcer, q queue) {
-		r.leases.expect(n.Name, time.Now())
+		r.leases.add(n.Name, time.Now())
 		enqueue(q, n.Name)
 	}
 	return []source.Source{
@@ -135,8 +135,8 @@ func (r *Reconciler) sources(c cache.Cache) []source.Source {
 	}
 }
 
-// nodeOf returns the name of the node to which a Lease belongs, and false if the Lease belongs
-// to no agent.
+// nodeOf returns the name of the node whose agent renews a Lease. The second result is false if the
+// Lease is for another purpose.
 func nodeOf(lease *coordinationv1.Lease) (string, bool) {
 	return strings.CutPrefix(lease.Name, v1alpha1.HeartbeatLease(""))
 }
@@ -146,7 +146,7 @@ func contentOf(lease *coordinationv1.Lease) string {
 	return ptr.Deref(lease.Spec.HolderIdentity, "") + " " + ptr.Deref(lease.Spec.RenewTime, metav1.MicroTime{}).Format(metav1.RFC3339Micro)
 }
 
-// watchSilence calls the function silent for each node whose agent becomes silent, until the
+// watchSilence calls the function `silent` for each node whose agent becomes silent, until the
 // context ends.
 func (r *Reconciler) watchSilence(ctx context.Context, c cache.Cache, silent func(node string)) {
 	if !c.WaitForCacheSync(ctx) {
@@ -170,9 +170,9 @@ func (r *Reconciler) watchSilence(ctx context.Context, c cache.Cache, silent fun
 	}
 }
 
-// list reads the Leases from the API server, and calls the function changed for each node whose
-// agent responds again. The cache does not suffice here: if the API server cannot be reached,
-// the cache contains old Leases, although the agents may still run.
+// list reads the Leases from the API server, and calls the function `changed` for each node whose
+// agent responds again. The cache does not suffice here: if the API server cannot be reached, the
+// cache contains old Leases, although the agents may still run.
 func (r *Reconciler) list(ctx context.Context, changed func(node string)) {
 	ctx, cancel := context.WithTimeout(ctx, listTimeout)
 	defer cancel()
@@ -190,7 +190,7 @@ func (r *Reconciler) list(ctx context.Context, changed func(node string)) {
 	}
 }
 
-// Reconcile writes the condition Responding of one NodeEnforcer if it changed.
+// Reconcile writes the condition Responding of one NodeEnforcer if the condition has changed.
 func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
 	var found v1alpha1.NodeEnforcer
 	if err := r.reader.Get(ctx, request.NamespacedName, &found); err != nil {
@@ -220,8 +220,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	return reconcile.Result{}, nil
 }
 
-// conditionOf returns the condition Responding. It returns false if it is not known whether the
-// agent responds. The condition in the NodeEnforcer then stays unchanged.
+// conditionOf returns the condition Responding. The second result is false while it is unknown
+// whether the agent responds. The condition in the NodeEnforcer then stays unchanged.
 func conditionOf(responding metav1.ConditionStatus) (metav1.Condition, bool) {
 	switch responding {
 	case metav1.ConditionTrue:

@@ -52,7 +52,8 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// start starts an operator. It runs until the test ends or the function stop is called.
+// start starts an operator. The operator runs until the test ends or the returned function `stop`
+// is called.
 func start(t *testing.T, namespace string) *operator {
 	t.Helper()
 	o := &operator{}

@@ -48,8 +48,8 @@ func (s *Server) handler() http.Handler {
 	return mux
 }
 
-// static returns a handler that writes an object. Clients need no right to read the object,
-// because every user may read which kinds a cluster serves.
+// static returns a handler that writes an object. Any client may read the object, because it only
+// describes which kinds the cluster serves.
 func static(object any) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -66,7 +66,7 @@ func failing(serve func(http.ResponseWriter, *http.Request) error) http.Handler 
 	})
 }
 
-// limit returns a handler that rejects requests while it already serves n requests.
+// limit returns a handler that rejects a request if it is already serving `n` requests.
 func limit(n int, next http.Handler) http.Handler {
 	free := make(chan struct{}, n)
 	return failing(func(w http.ResponseWriter, r *http.Request) error {
@@ -120,7 +120,7 @@ func (s *Server) flows(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// stream copies the body of a response until it ends or the client is gone. Each part is sent
+// stream copies the body of a response until the body ends or the client is gone. Each part is sent
 // at once.
 func stream(w http.ResponseWriter, body io.Reader) {
 	const size = 32 << 10

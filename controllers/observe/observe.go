@@ -36,8 +36,8 @@ import (
 type Options struct {
 	// Address is the TCP address on which to listen, for example ":9643".
 	Address string
-	// Namespace and Service name the Service that leads to this server. The API server connects
-	// to this Service, at ServicePort.
+	// Namespace and Service name the Service of this server. The API server connects to this
+	// Service, at ServicePort.
 	Namespace, Service string
 	// ServicePort is the port of the Service. Default: 443.
 	ServicePort int
@@ -63,7 +63,7 @@ type Server struct {
 	registration *registration
 }
 
-// New returns a server that uses the API server of config.
+// New returns a server that uses the API server that `config` names.
 func New(config *rest.Config, o Options) (*Server, error) {
 	reviewer, err := access.NewReviewer(config)
 	if err != nil {
@@ -86,8 +86,8 @@ func New(config *rest.Config, o Options) (*Server, error) {
 	}, nil
 }
 
-// newClient returns a client without a cache, so that operators that do not lead can serve
-// requests.
+// newClient returns a client without a cache. It works even in an operator that is not the leader
+// and therefore watches no objects.
 func newClient(config *rest.Config) (client.Client, error) {
 	scheme := runtime.NewScheme()
 	if err := errors.Join(corev1.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
@@ -104,8 +104,8 @@ func newClient(config *rest.Config) (client.Client, error) {
 	return client.New(config, client.Options{Scheme: scheme, Mapper: mapper})
 }
 
-// NeedLeaderElection reports false: every operator serves the API, because the Service leads
-// to all of them.
+// NeedLeaderElection returns false: every operator serves the API, because the Service sends
+// requests to all of them.
 func (*Server) NeedLeaderElection() bool { return false }
 
 // Start serves the API until the context ends.
@@ -117,8 +117,8 @@ func (s *Server) Start(ctx context.Context) error {
 	return s.Serve(ctx, listener)
 }
 
-// Serve serves the API on a listener until the context ends. While an Enforcer exists whose
-// nodes serve authenticated requests, the API is registered with the API server.
+// Serve serves the API on a listener until the context ends. It registers the API with the API
+// server only while an Enforcer exists whose nodes serve authenticated requests.
 func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	server := http.Server{Handler: s.handler(), ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout}
 	registered := make(chan struct{})

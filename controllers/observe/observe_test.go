@@ -120,8 +120,8 @@ func publish(t *testing.T, name string, published *v1alpha1.NodeEndpoint) {
 	must(t, c.Status().Update(t.Context(), enforcer))
 }
 
-// startOperator starts the server with the rights of the operator, and creates the Service
-// that leads to it. It returns the address of the server, and a function that stops it.
+// startOperator starts the server with the rights of the operator, and creates the Service of the
+// server. It returns the address of the server, and a function that stops the server.
 func startOperator(t *testing.T, namespace string) (address string, stop func()) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -248,7 +248,7 @@ func TestObserve(t *testing.T) {
 			t.Errorf("without a token: %v", err)
 		}
 	})
-	t.Run("without the API server", func(t *testing.T) { direct(t, namespace, address) })
+	t.Run("without the API server", func(t *testing.T) { checkDirect(t, namespace, address) })
 	t.Run("another certificate", func(t *testing.T) {
 		object := &v1alpha1.NodeEnforcer{}
 		must(t, c.Get(t.Context(), client.ObjectKey{Name: "node-a"}, object))
@@ -276,8 +276,8 @@ func TestObserve(t *testing.T) {
 	})
 }
 
-// direct checks requests that do not come from the API server.
-func direct(t *testing.T, namespace, address string) {
+// checkDirect checks the responses to requests that do not come from the API server.
+func checkDirect(t *testing.T, namespace, address string) {
 	t.Helper()
 	anyone := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
 	for name, test := range map[string]struct {

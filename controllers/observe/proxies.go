@@ -30,7 +30,7 @@ var proxyConfig = client.ObjectKey{Namespace: "kube-system", Name: "extension-ap
 const (
 	// proxyTTL is the time after which the ConfigMap is read again.
 	proxyTTL = time.Minute
-	// proxyRetry is the same time if the ConfigMap could not be used. It limits how often
+	// proxyRetry replaces proxyTTL after the ConfigMap could not be used. It limits how often
 	// requests without a user cause a request to the API server.
 	proxyRetry = 5 * time.Second
 )
@@ -41,8 +41,8 @@ type proxies struct {
 
 	mu   sync.Mutex
 	read time.Time
-	// current is nil until the ConfigMap has been read. failure is then the error of the last
-	// attempt.
+	// The `current` field is nil until the ConfigMap has been read. Until then, the `failure` field
+	// is the error of the last attempt.
 	current *proxyTrust
 	failure error
 }
@@ -57,8 +57,8 @@ type proxyTrust struct {
 	groupHeaders, extraHeaderPrefixes []string
 }
 
-// user returns the user in the headers of a request. It returns nil if no trusted client
-// certificate protects the headers.
+// user returns the user in the headers of a request. It returns nil if the client did not present a
+// trusted certificate, because anyone could then have written the headers.
 func (p *proxies) user(r *http.Request) (*access.User, error) {
 	if r.TLS == nil || len(r.TLS.PeerCertificates) == 0 {
 		return nil, p.explain(r)
@@ -81,8 +81,8 @@ func (p *proxies) user(r *http.Request) (*access.User, error) {
 	return out, nil
 }
 
-// explain returns errNoProxy for a request that an API server without the aggregation layer has
-// probably forwarded. Such an API server sends neither a client certificate nor the token of the
+// explain returns errNoProxy if a request has probably been forwarded by an API server without the
+// aggregation layer. Such an API server sends neither a client certificate nor the token of the
 // user.
 func (p *proxies) explain(r *http.Request) error {
 	if r.Header.Get("Authorization") != "" {
@@ -166,7 +166,7 @@ func (p *proxies) trust(ctx context.Context) (*proxyTrust, error) {
 	return p.current, nil
 }
 
-// errNoProxy is returned if the API server has no certificate with which it could prove its
+// errNoProxy is returned if the API server has no client certificate with which it could prove its
 // identity.
 var errNoProxy = errors.New("the API server is not configured to forward requests: flow events and the statuses of nodes " +
 	"need the aggregation layer, which the flags --requestheader-client-ca-file and --proxy-client-cert-file of the API server enable")

@@ -25,8 +25,8 @@ import (
 	"github.com/sluicenet/sluice/dataplane/tree"
 )
 
-// These times have the same ratios as the times of a real cluster, where an agent renews its
-// Lease every 12 s and is silent after 60 s.
+// These times have the same ratios as the times of a real cluster, where an agent renews its Lease
+// every 12 s and counts as silent after 60 s without a renewal.
 const (
 	renewInterval  = time.Second
 	silenceTimeout = 5 * renewInterval
@@ -76,7 +76,7 @@ type process struct {
 	stop   func()
 }
 
-// startOperator runs an operator until the test ends or the function stop is called. If the
+// startOperator runs an operator until the test ends or the function `stop` is called. If the
 // operator ends with an error, it starts again after a second, as in a pod. An operator cannot
 // start while the API server does not serve the CRDs yet.
 func startOperator(t *testing.T, config *rest.Config, o operator.Options) *process {

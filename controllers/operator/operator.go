@@ -44,8 +44,8 @@ type Options struct {
 	// FaultDelay is the time that a state must last before it changes the condition Available or
 	// Degraded of the Enforcer. 0 means 30 s.
 	FaultDelay time.Duration
-	// SilenceTimeout is the time after which an agent that does not renew its Lease is silent. 0
-	// means v1alpha1.HeartbeatTimeout.
+	// SilenceTimeout is the time after which an agent counts as silent if it has not renewed its
+	// Lease. 0 means v1alpha1.HeartbeatTimeout.
 	SilenceTimeout time.Duration
 	// Registry registers the metrics of the Enforcer. nil means the registry that MetricsAddress
 	// serves.
@@ -192,7 +192,7 @@ func cacheOptions(namespace string) cache.Options {
 		case *corev1.Pod:
 			options.Transform = enforcer.KeepOwnPods(namespace, options.Transform)
 		case *v1alpha1.NodeEnforcer:
-			// The options of package enforcer already contain the same entry for NodeEnforcers.
+			// The options of package enforcer already contain an equal entry for NodeEnforcers.
 			continue
 		}
 		byObject[object] = options

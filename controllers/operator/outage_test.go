@@ -124,7 +124,7 @@ func (c *cluster) settle(t *testing.T, p *process) (s state) {
 }
 
 // TestOutageOfAPIServer checks that neither the operator nor the agents conclude anything from an
-// outage of the API server that is longer than the time after which an agent is silent.
+// outage of the API server that is longer than silenceTimeout.
 func TestOutageOfAPIServer(t *testing.T) {
 	link, config := server.Link(t, server.Config())
 	c := newCluster(t, config)
@@ -141,8 +141,7 @@ func TestOutageOfAPIServer(t *testing.T) {
 	t.Run("the API server and the operator restart", func(t *testing.T) {
 		began := time.Now()
 		must(t, server.Kill())
-		// The kubelet starts the operator again, because an operator that cannot renew its own
-		// Lease ends.
+		// An operator that cannot renew its own Lease ends. The kubelet then starts it again.
 		running.stop()
 		running = startOperator(t, config, o)
 		<-time.After(silenceTimeout / 2)
@@ -154,8 +153,8 @@ func TestOutageOfAPIServer(t *testing.T) {
 	})
 }
 
-// wantUnchanged waits until an agent would be silent if the outage counted. Then it checks that
-// neither the operator nor the agents have written an object.
+// wantUnchanged waits so long that an agent would count as silent if the operator did not ignore
+// the outage. Then it checks that neither the operator nor the agents have written an object.
 func (c *cluster) wantUnchanged(t *testing.T, before state, p *process) {
 	t.Helper()
 	<-time.After(silenceTimeout + silenceTimeout/4)

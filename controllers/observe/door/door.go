@@ -22,7 +22,7 @@ const (
 	// StatusPath is the path at which an agent returns the status of its dataplane.
 	StatusPath = "/v1/status"
 	// DeniedParameter is a query parameter of a request for flow events. If it is true, the
-	// response contains only flows that are not allowed.
+	// response omits allowed flows.
 	DeniedParameter = "denied"
 )
 

@@ -50,8 +50,8 @@ type Reviewer struct {
 	rights *cache.LRUExpireCache
 }
 
-// NewReviewer returns a reviewer that sends its reviews to the API server of config. The
-// user of config needs the right to create TokenReviews and SubjectAccessReviews.
+// NewReviewer returns a reviewer that sends its reviews to the API server that `config` names. The
+// user that `config` names needs the right to create TokenReviews and SubjectAccessReviews.
 func NewReviewer(config *rest.Config) (*Reviewer, error) {
 	scheme := runtime.NewScheme()
 	mapper := meta.NewDefaultRESTMapper(nil)

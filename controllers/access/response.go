@@ -12,8 +12,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// Protect returns a handler that passes a request to the handler `next` if the token of the
-// request is valid for one of the audiences, and the user of the token has the right. See
+// Protect returns a handler that passes a request to the handler `next` if the token of the request
+// is valid for one of the audiences, and the user of the token has the given right. See
 // Authenticate for the meaning of the audiences.
 func (r *Reviewer) Protect(right Right, next http.Handler, audiences ...string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {

@@ -32,8 +32,8 @@ var sources = []struct {
 	{"vpc.amazonaws.com/pod-ips", list},
 }
 
-// Addresses returns the addresses in the first valid annotation that contains at least one
-// address. It returns nil if no annotation is valid and contains an address.
+// Addresses returns the addresses in the first valid annotation that contains an address, or nil if
+// there is no such annotation.
 func Addresses(annotations map[string]string) []netip.Addr {
 	for _, source := range sources {
 		text := annotations[source.annotation]
@@ -49,8 +49,8 @@ func Addresses(annotations map[string]string) []netip.Addr {
 	return nil
 }
 
-// parse parses a list of addresses. It returns nil if an element is not a single host's
-// address.
+// parse parses a list of addresses. It returns nil if an element is not the address of a single
+// host.
 func parse(parts []string) (out []netip.Addr) {
 	for _, part := range parts {
 		part = strings.TrimSpace(part)
@@ -77,8 +77,8 @@ func list(text string) ([]string, bool) {
 	return strings.FieldsFunc(text, func(r rune) bool { return r == ',' }), true
 }
 
-// networkStatus returns the addresses of the default network in the JSON that Multus writes.
-// The result ok reports whether exactly one network is the default network.
+// networkStatus returns the addresses of the default network in the JSON that Multus writes. The
+// second result, `ok`, reports whether exactly one network is the default network.
 func networkStatus(text string) (addresses []string, ok bool) {
 	var networks []struct {
 		IPs     []string `json:"ips"`

@@ -13,15 +13,16 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// NewObject returns an empty ClusterNetworkPolicy of a version.
+// NewObject returns an empty ClusterNetworkPolicy of the given API version.
 func NewObject(version string) *unstructured.Unstructured {
 	out := &unstructured.Unstructured{}
 	out.SetGroupVersionKind(schema.GroupVersionKind{Group: Group, Version: version, Kind: Kind})
 	return out
 }
 
-// NewCache returns a cache for ClusterNetworkPolicies of one version. The options define in which form
-// the cache stores them. The function failed receives the error whenever a watch ends.
+// NewCache returns a cache for ClusterNetworkPolicies of one API version. The options `o` define in
+// which form the cache stores them. Each time a watch ends, the cache calls the function `failed`
+// with the error.
 func NewCache(config *rest.Config, transport *http.Client, version string, o cache.ByObject, failed toolscache.WatchErrorHandlerWithContext) (cache.Cache, error) {
 	object := NewObject(version)
 	mapper := meta.NewDefaultRESTMapper(nil)

@@ -27,7 +27,7 @@ const DefinitionName = Resource + "." + Group
 // DefinitionKind is the kind of CustomResourceDefinitions.
 var DefinitionKind = schema.GroupVersionKind{Group: "apiextensions.k8s.io", Version: "v1", Kind: "CustomResourceDefinition"}
 
-// Definition is a CustomResourceDefinition of which only the name and the best version are kept.
+// Definition contains the name of a CustomResourceDefinition, and the best version that it serves.
 type Definition struct {
 	metav1.ObjectMeta
 	// Version is the best supported version that the API server serves. It is empty if the API
@@ -35,7 +35,8 @@ type Definition struct {
 	Version string
 }
 
-// NewDefinition returns an empty CustomResourceDefinition, which selects an informer of a cache.
+// NewDefinition returns an empty CustomResourceDefinition. Callers pass it to a cache to request
+// the informer for this kind.
 func NewDefinition() *unstructured.Unstructured {
 	out := &unstructured.Unstructured{}
 	out.SetGroupVersionKind(DefinitionKind)

@@ -6,7 +6,7 @@ import (
 	"github.com/sluicenet/sluice/internal/trigger"
 )
 
-// Served records the version in which ClusterNetworkPolicies must be read. It is safe for concurrent
+// Served records the API version in which to read ClusterNetworkPolicies. It is safe for concurrent
 // use.
 type Served struct {
 	changed trigger.Trigger
@@ -18,8 +18,8 @@ type Served struct {
 // NewServed returns a Served without a version.
 func NewServed() *Served { return &Served{changed: trigger.New()} }
 
-// Set records the current CustomResourceDefinition. If it serves no supported version, for example
-// because it was just installed, Set keeps the previous version, because the policies still exist.
+// Set records the current CustomResourceDefinition. A CustomResourceDefinition that was just
+// installed may serve no supported version yet. Set then keeps the previous version.
 func (s *Served) Set(d *Definition) {
 	if d.Version != "" {
 		s.set(d.Version)
@@ -36,7 +36,7 @@ func (s *Served) set(version string) {
 	s.changed.Set()
 }
 
-// Version returns the version in which ClusterNetworkPolicies must be read. It returns "" if the API
+// Version returns the API version in which to read ClusterNetworkPolicies. It returns "" if the API
 // server has no ClusterNetworkPolicies.
 func (s *Served) Version() string {
 	s.mu.Lock()

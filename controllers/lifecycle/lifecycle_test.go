@@ -21,7 +21,7 @@ import (
 // limit is the time within which a process must stop.
 const limit = 3 * time.Second
 
-// wait returns the result of a goroutine. The goroutine must end within limit.
+// wait returns the result of a goroutine. The goroutine must end within the time `limit`.
 func wait(t *testing.T, done <-chan error) error {
 	t.Helper()
 	select {
@@ -60,7 +60,7 @@ func TestManagerStopsWhileCachesDoNotSync(t *testing.T) {
 	}
 }
 
-// TestRunReturnsWithoutItsManager checks that Run returns even if the function start does not
+// TestRunReturnsWithoutItsManager checks that Run returns even if the function `start` does not
 // return.
 func TestRunReturnsWithoutItsManager(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
@@ -74,7 +74,7 @@ func TestRunReturnsWithoutItsManager(t *testing.T) {
 	}
 }
 
-// TestRunReturnsTheErrorOfStart checks that Run returns the error of the function start, both
+// TestRunReturnsTheErrorOfStart checks that Run returns the error of the function `start`, both
 // before and after the context ends.
 func TestRunReturnsTheErrorOfStart(t *testing.T) {
 	failed := errors.New("failed")

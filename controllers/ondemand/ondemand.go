@@ -5,18 +5,18 @@ import "context"
 
 // Demand describes when a function must run.
 type Demand struct {
-	// Key identifies the needed run. It returns "" if no run is needed.
+	// Key returns a text that identifies the needed run, or "" if no run is needed.
 	Key func() string
 	// Changed delivers a signal after the result of Key may have changed.
 	Changed <-chan struct{}
-	// Run runs until its context ends. It starts when the key changes. Before a run with another key
-	// starts, the previous run has ended.
+	// Run runs until its context ends. It is called when the key changes. Before a run with another
+	// key starts, the previous run has ended.
 	Run func(ctx context.Context, key string)
 	// Ended is called after a run has ended because no run is needed any longer.
 	Ended func()
 }
 
-// Serve runs the function as described until the context ends.
+// Serve calls Run and Ended as the fields describe, until the context ends.
 func (d Demand) Serve(ctx context.Context) {
 	current, stop := "", func() {}
 	defer func() { stop() }()

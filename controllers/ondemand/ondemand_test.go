@@ -9,8 +9,8 @@ import (
 	"github.com/sluicenet/sluice/controllers/ondemand"
 )
 
-// TestServe checks that one run at a time exists, that it follows the key, and that Ended is called
-// only after a run.
+// TestServe checks that at most one run exists at a time, that each change of the key starts a new
+// run, and that Ended is called only after a run.
 func TestServe(t *testing.T) {
 	var key atomic.Pointer[string]
 	set := func(k string) { key.Store(&k) }

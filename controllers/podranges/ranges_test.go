@@ -37,7 +37,7 @@ func TestMerge(t *testing.T) {
 }
 
 // TestMergeIsBounded checks that Merge widens many scattered ranges until few remain, and that
-// the result contains all given ranges.
+// these few contain all given ranges.
 func TestMergeIsBounded(t *testing.T) {
 	const limit = 64 // 32 of each family
 	var all []netip.Prefix

@@ -9,7 +9,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 )
 
-// With returns cache options. The cache stores the result of the function reduce instead of the
+// With returns cache options. The cache stores the result of the function `reduce` instead of the
 // object. The cache returns the stored objects without copying them, so callers must not modify
 // them.
 func With[T, Kept any](reduce func(*T) Kept) cache.ByObject {
@@ -17,8 +17,9 @@ func With[T, Kept any](reduce func(*T) Kept) cache.ByObject {
 	return cache.ByObject{Transform: transform(reduce), UnsafeDisableDeepCopy: &share}
 }
 
-// transform returns a transform function for a cache. The function does not change values of
-// other types, such as tombstones of deleted objects and objects that are already reduced.
+// transform returns a transform function for a cache. The function changes only values of type *T.
+// Other values are, for example, tombstones of deleted objects and objects that are already
+// reduced.
 func transform[T, Kept any](reduce func(*T) Kept) toolscache.TransformFunc {
 	return func(in any) (any, error) {
 		if object, ok := in.(*T); ok {

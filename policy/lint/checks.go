@@ -20,7 +20,7 @@ type Finding = check.Finding
 // Severity states how likely a finding is a mistake.
 type Severity = check.Severity
 
-// The severities, most severe first.
+// These are the severities. The most severe one comes first.
 const (
 	Error   = check.Error
 	Warning = check.Warning
@@ -30,7 +30,7 @@ const (
 // Scope is a set of objects that a check reads.
 type Scope = check.Scope
 
-// The scopes. Each scope includes the scopes before it.
+// These are the scopes. Each scope includes the scopes before it.
 const (
 	ScopePolicy    = check.ScopePolicy
 	ScopeNamespace = check.ScopeNamespace

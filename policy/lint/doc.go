@@ -1,7 +1,7 @@
-// Package lint finds policies that the API server accepts but that probably do not do what
-// their authors meant. Each check is in its own file in an internal package: packages text, peers,
-// ports, resolve and tiers contain the checks, and package check defines what a check is. The
-// variable checks lists all checks. The table of checks in docs/commands.md is generated from this
+// Package lint finds policies that the API server accepts but that probably do not do what their
+// authors meant. Each check is in its own file in one of the internal packages text, peers, ports,
+// resolve and tiers. The internal package check contains what all checks share. The variable
+// `checks` lists all checks. The table of checks in docs/commands.md is generated from this
 // variable.
 //
 // The checks read each policy as a value of type policy.Policy, and never read a NetworkPolicy

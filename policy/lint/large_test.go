@@ -20,8 +20,8 @@ import (
 	"github.com/sluicenet/sluice/policy/read"
 )
 
-// The limits for one large policy: the time, and the memory that is allocated in total, which is
-// more than the memory that is in use at any time.
+// These are the limits for one large policy. maxMemory limits the sum of all allocations. The
+// memory in use at any time is less.
 const (
 	maxTime   = 2 * time.Second
 	maxMemory = 50 << 20

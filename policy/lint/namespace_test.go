@@ -36,8 +36,8 @@ func namespaceOf(name string, s *policy.Snapshot) lint.Namespace {
 	return out
 }
 
-// TestNamespaceFindsNothingElse checks that RunNamespace is never mistaken because it reads the
-// objects of one namespace only: Run, which reads all objects, finds the same.
+// TestNamespaceFindsNothingElse checks that Run also reports each finding of RunNamespace.
+// RunNamespace reads the objects of only one namespace, and this must not lead to wrong findings.
 func TestNamespaceFindsNothingElse(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		objects := cluster.NewRandom(func(n int) int { return rapid.IntRange(0, n-1).Draw(t, "choice") })
@@ -71,8 +71,8 @@ func TestNamespaceFindsNothingElse(t *testing.T) {
 	})
 }
 
-// TestNamespaceScope checks which findings RunNamespace has about policies for which Run has
-// findings, and that they name only pods of the policy's namespace.
+// TestNamespaceScope checks the findings of RunNamespace for policies about which Run has findings.
+// Findings of RunNamespace must name only pods of the policy's namespace.
 func TestNamespaceScope(t *testing.T) {
 	const selectWeb = "podSelector: {matchLabels: {app: web}}, "
 	tests := map[string]struct {
@@ -125,8 +125,8 @@ func TestNamespaceScope(t *testing.T) {
 	}
 }
 
-// TestStartingPodChangesNoFinding checks that the findings about policies with a wide block, a
-// named port or without DNS do not change when a pod starts that is like other pods.
+// TestStartingPodChangesNoFinding checks that findings do not change when another pod with the same
+// labels and ports starts. The policies have a wide block, a named port, or no rule for DNS.
 func TestStartingPodChangesNoFinding(t *testing.T) {
 	specs := []string{
 		"podSelector: {}, ingress: [{from: [{ipBlock: {cidr: 10.0.0.0/8}}]}]",

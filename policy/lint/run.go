@@ -10,7 +10,7 @@ import (
 	"github.com/sluicenet/sluice/policy/lint/internal/peers"
 )
 
-// The limits of the two kinds of runs.
+// These are the limits for Run and for RunNamespace.
 var (
 	// A command runs once for one user, who can wait for some seconds.
 	commandLimits = check.Limits{Places: 20, Policy: 1_000_000_000, Total: 10_000_000_000}
@@ -51,10 +51,10 @@ type Namespace struct {
 	Policies []*policy.Policy
 }
 
-// RunNamespace runs the checks on the policies of one namespace, and reports only findings that
-// depend on nothing else than the objects of this namespace. A user who can read the policies
-// and pods of the namespace therefore learns nothing about other namespaces from the findings.
-// The findings are sorted like those of Run.
+// RunNamespace runs the checks on the policies of one namespace. It reports only findings that do
+// not depend on objects of other namespaces. A user who can read the policies and pods of the
+// namespace therefore learns nothing about other namespaces from the findings. The findings are
+// sorted like those of Run.
 //
 // The time and the memory that RunNamespace needs are bounded, however large the policies are.
 // If checks are left out because of these bounds, a finding reports them. If a check panics,

@@ -8,8 +8,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// cnp returns a ClusterNetworkPolicy in YAML. If the subject is empty, it is the pods of the namespaces
-// with the label team=shop.
+// cnp returns a ClusterNetworkPolicy in YAML. If the `subject` parameter is empty, the policy
+// selects the pods of the namespaces with the label team=shop.
 func cnp(name, tier string, priority int, subject, rules string) string {
 	if subject == "" {
 		subject = "namespaces: {matchLabels: {team: shop}}"
@@ -18,7 +18,7 @@ func cnp(name, tier string, priority int, subject, rules string) string {
 		name, tier, priority, subject, rules)
 }
 
-// Peers of rules.
+// These are peers of rules.
 const (
 	all        = "{namespaces: {}}"
 	ops        = "{namespaces: {matchLabels: {team: ops}}}"
@@ -35,12 +35,12 @@ const (
 func ingress(action, from, more string) string { return rule("ingress", action, "from", from, more) }
 func egress(action, to, more string) string    { return rule("egress", action, "to", to, more) }
 
-// rule returns the field with the rules of a direction. It contains one rule.
+// rule returns the field `ingress` or `egress` of a policy, with one rule.
 func rule(direction, action, list, peers, more string) string {
 	return fmt.Sprintf("%s: [{action: %s, %s: [%s], %s}]", direction, action, list, peers, more)
 }
 
-// join returns one list with the rules of several lists.
+// join returns the field `ingress` or `egress` with the rules of several such fields.
 func join(lists ...string) string {
 	return strings.Join(lists[:1], "")[:len(lists[0])-1] + ", " + strings.TrimSuffix(strings.SplitN(strings.Join(lists[1:], ""), "[", 2)[1], "]") + "]"
 }

@@ -18,11 +18,12 @@ type podAddress struct {
 	Group *Group
 }
 
-// searchWork is the work of one binary search in the addresses of a large cluster.
+// searchWork is the cost of one binary search in the addresses of a large cluster, in the unit of
+// Pass.budget.
 const searchWork = 300
 
-// InBlock returns an iterator over subslices of the list of addresses. Together, they contain
-// exactly the addresses in the block, in ascending order.
+// InBlock returns an iterator over parts of the sorted list of addresses. Together, the parts
+// contain exactly the addresses in the block.
 func (p *Pass) InBlock(b *policy.Block) iter.Seq[[]podAddress] {
 	return func(yield func([]podAddress) bool) {
 		in := p.inPrefix(b.CIDR.Prefix, span{0, len(p.addresses)})
@@ -39,7 +40,8 @@ func (p *Pass) InBlock(b *policy.Block) iter.Seq[[]podAddress] {
 	}
 }
 
-// span is a part of the list of addresses: the indexes from `from` to to-1.
+// span is a part of the list of addresses. It begins at the index `from` and ends before the index
+// `to`.
 type span struct{ from, to int }
 
 // inPrefix returns the addresses of a span that a prefix contains.
@@ -53,8 +55,8 @@ func (p *Pass) inPrefix(prefix netip.Prefix, s span) span {
 	return span{from, from + n}
 }
 
-// inExcepts returns, for each except of the block that contains addresses of the given span, the
-// span of these addresses. The results are sorted by their first address, and can overlap.
+// inExcepts returns the parts of a span that are in the excepts of the block: one part for each
+// except that contains an address. The parts are sorted by their first address, and can overlap.
 func (p *Pass) inExcepts(b *policy.Block, in span) []span {
 	if in.from == in.to {
 		return nil
@@ -89,8 +91,8 @@ func WholeExcept(b *policy.Block) int {
 	return slices.IndexFunc(b.Except, func(c policy.CIDR) bool { return c.Prefix == b.CIDR.Prefix })
 }
 
-// ReportBlock reports a block that contains pods. The parameters message and fix are for a block with
-// more than one address.
+// ReportBlock reports a block that contains pods. It uses the parameters `message` and `fix` only
+// if the block has more than one address.
 func (p *Pass) ReportBlock(at Place, cidr policy.CIDR, pods sample.Pods, message, fix string) {
 	if cidr.Prefix.IsSingleIP() {
 		p.Report(at, Warning, "select the pod by its labels; a new pod has another address",

@@ -11,8 +11,8 @@ type Check struct {
 	// severity comes first.
 	Severities []Severity
 	// Scopes lists the scopes on which a finding of the check can depend, the smallest first.
-	// RunNamespace omits checks whose smallest scope is ScopeCluster. If a check has further
-	// scopes, RunNamespace reports only the findings that the smaller scopes determine.
+	// RunNamespace runs a check unless its smallest scope is ScopeCluster. It omits the findings of
+	// the check that depend on objects of other namespaces.
 	Scopes []Scope
 	// Doc describes what the check finds. The table in docs/commands.md contains this
 	// description.

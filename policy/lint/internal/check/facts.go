@@ -6,7 +6,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/rule"
 )
 
-// TierFacts contains what checks of ClusterNetworkPolicies have found out about the pods of a group.
+// TierFacts caches results of checks of ClusterNetworkPolicies for the pods of a group.
 type TierFacts struct {
 	// isolated is indexed by direction. An element is nil if it is not determined yet.
 	isolated [2]*bool
@@ -54,7 +54,7 @@ func (p *Pass) Isolated(g *Group, d rule.Direction) bool {
 // DNSState is the progress of the check no-dns for a namespace.
 type DNSState struct {
 	Started, Done bool
-	// Allows is true if a policy of the namespace allows DNS, and EgressRules if a policy that
-	// isolates pods for egress has egress rules.
+	// Allows is true if a policy of the namespace allows DNS. EgressRules is true if a policy of
+	// the namespace isolates pods for egress and has egress rules.
 	Allows, EgressRules bool
 }

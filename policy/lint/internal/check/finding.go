@@ -9,7 +9,7 @@ import (
 // Severity states how likely a finding is a mistake.
 type Severity string
 
-// The severities, most severe first.
+// These are the severities. The most severe one comes first.
 const (
 	// Error marks a part of a policy that cannot be understood and therefore allows
 	// nothing.
@@ -44,9 +44,8 @@ type Finding struct {
 	Detail string `json:"detail,omitempty"`
 	// Fix states what to write instead. If Message already contains the fix, Fix is empty.
 	Fix string `json:"fix,omitempty"`
-	// More is the number of further places in the policy for which the check has a finding of
-	// this severity. These findings are omitted. Only the last of several findings of a check
-	// has this number.
+	// More is the number of omitted findings of the same check and severity in the policy. It is
+	// set only in the last finding of this check and severity.
 	More int `json:"more,omitempty"`
 
 	// order is the position of Field in the policy. It determines the order of a policy's

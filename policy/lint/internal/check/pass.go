@@ -34,7 +34,7 @@ type tally struct {
 	last int
 }
 
-// Limits bounds what lint does and keeps.
+// Limits limits the time that lint uses and the number of findings that it keeps.
 type Limits struct {
 	// Places is the number of findings of one check and one severity that are kept for each
 	// policy. Further places are only counted.
@@ -43,9 +43,10 @@ type Limits struct {
 	Policy, Total int
 }
 
-// Spend subtracts work from the budget, and reports whether the budget suffices. If it does not,
-// the current check is stopped: it must not do the work, and should return soon. A stopped check
-// adds no findings, so it may return wrong results from its functions.
+// Spend must be called before a check does work that takes the given time in nanoseconds. Spend
+// subtracts the work from the budget and returns true. If the budget does not suffice, Spend stops
+// the check and returns false. The check must then skip the work and return soon. Functions of a
+// stopped check may return wrong results, because the check adds no more findings.
 func (p *Pass) Spend(work int) bool {
 	if p.Stopped = p.Stopped || *p.budget < work; p.Stopped {
 		return false
@@ -121,7 +122,7 @@ func (p *Pass) Find(at Place, severity Severity) *Finding {
 	return &p.findings[t.last]
 }
 
-// Report adds a finding with the given texts. The parameters format and args contain the
+// Report adds a finding with the given texts. The parameters `format` and `args` contain the
 // message. If the message already contains the fix, the `fix` parameter is empty. A check that
 // computes the texts from many objects calls Find instead.
 func (p *Pass) Report(at Place, severity Severity, fix, format string, args ...any) {

@@ -16,13 +16,14 @@ type Place struct {
 	// field is the path of the field. If a rule contains the field, the path is relative to
 	// the rule, or to the peer or port that order.entry identifies.
 	field string
-	// item is the index of an entry in the list field, or -1 for the field itself.
+	// item is the index of an entry in the list `field`. If the place is the field itself, item is
+	// -1.
 	item int
 }
 
-// position determines the order of a policy's findings. The field part is the part of the
-// policy, such as SubjectPart. The `rule` field is the index of the rule. The `entry` field is
-// the position of a peer or port in the rule.
+// position determines the order of a policy's findings. The `part` field is the part of the policy,
+// such as SubjectPart. The `rule` field is the index of the rule. The `entry` field is the position
+// of a peer or port in the rule.
 type position struct{ part, rule, entry int }
 
 // These are the parts of a policy, in the order in which findings are reported.

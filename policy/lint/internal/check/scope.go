@@ -5,7 +5,7 @@ import "github.com/sluicenet/sluice/policy"
 // Scope is a set of objects that a check reads.
 type Scope uint8
 
-// The scopes. Each scope includes the scopes before it.
+// These are the scopes. Each scope includes the scopes before it.
 const (
 	// ScopePolicy contains only the policy itself.
 	ScopePolicy Scope = iota
@@ -16,7 +16,7 @@ const (
 	ScopeCluster
 )
 
-// String returns the word for the scope in the documentation.
+// String returns the name of the scope in the documentation.
 func (s Scope) String() string { return [...]string{"policy", "namespace", "cluster"}[s] }
 
 // Contains reports whether all pods that can match a peer are in the scope of the run.

@@ -10,15 +10,15 @@ import (
 // Targets contains the pods that can be destinations of a rule.
 type Targets struct {
 	rule *policy.Rule
-	// groups contains the groups of which all pods are destinations. The `pods` map contains the
-	// other destinations.
+	// groups contains the groups whose pods are all destinations. The `pods` map contains the other
+	// destinations.
 	groups []*Group
 	pods   map[*policy.Pod]bool
 }
 
-// TargetsOf returns the pods that can be destinations of a rule. If the check is stopped, some pods
-// are missing. For ingress, these are the pods that the policy selects. For egress, these are the pods
-// that match a peer.
+// TargetsOf returns the pods that can be destinations of a rule. For ingress, these are the pods
+// that the policy selects. For egress, these are the pods that match a peer. If the check is
+// stopped, some pods are missing.
 func (p *Pass) TargetsOf(r *policy.Rule) *Targets {
 	if p.targets != nil && p.targets.rule == r {
 		return p.targets
@@ -103,7 +103,8 @@ func (p *Pass) defines(ports policy.ContainerPorts, port *policy.Port) bool {
 	return slices.ContainsFunc(ports, func(have policy.ContainerPort) bool { return have.Name == port.Name })
 }
 
-// EachPorts returns an iterator over the named ports of the pods.
+// EachPorts calls the function f with the named ports of the pods: once for each group of pods with
+// equal ports, and once for each other pod.
 func (p *Pass) EachPorts(t *Targets, f func(policy.ContainerPorts)) {
 	for _, g := range t.groups {
 		if p.Spend(50 * len(g.ports)) {

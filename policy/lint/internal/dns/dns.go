@@ -24,8 +24,8 @@ func IsServer(l label.Set) bool {
 	return l.Get("k8s-app") == "kube-dns" || l.Get("k8s-app") == "coredns" || l.Get("app.kubernetes.io/name") == "coredns"
 }
 
-// Includes reports whether the list ports includes the DNS port for a protocol. An empty
-// list includes every port.
+// Includes reports whether the list `ports` includes the DNS port for a protocol. An empty list
+// includes every port.
 func Includes(ports []policy.Port, protocol flow.Protocol) bool {
 	return len(ports) == 0 || slices.ContainsFunc(ports, func(p policy.Port) bool {
 		switch {

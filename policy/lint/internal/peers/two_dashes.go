@@ -56,8 +56,8 @@ func eitherOrBoth(p *check.Pass, at check.Place, r *policy.Rule, namespaces, pod
 // severity is Warning in these cases:
 //
 //   - The entry with the namespaceSelector includes all pods of the entry with the podSelector.
-//   - No pod matches the entry with the podSelector, but at least one pod matches both
-//     selectors. Suspicion also returns the pods that match both.
+//   - No pod matches the entry with the podSelector, but at least one pod matches both selectors.
+//     In this case, `both` contains the pods that match both.
 //   - The rule has no other entries.
 //
 // Otherwise the rule has more than two entries, and the severity is Note. Authors often list

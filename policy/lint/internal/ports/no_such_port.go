@@ -32,8 +32,8 @@ var NoSuchPort = check.Check{
 	}),
 }
 
-// eachNamedPort returns a function for Check.run that calls the function f with every named
-// port of every rule of which all destination pods are in the scope of the run.
+// eachNamedPort returns a function for Check.Run that calls the function f with every named port of
+// each rule. It skips a rule if some of its destination pods are not in the scope of the run.
 func eachNamedPort(f func(*check.Pass, check.Place, *policy.Rule, *policy.Port)) func(*check.Pass) {
 	return check.EachPort(func(p *check.Pass, at check.Place, r *policy.Rule, port *policy.Port) {
 		if port.Name == "" || !p.PodsKnown || r.Direction == rule.Egress && !p.ContainsAll(r) {
@@ -57,8 +57,8 @@ func portName(s *check.Policy, port *policy.Port) string {
 	return fmt.Sprintf("%s port named %q", port.Protocol, port.Name)
 }
 
-// whose describes the pods in which a port name of the rule is looked up. The result is a part
-// of a message, such as "that the policy selects".
+// whose describes the destination pods of the rule, which define its port names. The result is a
+// part of a message, such as "that the policy selects".
 func whose(r *policy.Rule) string {
 	if r.Direction == rule.Ingress {
 		return "that the policy selects"

@@ -10,9 +10,9 @@ import (
 	"github.com/sluicenet/sluice/policy/lint/internal/sample"
 )
 
-// DenyOfDNS finds Deny rules that are the first rules of their tier to match DNS over UDP. A rule
-// of the Baseline tier affects only pods that no NetworkPolicy isolates and about which the Admin
-// tier did not decide.
+// DenyOfDNS finds each Deny rule that is the first rule of its tier to match DNS over UDP for some
+// pods. It ignores a rule of the Baseline tier if a NetworkPolicy isolates these pods, or if a rule
+// of the Admin tier already decides about DNS.
 var DenyOfDNS = check.Check{
 	Name:       "deny-of-dns",
 	Severities: []check.Severity{check.Warning},
@@ -52,7 +52,8 @@ func deniesDNS(p *check.Pass, d rule.Direction, part int) {
 	}
 }
 
-// reachesTier reports whether flows with DNS queries of a group can reach the tier of the policy.
+// reachesTier reports whether DNS queries to or from the pods of a group can reach the tier of the
+// policy. They cannot if an earlier tier allows or denies them.
 func reachesTier(p *check.Pass, d rule.Direction, g *check.Group) bool {
 	if p.Tier == rule.AdminTier {
 		return true

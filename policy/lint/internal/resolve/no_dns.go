@@ -101,9 +101,9 @@ func reportDNS(p *check.Pass, at check.Place, pods sample.Pods) {
 	}
 }
 
-// otherEgressRules reports whether a policy in the namespace has egress rules for pods that
-// the policy selects. If such a policy exists, it is the policy that lacks a rule for DNS. The
-// finding then refers to that policy instead of this one.
+// otherEgressRules reports whether another policy has egress rules for pods that this policy
+// selects. If so, the rule for DNS is missing in the other policy, and the finding refers to that
+// policy.
 func otherEgressRules(p *check.Pass) bool {
 	if !p.PodsKnown {
 		return p.Namespace.DNS.EgressRules

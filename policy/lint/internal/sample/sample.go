@@ -30,7 +30,7 @@ func Few(words []string) string {
 // Shown is the number of pods that a text names.
 const Shown = 3
 
-// Pods is a number of pods, of which the first three are kept.
+// Pods contains a number of pods, and the first three of these pods.
 type Pods struct {
 	Count int
 	pods  []*policy.Pod

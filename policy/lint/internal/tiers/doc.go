@@ -1,2 +1,2 @@
-// Package tiers contains the checks that only concern ClusterNetworkPolicies.
+// Package tiers contains the checks that concern only ClusterNetworkPolicies.
 package tiers

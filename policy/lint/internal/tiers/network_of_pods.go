@@ -26,8 +26,9 @@ var NetworkOfPods = check.Check{
 	}),
 }
 
-// matchedPods reports whether the rule of a place also matches all pods by their labels, or whether an
-// earlier rule of the policy does so. The networks of the rule then decide only about other addresses.
+// matchedPods reports whether the rule of a place, or an earlier rule of the policy, has a peer
+// that selects all pods. In this case, the networks of the rule do not change the verdict for any
+// pod.
 func matchedPods(p *check.Pass, at check.Place) bool {
 	pods := &policy.Rule{Peers: make([]policy.Peer, 1), Ports: at.Rule.Ports}
 	return slices.ContainsFunc(p.Rules(at.Rule.Direction)[:at.RuleIndex()+1], func(r policy.Rule) bool { return covers(p, &r, pods) })

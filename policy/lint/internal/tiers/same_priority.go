@@ -47,7 +47,7 @@ func conflict(p *check.Pass, a, b *policy.Rule) bool {
 	})
 }
 
-// peersOverlap reports whether two peers certainly match the same address.
+// peersOverlap reports whether at least one address certainly matches both peers.
 func peersOverlap(p *check.Pass, a, b *policy.Peer) bool {
 	switch {
 	case !p.Spend(10) || a.Invalid || b.Invalid:
@@ -66,8 +66,8 @@ func peersOverlap(p *check.Pass, a, b *policy.Peer) bool {
 	return shareAPod(p, &a.PodSet, &b.PodSet)
 }
 
-// shareAPod reports whether two sets contain a common pod. If the input contains no pods, it reports
-// whether one set contains the other.
+// shareAPod reports whether at least one pod is in both sets. If the input contains no pods, it
+// reports whether one set contains the other.
 func shareAPod(p *check.Pass, a, b *policy.PodSet) bool {
 	if !p.PodsKnown {
 		return cover.PodSet(a, b) || cover.PodSet(b, a)

@@ -186,7 +186,7 @@ endpoints:
 apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
 metadata: {name: main, namespace: shop}
-spec: {podSelector: {matchLabels: {role: main}}, ingress: [{from: [{podSelector: {matchLabels: {app: nobody}}}]}]}
+spec: {podSelector: {matchLabels: {role: main}}, ingress: [{from: [{podSelector: {matchLabels: {app: absent}}}]}]}
 `
 
 func TestExplainToAService(t *testing.T) {
@@ -195,7 +195,7 @@ func TestExplainToAService(t *testing.T) {
 		"by DNS name":              {"db.shop.svc.cluster.local", "80", query.Mixed, "Partly allowed: shop/client to Service shop/db on TCP port 80\n"},
 		"headless":                 {"headless", "15432", query.Mixed, "headless Service shop/headless -> 2 pods on TCP 15432\n"},
 		"EndpointSlices":           {"10.96.0.5", "a", "Deny", "Service shop/sliced port 80 -> 1 pod on TCP 5432: shop/db-0\n"},
-		"no rule with a known pod": {"svc/sliced", "80", "Deny", "No address matches the peers of a rule for this port: shop/main ingress[0] from pods app=nobody in namespace shop on every port\n"},
+		"no rule with a known pod": {"svc/sliced", "80", "Deny", "No address matches the peers of a rule for this port: shop/main ingress[0] from pods app=absent in namespace shop on every port\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e, err := newCluster(t, services).Explain(query.ExplainQuestion{From: "client", To: tt.to, Target: query.Target{Port: tt.port, Protocol: "TCP"}})

@@ -47,7 +47,7 @@ type Dataplane struct {
 	// sandboxReason and skippedReason are the last reasons that were logged. Only the
 	// goroutine that publishes sandboxes uses these fields.
 	sandboxReason, skippedReason string
-	// mu guards changes of the fields engine and waiting.
+	// mu guards changes of the fields `engine` and `waiting`.
 	mu     sync.Mutex
 	engine atomic.Pointer[Engine]
 	// waiting is the newest tree if no engine is open yet that can enforce it. arrived is a

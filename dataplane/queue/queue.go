@@ -112,7 +112,7 @@ func Open(config Config, evaluator rule.Evaluator) (*Pool, error) {
 	return p, nil
 }
 
-// release closes ready, so that the workers that wait for the first evaluator continue.
+// release closes the channel `ready`, so that the workers that wait for the first evaluator continue.
 func (p *Pool) release() { p.readyOnce.Do(func() { close(p.ready) }) }
 
 // start binds one queue and starts its worker.

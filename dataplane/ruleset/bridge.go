@@ -58,8 +58,8 @@ type Owner struct {
 	Address netip.Addr
 }
 
-// The sets of the bridge table. The set ports contains Bridges.Ports. The sets owned4 and
-// owned6 contain the addresses in Bridges.Owners. The sets owners4 and owners6 contain the
+// The sets of the bridge table. The set `ports` contains Bridges.Ports. The sets `owned4` and
+// `owned6` contain the addresses in Bridges.Owners. The sets `owners4` and `owners6` contain the
 // pairs of port and address in Bridges.Owners.
 var (
 	ports   = set{name: "ports", keyType: nftables.TypeIFIndex, order: binaryutil.NativeEndian}

@@ -24,8 +24,8 @@ const (
 	holdDestination = "hold-destination"
 )
 
-// The sets known4 and known6 contain Addresses.Known. The set uplinks contains Links.Uplinks and
-// the index 0. A packet without an input interface matches index 0, so its source address never
+// The sets `known4` and `known6` contain Addresses.Known. The set `uplinks` contains Links.Uplinks
+// and the index 0. A packet without an input interface matches index 0, so its source address never
 // causes the rules to hold it. Likewise, the destination address of a packet without an output
 // interface never causes the rules to hold it.
 var (

@@ -61,7 +61,7 @@ const (
 // running check instead of waiting for it, because the walk for the new generation also corrects
 // all marks.
 type Walker struct {
-	// Reevaluate runs one walk. It calls the function newest for each part of the walk.
+	// Reevaluate runs one walk. It calls the function `newest` for each part of the walk.
 	Reevaluate func(ctx context.Context, newest func() rule.Evaluator) (conntrack.Result, error)
 	// Acknowledge is called with a generation number and the result of the walk for this
 	// generation.
@@ -72,7 +72,7 @@ type Walker struct {
 	log logr.Logger
 	// due is set while a walk is requested.
 	due trigger.Trigger
-	// mu guards newest and cancelCheck. newest is nil before the first request, and
+	// mu guards `newest` and `cancelCheck`. `newest` is nil before the first request, and
 	// cancelCheck is nil while no check runs.
 	mu          sync.Mutex
 	newest      *generation.Shared

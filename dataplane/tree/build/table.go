@@ -64,7 +64,7 @@ func (t *addressTable) get(a format.Address) uint32 {
 	return t.slot(i)[t.width-1]
 }
 
-// set sets the value of an address. Value 0 removes the address.
+// set stores the value of an address. Value 0 removes the address.
 func (t *addressTable) set(a format.Address, value uint32) {
 	i, found := t.find(a)
 	switch {

@@ -63,7 +63,7 @@ func run(pattern, duration string, count int, packages []string) error {
 		return err
 	}
 	if duration == "1x" {
-		return nil // Do not compare results of a single iteration with the limits, because they are too inexact.
+		return nil // Do not compare results of a single iteration with the limits, because they are too imprecise.
 	}
 	return compare(os.Stdout, limits, &results)
 }

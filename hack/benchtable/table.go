@@ -18,7 +18,7 @@ type results struct {
 // table contains the results of the benchmarks in one package.
 type table struct {
 	name  string
-	units []string // ns/op, B/op, allocs/op, then the others in the order of the output
+	units []string // sorted: ns/op, B/op, allocs/op, then the other units in the order of the output
 	rows  []*row
 }
 

@@ -1,5 +1,5 @@
 // Command lab runs a cluster on this machine until the user presses Ctrl-C (`make lab`). The
-// subcommand probe opens connections in the running cluster:
+// subcommand `lab probe` opens connections in the running cluster:
 //
 //	lab [--nodes N] [--deny Drop|Reject] [--sluice PATH]
 //	lab probe FROM TO PORT[/PROTOCOL]

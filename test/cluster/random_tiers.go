@@ -13,8 +13,8 @@ type (
 	clusterProtocol = v1beta1.ClusterNetworkPolicyProtocol
 )
 
-// clusterPolicyNames contains a name that is a prefix of another one, because policies with equal
-// priorities are ordered by name.
+// clusterPolicyNames contains the names of the policies. Policies with equal priorities are ordered
+// by name. To test this order, one of the names is a prefix of another one.
 var clusterPolicyNames = []string{"guard", "floor", "guard-2", "audit", "g"}
 
 var clusterActions = []v1beta1.ClusterNetworkPolicyRuleAction{

@@ -40,8 +40,8 @@ func (s *fixture) wantTagged(when string, want bool) {
 		for _, tags := range priorityTags {
 			before := server.Served()
 			s.must(s.host("shop/db").SendFrame("eth0", to, lab.Datagram(src, dst, []byte("!")), tags...))
-			// Then send a datagram from the node to the pod, and wait for the reply. When the
-			// reply arrives, the tagged frame has either arrived too, or has been dropped.
+			// Then send a datagram from the node to the pod, and wait for the reply. When the reply
+			// arrives, the tagged frame must have arrived as well, or it has been dropped.
 			if !s.answers(s.nodes["one"].Host, flow.UDP, netip.AddrPortFrom(s.address("node:one", like), 0), dst, limit) {
 				s.t.Fatalf("%s: the node does not reach the pod over %s", when, familyName(like))
 			}

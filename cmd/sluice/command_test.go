@@ -72,7 +72,7 @@ func TestExitCodes(t *testing.T) {
 		"a wrong port":          {[]string{"explain", "-f", manifests, "--from", "web", "--to", "db", "--port", "sql"}, exitWrongInput, "--port sql: want a number from 0 to 65535"},
 		"a wrong protocol":      {[]string{"explain", "-f", manifests, "--from", "web", "--to", "db", "--port", "80", "--protocol", "X"}, exitWrongInput, `protocol "X": want TCP, UDP, SCTP, ICMP, ICMPv6 or a number from 0 to 255`},
 		"no such pod":           {[]string{"explain", "-f", manifests, "--from", "wbe", "--to", "db", "--port", "80"}, exitWrongInput, "--from wbe: no pod of that name; there are default/db, default/web"},
-		"no receiver":           {[]string{"explain", "-f", manifests, "--from", "web", "--port", "80"}, exitWrongInput, "--to is missing: give a pod (name or namespace/name) or an IP address"},
+		"no receiver":           {[]string{"explain", "-f", manifests, "--from", "web", "--port", "80"}, exitWrongInput, "--to is missing: give a pod (name or namespace/name), a workload (such as deploy/web) or an IP address"},
 		"neither end is a pod":  {[]string{"explain", "-f", manifests, "--from", "1.2.3.4", "--to", "5.6.7.8", "--port", "80"}, exitWrongInput, "neither 1.2.3.4 nor 5.6.7.8 is the address of a pod, so no policy applies and nothing is evaluated; give a pod (name or namespace/name) or its address for at least one end"},
 		"a node and an address": {[]string{"explain", "-f", manifests, "--from", "192.168.0.1", "--to", "5.6.7.8", "--port", "80"}, exitWrongInput, "neither 192.168.0.1 nor 5.6.7.8 is the address of a pod"},
 		"no such namespace":     {[]string{"lint", "-f", manifests, "-n", "no-such-namespace"}, exitWrongInput, "--namespace no-such-namespace: no namespace of that name; there are default"},

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/util/validation"
+
 	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/inventory"
@@ -23,8 +25,8 @@ const maxMatrixPods = 3000
 
 // MatrixQuestion is a question about the flows between many ends.
 type MatrixQuestion struct {
-	// Target must contain a port number. A port name is not allowed, because
-	// destination pods can resolve the same name to different numbers.
+	// If Target contains the name of a port, each destination pod resolves the name to one of its
+	// container ports. Flows to a destination without such a port are not evaluated.
 	Target
 	// Namespaces are the namespaces whose pods are in the matrix. An empty list
 	// means all namespaces.
@@ -38,11 +40,13 @@ type MatrixQuestion struct {
 type Matrix struct {
 	TypeMeta
 	Protocol string `json:"protocol"`
-	// Port is the destination port, or null if the protocol has no ports.
-	Port *int        `json:"port"`
-	Ends []MatrixEnd `json:"ends"`
-	// Flows contains no entry for two ends that have no address family in common, and no
-	// entry for a flow from a pod to itself.
+	// Port is the destination port, or null if the protocol has no ports or PortName is set.
+	Port *int `json:"port"`
+	// PortName is the name of the destination port, if the question contained a name.
+	PortName string      `json:"portName,omitempty"`
+	Ends     []MatrixEnd `json:"ends"`
+	// Flows contains no entry for two ends that have no address family in common, for a flow from a
+	// pod to itself, and for a destination without a port with the name PortName.
 	Flows []MatrixFlow `json:"flows"`
 	// Width is the maximum width of the text in columns. 0 means 120.
 	Width int `json:"-"`
@@ -72,7 +76,7 @@ type MatrixFlow struct {
 // Matrix evaluates the flows between all pods and addresses that the question
 // selects. It omits finished pods and pods in the host network.
 func (c *Cluster) Matrix(q *MatrixQuestion) (*Matrix, error) {
-	protocol, port, err := q.Parse(nil)
+	protocol, port, name, err := q.ports()
 	if err != nil {
 		return nil, err
 	}
@@ -80,12 +84,17 @@ func (c *Cluster) Matrix(q *MatrixQuestion) (*Matrix, error) {
 	if err != nil {
 		return nil, err
 	}
-	cells, err := c.evaluatePairs(ends, protocol, port)
+	if name != "" {
+		if err := checkPortName(ends, protocol, name); err != nil {
+			return nil, err
+		}
+	}
+	cells, err := c.evaluatePairs(ends, protocol, port, name)
 	if err != nil {
 		return nil, err
 	}
-	m := &Matrix{TypeMeta: NewTypeMeta("Matrix"), Protocol: protocol.String(), Flows: []MatrixFlow{}}
-	if protocol.HasPorts() {
+	m := &Matrix{TypeMeta: NewTypeMeta("Matrix"), Protocol: protocol.String(), PortName: name, Flows: []MatrixFlow{}}
+	if protocol.HasPorts() && name == "" {
 		m.Port = &port
 	}
 	m.add(mergePods(ends, cells))
@@ -147,13 +156,17 @@ func (q *MatrixQuestion) selects(p *inventory.Pod) bool {
 }
 
 // evaluatePairs evaluates the flow from every end to every other end. The first index of the
-// result is the source, and the second index is the destination.
-func (c *Cluster) evaluatePairs(ends []matrixEnd, protocol flow.Protocol, port int) ([][]grid.Cell, error) {
+// result is the source, and the second index is the destination. If name is not empty, each
+// destination resolves this port name, and port is ignored.
+func (c *Cluster) evaluatePairs(ends []matrixEnd, protocol flow.Protocol, port int, name string) ([][]grid.Cell, error) {
 	cells := make([][]grid.Cell, len(ends))
 	for i := range ends {
 		cells[i] = make([]grid.Cell, len(ends))
 		for j := range ends {
-			if i == j {
+			if name != "" {
+				port = int(ends[j].ports.Number(protocol, name))
+			}
+			if i == j || name != "" && port == 0 {
 				continue
 			}
 			var err error
@@ -308,6 +321,33 @@ func trailingNumber(name string) (head string, number int) {
 // Validate returns an *InputError if the protocol or the port of the question is invalid.
 // Commands call Validate before they read any objects.
 func (q *MatrixQuestion) Validate() error {
-	_, _, err := q.Parse(nil)
+	_, _, _, err := q.ports()
 	return err
+}
+
+// ports returns the protocol, and the number or the name of the port.
+func (q *MatrixQuestion) ports() (protocol flow.Protocol, port int, name string, err error) {
+	protocol, name, err = q.Split()
+	if err == nil && protocol.HasPorts() && len(validation.IsValidPortName(name)) == 0 {
+		return protocol, question.NoPort, name, nil
+	}
+	protocol, port, err = q.Parse(nil)
+	return protocol, port, "", err
+}
+
+// checkPortName returns an *InputError if no end has a port with the given name.
+func checkPortName(ends []matrixEnd, protocol flow.Protocol, name string) error {
+	var names []string
+	for i := range ends {
+		if ends[i].ports.Number(protocol, name) != 0 {
+			return nil
+		}
+		for _, p := range ends[i].ports {
+			if p.Protocol == protocol {
+				names = append(names, p.Name)
+			}
+		}
+	}
+	slices.Sort(names)
+	return question.Errorf("port", name, "no pod has a %s port with this name; there %s", protocol, are(slices.Compact(names)))
 }

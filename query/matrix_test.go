@@ -77,7 +77,7 @@ func TestMatrixOfManyPods(t *testing.T) {
 	}
 	t.Run("numbered columns", func(t *testing.T) {
 		got := matrixText(t, many(20), onPort80)
-		if !strings.Contains(got, "\n+ allowed, - denied, . not evaluated (the same pod, or no address family in common)\n") {
+		if !strings.Contains(got, "\n+ allowed, - denied, . not evaluated (the same pod, no address family in common, or no such port)\n") {
 			t.Error(got)
 		}
 	})
@@ -105,4 +105,22 @@ func TestMatrixOfManyPods(t *testing.T) {
 			t.Errorf("flows (-want +got):\n%s", diff)
 		}
 	})
+}
+
+func TestMatrixWithAPortName(t *testing.T) {
+	got := matrixText(t, services, query.MatrixQuestion{Target: query.Target{Port: "sql", Protocol: "TCP"}})
+	want := `Connections on TCP port "sql" of each destination, from rows to columns:
+
+             shop/client  shop/db-0  shop/db-1
+shop/client  .            no         yes
+shop/db-0    .            .          yes
+shop/db-1    .            no         .
+`
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("matrix (-want +got):\n%s", diff)
+	}
+	_, err := newCluster(t, services).Matrix(&query.MatrixQuestion{Target: query.Target{Port: "http", Protocol: "TCP"}})
+	if want := "port http: no pod has a TCP port with this name; there are sql"; err == nil || err.Error() != want {
+		t.Errorf("error %v, want %q", err, want)
+	}
 }

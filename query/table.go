@@ -17,7 +17,11 @@ const defaultWidth = 120
 // WriteText writes a table. Otherwise it writes a list.
 func (m *Matrix) WriteText(out io.Writer) error {
 	w := bufio.NewWriter(out)
-	fmt.Fprintf(w, "Connections on %s, from rows to columns:\n\n", portText(m.Protocol, m.Port))
+	port := portText(m.Protocol, m.Port)
+	if m.PortName != "" {
+		port = fmt.Sprintf("%s port %q of each destination", m.Protocol, m.PortName)
+	}
+	fmt.Fprintf(w, "Connections on %s, from rows to columns:\n\n", port)
 	m.grid().Write(w, cmp.Or(m.Width, defaultWidth))
 	if err := w.Flush(); err != nil {
 		return fmt.Errorf("writing table: %w", err)

@@ -112,7 +112,7 @@ func (g *Grid) writeNumbered(w io.Writer) {
 	if g.contains(OnlyIPv4) || g.contains(OnlyIPv6) {
 		families = " 4 only IPv4, 6 only IPv6,"
 	}
-	fmt.Fprintf(w, "\n+ allowed, - denied,%s . not evaluated (the same pod, or no address family in common)\n", families)
+	fmt.Fprintf(w, "\n+ allowed, - denied,%s . not evaluated (the same pod, no address family in common, or no such port)\n", families)
 }
 
 func (g *Grid) writeList(w io.Writer) {

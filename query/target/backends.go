@@ -30,7 +30,7 @@ func FindPort(s *service.Service, protocol flow.Protocol, text string) (service.
 	number, err := strconv.ParseUint(text, 10, 16)
 	isNumber := err == nil
 	if s.ExternalName != "" {
-		return service.Port{}, fmt.Errorf("Service %s has the type ExternalName: it is an alias for the DNS name %s, and policies apply to the addresses to which this name resolves; "+
+		return service.Port{}, fmt.Errorf("the Service %s has the type ExternalName: it is an alias for the DNS name %s, and policies apply to the addresses to which this name resolves; "+
 			"give one of these addresses", s, s.ExternalName)
 	}
 	if s.Headless && isNumber {
@@ -39,18 +39,18 @@ func FindPort(s *service.Service, protocol flow.Protocol, text string) (service.
 	var have []string
 	advice := ""
 	for _, p := range s.Ports {
-		if p.Protocol == protocol && (isNumber && p.Number == uint16(number) || !isNumber && p.Name == text) {
+		if p.Protocol == protocol && (isNumber && uint64(p.Number) == number || !isNumber && p.Name == text) {
 			return p, nil
 		}
-		if isNumber && p.Number == uint16(number) || !isNumber && p.Name == text {
+		if isNumber && uint64(p.Number) == number || !isNumber && p.Name == text {
 			advice = fmt.Sprintf("; use port %d/%s", p.Number, p.Protocol)
 		}
 		have = append(have, p.String())
 	}
 	if len(have) == 0 {
-		return service.Port{}, fmt.Errorf("Service %s has no ports", s)
+		return service.Port{}, fmt.Errorf("the Service %s has no ports", s)
 	}
-	return service.Port{}, fmt.Errorf("Service %s has no %s port %s; it has %s%s", s, protocol, text, strings.Join(have, ", "), advice)
+	return service.Port{}, fmt.Errorf("the Service %s has no %s port %s; it has %s%s", s, protocol, text, strings.Join(have, ", "), advice)
 }
 
 // Backends returns the backends of a port of a Service, from its EndpointSlices if the set contains
@@ -62,7 +62,7 @@ func Backends(set *inventory.Set, s *service.Service, p *service.Port) ([]Backen
 	selects, description := s.Selects, fmt.Sprintf("%s in namespace %s", s.Selector, s.Namespace)
 	if !s.Selector.Present() {
 		if s.String() != "default/kubernetes" {
-			return nil, fmt.Errorf("Service %[1]s has no selector, and the input contains no EndpointSlices of it, so its backends are unknown; "+
+			return nil, fmt.Errorf("the Service %[1]s has no selector, and the input contains no EndpointSlices of it, so its backends are unknown; "+
 				"add them (kubectl get endpointslices -n %[2]s -o yaml), or give the address and the port of a backend", s, s.Namespace)
 		}
 		selects, description = isAPIServer, apiServerLabel+"=kube-apiserver in namespace kube-system, and the input contains no EndpointSlices"
@@ -84,10 +84,10 @@ func Backends(set *inventory.Set, s *service.Service, p *service.Port) ([]Backen
 	case len(out) > 0:
 		return out, nil
 	case names > 0:
-		return nil, fmt.Errorf("Service %s has no backends for its port %s: no pod that it selects has a %s port named %q; connections to it fail, regardless of policies",
+		return nil, fmt.Errorf("the Service %s has no backends for its port %s: no pod that it selects has a %s port named %q; connections to it fail, regardless of policies",
 			s, p, p.Protocol, p.TargetName)
 	}
-	return nil, fmt.Errorf("Service %s has no backends: no pod has %s; connections to it fail, regardless of policies", s, description)
+	return nil, fmt.Errorf("the Service %s has no backends: no pod has %s; connections to it fail, regardless of policies", s, description)
 }
 
 // apiServerLabel is the label with which kubeadm marks the static pods of the API server.
@@ -147,5 +147,5 @@ func fromSlices(s *service.Service, p *service.Port, list []*service.Slice) ([]B
 	case endpoints > 0:
 		return nil, fmt.Errorf("none of the endpoints of Service %s is ready; connections to it fail, regardless of policies", s)
 	}
-	return nil, fmt.Errorf("Service %s has no backends for its port %s: its EndpointSlices contain no endpoints; connections to it fail, regardless of policies", s, p)
+	return nil, fmt.Errorf("the Service %s has no backends for its port %s: its EndpointSlices contain no endpoints; connections to it fail, regardless of policies", s, p)
 }

@@ -3,6 +3,7 @@ package live
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -43,9 +44,8 @@ func (c *Connection) readTiers(ctx context.Context, b *builder, denied *denials)
 			continue
 		}
 		count, evaluated := 0, kind.kind == clusterNetworkPolicy
-		page := unstructured.UnstructuredList{}
-		page.SetGroupVersionKind(schema.GroupVersionKind{Group: read.Group, Version: kind.versions[at], Kind: kind.kind + "List"})
-		err := c.list(ctx, &page, func() {
+		page := tierList(kind.kind, kind.versions[at])
+		err := c.list(ctx, page, func() {
 			count += len(page.Items)
 			if evaluated {
 				b.addClusterPolicies(page.Items)
@@ -107,6 +107,35 @@ func (c *Connection) count(ctx context.Context, path string) (int, error) {
 		return 0, err
 	}
 	return len(page.Items), nil
+}
+
+// tierList returns an empty list for objects of a kind of the group read.Group.
+func tierList(kind, version string) *unstructured.UnstructuredList {
+	out := &unstructured.UnstructuredList{}
+	out.SetGroupVersionKind(schema.GroupVersionKind{Group: read.Group, Version: version, Kind: kind + "List"})
+	return out
+}
+
+// ClusterNetworkPolicies returns all ClusterNetworkPolicies, and the versions of the kind that the
+// cluster serves. The objects have the version that the agents read. If the cluster does not serve
+// the kind, both results are empty.
+func (c *Connection) ClusterNetworkPolicies(ctx context.Context) (list []unstructured.Unstructured, served []string, err error) {
+	resources, err := c.served(ctx, read.Group)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, version := range slices.Sorted(maps.Keys(resources)) {
+		if slices.Contains(resources[version], tierKinds[0].resource) {
+			served = append(served, version)
+		}
+	}
+	at := slices.IndexFunc(read.Versions, func(version string) bool { return slices.Contains(served, version) })
+	if at < 0 {
+		return nil, served, nil
+	}
+	page := tierList(clusterNetworkPolicy, read.Versions[at])
+	err = c.list(ctx, page, func() { list = append(list, page.Items...) })
+	return list, served, err
 }
 
 // served returns the resources of each version of an API group. If the cluster does not serve the

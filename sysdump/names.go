@@ -2,11 +2,14 @@ package sysdump
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 )
 
 // names replaces names consistently: the same name has the same replacement in all files. A nil
@@ -40,7 +43,7 @@ var labelMaps = []string{"labels", "matchLabels", "nodeSelector"}
 
 // constants lists the fields whose values are constants of an API, such as kinds, and not
 // names.
-var constants = []string{"kind", "apiVersion", "type", "reason", "phase", "protocol", "operator", "result", "severity", "policyTypes", "uid", "check"}
+var constants = []string{"kind", "apiVersion", "type", "reason", "phase", "protocol", "operator", "result", "severity", "policyTypes", "uid", "check", "tier", "action", "served"}
 
 // inTree replaces the names in the values of a parsed JSON document.
 func (n *names) inTree(tree any) any {
@@ -146,7 +149,38 @@ func (d *dump) findNames() *names {
 			}
 		}
 	}
+	for i := range d.tiers {
+		n.add("policy", d.tiers[i].GetName())
+		n.addLabels(d.tiers[i].GetLabels())
+		n.addTier(d.tiers[i].Object["spec"])
+	}
 	return n
+}
+
+// addTier adds the labels of all selectors in a part of a ClusterNetworkPolicy, the names of rules and
+// the domain names.
+func (n *names) addTier(part any) {
+	switch part := part.(type) {
+	case []any:
+		for _, p := range part {
+			n.addTier(p)
+		}
+	case map[string]any:
+		var selector metav1.LabelSelector
+		if runtime.DefaultUnstructuredConverter.FromUnstructured(part, &selector) == nil {
+			n.addSelector(&selector)
+		}
+		if name, isText := part["name"].(string); isText {
+			n.add("rule", name)
+		}
+		domains, _, _ := unstructured.NestedStringSlice(part, "domainNames")
+		for _, domain := range domains {
+			n.add("domain", domain)
+		}
+		for _, key := range slices.Sorted(maps.Keys(part)) {
+			n.addTier(part[key])
+		}
+	}
 }
 
 func (n *names) addSelector(s *metav1.LabelSelector) {

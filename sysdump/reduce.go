@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
 )
@@ -103,6 +104,11 @@ func reduceNamespace(n *corev1.Namespace) any {
 
 func reducePolicy(p *networkingv1.NetworkPolicy) any {
 	return object{"metadata": reduceMeta(p), "spec": p.Spec}
+}
+
+// reduceTier keeps the version, the spec and the status of a ClusterNetworkPolicy.
+func reduceTier(p *unstructured.Unstructured) any {
+	return object{"apiVersion": p.GetAPIVersion(), "metadata": reduceMeta(p), "spec": p.Object["spec"], "status": p.Object["status"]}
 }
 
 func reduceNode(n *corev1.Node) any {

@@ -12,6 +12,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
@@ -24,7 +25,8 @@ import (
 type Options struct {
 	// Release is the version of this program. Namespace is the namespace of the operator.
 	Release, Namespace string
-	// Anonymize replaces the names of namespaces, pods, policies, nodes, workloads and labels.
+	// Anonymize replaces the names of namespaces, pods, policies, rules, nodes, workloads, labels and
+	// domains.
 	Anonymize bool
 	// Lines is the maximum number of lines of each log. Pods is the maximum number of pods on
 	// nodes whose logs are read.
@@ -61,7 +63,11 @@ type dump struct {
 	pods       []corev1.Pod
 	namespaces []corev1.Namespace
 	policies   []networkingv1.NetworkPolicy
-	system     struct {
+	tiers      []unstructured.Unstructured
+	// tierVersions contains the versions of ClusterNetworkPolicies that the API server serves.
+	tierVersions []string
+
+	system struct {
 		pods        []corev1.Pod
 		deployments []appsv1.Deployment
 		daemonSets  []appsv1.DaemonSet
@@ -77,12 +83,16 @@ func (d *dump) read(ctx context.Context) {
 	d.list(ctx, "namespaces", &namespaces, func() { d.namespaces = append(d.namespaces, namespaces.Items...) })
 	var policies networkingv1.NetworkPolicyList
 	d.list(ctx, "networkpolicies", &policies, func() { d.policies = append(d.policies, policies.Items...) })
+	var err error
+	if d.tiers, d.tierVersions, err = d.c.ClusterNetworkPolicies(ctx); err != nil {
+		d.missing("clusternetworkpolicies", err)
+	}
 	if d.facts.Nodes.Err != nil {
 		d.missing("nodes", d.facts.Nodes.Err)
 	}
 	d.reports = &live.Reports{}
 	if reports, err := d.c.Reports(ctx); err != nil {
-		d.missing("enforcers, nodeenforcers, policystatuses", err)
+		d.missing("enforcers, nodeenforcers, policystatuses, clusterpolicystatuses", err)
 	} else {
 		d.reports = reports
 	}
@@ -109,6 +119,7 @@ func (d *dump) add(ctx context.Context) {
 	d.addJSON("pods.json", reduced(d.pods, reducePod))
 	d.addJSON("namespaces.json", reduced(d.namespaces, reduceNamespace))
 	d.addJSON("networkpolicies.json", reduced(d.policies, reducePolicy))
+	d.addJSON("clusternetworkpolicies.json", object{"served": d.tierVersions, "items": reduced(d.tiers, reduceTier)})
 	d.addJSON("nodes.json", reduced(d.facts.Nodes.Value, reduceNode))
 	if e := d.reports.Enforcer; e != nil {
 		d.addJSON("enforcer.json", map[string]any{"metadata": reduceMeta(e), "spec": e.Spec, "status": e.Status})
@@ -117,6 +128,9 @@ func (d *dump) add(ctx context.Context) {
 		return map[string]any{"metadata": reduceMeta(n), "status": n.Status}
 	}))
 	d.addJSON("policystatuses.json", reduced(d.reports.Policies, func(p *v1alpha1.PolicyStatus) any {
+		return map[string]any{"metadata": reduceMeta(p), "status": p.Status}
+	}))
+	d.addJSON("clusterpolicystatuses.json", reduced(d.reports.ClusterPolicies, func(p *v1alpha1.ClusterPolicyStatus) any {
 		return map[string]any{"metadata": reduceMeta(p), "status": p.Status}
 	}))
 	d.addJSON("system/pods.json", reduced(d.system.pods, reduceOwnPod))
@@ -163,7 +177,7 @@ func (d *dump) readme() string {
 	fmt.Fprintf(&b, "This archive describes an installation of Sluice, for a bug report.\nWritten by sluice %s at %s.\n", d.o.Release, d.o.Now.UTC().Format(time.RFC3339))
 	b.WriteString("It contains no Secrets, no environment variables, and annotations and ConfigMaps of Sluice only.\n")
 	if d.o.Anonymize {
-		b.WriteString("Names of namespaces, pods, policies, nodes, workloads and labels were replaced. Addresses were not.\n")
+		b.WriteString("Names of namespaces, pods, policies, rules, nodes, workloads, labels and domains were replaced. Addresses were not.\n")
 	}
 	for _, part := range []struct {
 		title string

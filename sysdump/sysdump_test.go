@@ -27,9 +27,11 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/sluicenet/sluice/api/v1alpha1"
 	"github.com/sluicenet/sluice/live"
 	"github.com/sluicenet/sluice/sysdump"
 	"github.com/sluicenet/sluice/test/kube"
+	"github.com/sluicenet/sluice/test/policyapi"
 )
 
 var server *kube.Server
@@ -120,6 +122,11 @@ func fill(t *testing.T) (system, tenant string) {
 		}},
 		&corev1.Event{ObjectMeta: meta(system, "event", nil), InvolvedObject: corev1.ObjectReference{Namespace: system, Kind: "Pod", Name: "sluice-operator-1"}, Reason: "Failed", Message: "token: " + seed},
 	)
+	tier := policyapi.Policy(t, policyapi.V1beta1, "protect-everything", `{tier: Admin, priority: 7, subject: {namespaces: {matchLabels: {segment: vault}}}, egress: [
+		{name: no-leaks, action: Deny, to: [{pods: {namespaceSelector: {}, podSelector: {matchExpressions: [{key: color, operator: In, values: [mauve]}]}}}]},
+		{action: Accept, to: [{domainNames: [bank.example]}]}]}`)
+	tier.SetAnnotations(map[string]string{"example.com/token": seed})
+	create(tier, &v1alpha1.ClusterPolicyStatus{ObjectMeta: meta("", "protect-everything", nil)})
 	own.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "operator", RestartCount: 1}}
 	if err := c.Status().Update(t.Context(), own); err != nil {
 		t.Fatal(err)
@@ -158,6 +165,7 @@ func dump(t *testing.T, c *live.Connection, o sysdump.Options) (files map[string
 }
 
 func TestWrite(t *testing.T) {
+	policyapi.Install(t, server.Client(t), policyapi.V1beta1, policyapi.V1alpha2)
 	system, tenant := fill(t)
 	c := connect(t, server.Config())
 	files, unread := dump(t, c, sysdump.Options{Namespace: system})
@@ -177,21 +185,39 @@ func TestWrite(t *testing.T) {
 		"version.json": `"program": "0.1.0"`, "pods.json": `"checkout-1"`, "namespaces.json": tenant, "nodes.json": "[",
 		"networkpolicies.json": `"team": "payments"`, "system/deployments.json": `"kept"`, "system/pods.json": `"policy.sluice.dev/note": "kept"`,
 		"system/events.json": `"token: REMOVED"`, "system/sluice-pod-ranges.json": "10.0.0.0/8", "system/daemonsets.json": "[]",
+		"clusternetworkpolicies.json": `"priority": 7`, "clusterpolicystatuses.json": `"protect-everything"`,
 		"logs/sluice-operator-1/operator.log": "store-7f9c", "logs/sluice-operator-1/operator.previous.log": `"level":"info"`,
 	} {
 		if !strings.Contains(files[name], want) {
 			t.Errorf("%s lacks %q:\n%s", name, want, files[name])
 		}
 	}
+	var tiers struct {
+		Served []string
+		Items  []struct {
+			APIVersion string
+			Spec       struct{ Tier string }
+		}
+	}
+	if err := json.Unmarshal([]byte(files["clusternetworkpolicies.json"]), &tiers); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(tiers.Served, []string{"v1alpha2", "v1beta1"}) || len(tiers.Items) != 1 || tiers.Items[0].APIVersion != "policy.networking.k8s.io/v1beta1" {
+		t.Errorf("clusternetworkpolicies.json contains %+v, want one policy and both versions", tiers)
+	}
 	t.Run("anonymized", func(t *testing.T) {
 		files, _ := dump(t, c, sysdump.Options{Namespace: system, Anonymize: true})
 		var pod string
 		for name, content := range files {
-			for _, original := range []string{tenant, "checkout-1", "protect-checkout", "payments", `"team"`, "worker-9"} {
+			for _, original := range []string{tenant, "checkout-1", "protect-checkout", "payments", `"team"`, "worker-9",
+				"protect-everything", "segment", "vault", "no-leaks", `"color"`, "mauve", "bank.example"} {
 				if strings.Contains(content, original) {
 					t.Errorf("%s contains the name %s:\n%s", name, original, content)
 				}
 			}
+		}
+		if !strings.Contains(files["clusternetworkpolicies.json"], `"tier": "Admin"`) {
+			t.Errorf("clusternetworkpolicies.json: %s", files["clusternetworkpolicies.json"])
 		}
 		var pods []struct{ Metadata struct{ Name string } }
 		if err := json.Unmarshal([]byte(files["pods.json"]), &pods); err != nil {
@@ -211,8 +237,9 @@ func TestWrite(t *testing.T) {
 // TestWriteWithoutRights checks that a user without rights gets an archive that lists what
 // could not be read.
 func TestWriteWithoutRights(t *testing.T) {
+	policyapi.Install(t, server.Client(t), policyapi.V1alpha2)
 	files, unread := dump(t, connect(t, server.User(t, "sysdump-stranger")), sysdump.Options{Namespace: "sluice-system"})
-	for _, what := range []string{"pods", "namespaces", "networkpolicies", "nodes", "system/events"} {
+	for _, what := range []string{"pods", "namespaces", "networkpolicies", "clusternetworkpolicies", "nodes", "system/events"} {
 		if !slices.ContainsFunc(unread, func(s string) bool { return strings.HasPrefix(s, what+": ") }) {
 			t.Errorf("%s is not in %q", what, unread)
 		}

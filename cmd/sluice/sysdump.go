@@ -21,8 +21,8 @@ func sysdumpCommand() *cobra.Command {
 		Use:   "sysdump",
 		Short: "Write one archive for a bug report",
 		Long: `Writes an archive with the objects and logs that a bug report needs: the objects of Sluice,
-NetworkPolicies, the labels and addresses of Pods, Namespaces and Nodes, the logs and
-events of Sluice, and the output of check and status.
+NetworkPolicies, ClusterNetworkPolicies, the labels and addresses of Pods, Namespaces
+and Nodes, the logs and events of Sluice, and the output of check and status.
 
 The archive contains no Secrets, no environment variables, and only annotations and
 ConfigMaps of Sluice. It contains names and addresses; --anonymize replaces names. What
@@ -44,7 +44,7 @@ the caller may not read is listed on standard error and in the README.txt of the
 	}
 	f := cmd.Flags()
 	f.StringVar(&file, "file", "", "`archive` to write, or - for standard output (default\nsluice-sysdump-TIME.tar.gz)")
-	f.BoolVar(&o.Anonymize, "anonymize", false, "replace the names of namespaces, pods, policies, nodes,\nworkloads and labels, each by the same name everywhere")
+	f.BoolVar(&o.Anonymize, "anonymize", false, "replace the names of namespaces, pods, policies, rules,\nnodes, workloads, labels and domains, each by the same\nname everywhere")
 	f.IntVar(&o.Lines, "lines", 2000, "largest `number` of lines of each log")
 	f.IntVar(&o.Pods, "pods", 20, "largest `number` of pods on nodes whose logs are read; pods\nwith problems come first")
 	addSystemNamespaceFlag(cmd, &o.Namespace)

@@ -171,7 +171,7 @@ func bounded(expression parser.Expr) bool {
 	case *parser.MatrixSelector:
 		return bounded(e.VectorSelector)
 	case *parser.VectorSelector:
-		return strings.HasPrefix(e.Name, "sluice_enforcer_") || e.Name == "sluice_policies"
+		return strings.HasPrefix(e.Name, "sluice_enforcer_") || e.Name == "sluice_policies" || e.Name == "sluice_cluster_policies"
 	}
 	return false
 }

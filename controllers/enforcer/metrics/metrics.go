@@ -23,7 +23,8 @@ var (
 	uninstall  = describe("enforcer_uninstall_seconds", "Time since the operator began to uninstall the Enforcer, 0 if it is not being deleted.")
 	contested  = describe("enforcer_contested_objects", "Objects of the Enforcer that another client changes repeatedly.")
 	owned      = describe("enforcer_owned", "1 if the Enforcer belongs to the installation of this operator, 0 if it belongs to another installation.")
-	policies   = describe("policies", "Policies by the status of a condition of their PolicyStatus.", "condition", "status")
+	policies   = describe("policies", "NetworkPolicies by the status of a condition of their PolicyStatus.", "condition", "status")
+	clustered  = describe("cluster_policies", "ClusterNetworkPolicies by the status of a condition of their ClusterPolicyStatus.", "condition", "status")
 	statuses   = []metav1.ConditionStatus{metav1.ConditionTrue, metav1.ConditionFalse, metav1.ConditionUnknown}
 	conditions = []v1alpha1.ConditionType{v1alpha1.ConditionAvailable, v1alpha1.ConditionProgressing, v1alpha1.ConditionDegraded}
 	ofPolicies = []v1alpha1.ConditionType{v1alpha1.ConditionEnforced, v1alpha1.ConditionUnderstood, v1alpha1.ConditionLintFindings}
@@ -63,7 +64,7 @@ type Collector struct {
 	uninstalling time.Time
 }
 
-// New returns a collector that reads PolicyStatuses with a reader.
+// New returns a collector that reads PolicyStatuses and ClusterPolicyStatuses with a reader.
 func New(reader client.Reader) *Collector { return &Collector{reader: reader, now: time.Now} }
 
 // Set stores a new state. The state is nil if there is no Enforcer.
@@ -92,7 +93,7 @@ func (c *Collector) Start(ctx context.Context, registry prometheus.Registerer) e
 
 // Describe implements prometheus.Collector.
 func (c *Collector) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{condition, nodes, blocked, uninstall, contested, owned, policies} {
+	for _, d := range []*prometheus.Desc{condition, nodes, blocked, uninstall, contested, owned, policies, clustered} {
 		out <- d
 	}
 }
@@ -141,11 +142,23 @@ func (c *Collector) since(t time.Time) float64 {
 	return c.now().Sub(t).Seconds()
 }
 
-// collectPolicies counts the PolicyStatuses in the cache. It copies no object.
+// collectPolicies counts the PolicyStatuses and the ClusterPolicyStatuses in the cache. It copies no
+// object.
 func (c *Collector) collectPolicies(out chan<- prometheus.Metric) {
-	var list v1alpha1.PolicyStatusList
-	if err := c.reader.List(context.Background(), &list, client.UnsafeDisableDeepCopy); err != nil {
-		out <- prometheus.NewInvalidMetric(policies, err)
+	var namespaced v1alpha1.PolicyStatusList
+	err := c.reader.List(context.Background(), &namespaced, client.UnsafeDisableDeepCopy)
+	sendCounts(out, policies, len(namespaced.Items), func(i int) []metav1.Condition { return namespaced.Items[i].Status.Conditions }, err)
+	var all v1alpha1.ClusterPolicyStatusList
+	err = c.reader.List(context.Background(), &all, client.UnsafeDisableDeepCopy)
+	sendCounts(out, clustered, len(all.Items), func(i int) []metav1.Condition { return all.Items[i].Status.Conditions }, err)
+}
+
+// sendCounts sends the number of policies for each status of each condition. The function
+// `conditionsOf` returns the conditions of the policy with an index. If the error is not nil,
+// sendCounts sends only the error.
+func sendCounts(out chan<- prometheus.Metric, d *prometheus.Desc, number int, conditionsOf func(int) []metav1.Condition, err error) {
+	if err != nil {
+		out <- prometheus.NewInvalidMetric(d, err)
 		return
 	}
 	type key struct {
@@ -153,14 +166,14 @@ func (c *Collector) collectPolicies(out chan<- prometheus.Metric) {
 		status metav1.ConditionStatus
 	}
 	counts := map[key]int{}
-	for i := range list.Items {
+	for i := range number {
 		for _, kind := range ofPolicies {
-			counts[key{kind, statusOf(list.Items[i].Status.Conditions, kind)}]++
+			counts[key{kind, statusOf(conditionsOf(i), kind)}]++
 		}
 	}
 	for _, kind := range ofPolicies {
 		for _, status := range statuses {
-			out <- prometheus.MustNewConstMetric(policies, prometheus.GaugeValue, float64(counts[key{kind, status}]), string(kind), string(status))
+			out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(counts[key{kind, status}]), string(kind), string(status))
 		}
 	}
 }

@@ -17,28 +17,45 @@ import (
 	"github.com/sluicenet/sluice/api/v1alpha1"
 )
 
-// policyStatuses is a reader that returns the same PolicyStatuses for every request.
-type policyStatuses []v1alpha1.PolicyStatus
+// policyStatuses is a reader that returns the same PolicyStatuses and ClusterPolicyStatuses for every
+// request.
+type policyStatuses struct {
+	namespaced []v1alpha1.PolicyStatus
+	cluster    []v1alpha1.ClusterPolicyStatus
+}
 
 func (policyStatuses) Get(context.Context, client.ObjectKey, client.Object, ...client.GetOption) error {
 	return nil
 }
 
 func (p policyStatuses) List(_ context.Context, list client.ObjectList, _ ...client.ListOption) error {
-	list.(*v1alpha1.PolicyStatusList).Items = p
+	switch list := list.(type) {
+	case *v1alpha1.PolicyStatusList:
+		list.Items = p.namespaced
+	case *v1alpha1.ClusterPolicyStatusList:
+		list.Items = p.cluster
+	}
 	return nil
 }
 
 func policy(status metav1.ConditionStatus) v1alpha1.PolicyStatus {
-	return v1alpha1.PolicyStatus{Status: v1alpha1.EnforcementStatus{Conditions: []metav1.Condition{
-		v1alpha1.NewCondition(v1alpha1.ConditionEnforced, status, "Any", ""),
-	}}}
+	return v1alpha1.PolicyStatus{Status: with(v1alpha1.ConditionEnforced, status)}
+}
+
+// with returns a status with one condition.
+func with(kind v1alpha1.ConditionType, status metav1.ConditionStatus) v1alpha1.EnforcementStatus {
+	return v1alpha1.EnforcementStatus{Conditions: []metav1.Condition{v1alpha1.NewCondition(kind, status, "Any", "")}}
 }
 
 // TestMetrics compares some metrics with the state of the Enforcer and the PolicyStatuses.
 func TestMetrics(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	c := New(policyStatuses{policy(metav1.ConditionTrue), policy(metav1.ConditionTrue), policy(metav1.ConditionFalse), {}})
+	c := New(policyStatuses{
+		namespaced: []v1alpha1.PolicyStatus{policy(metav1.ConditionTrue), policy(metav1.ConditionTrue), policy(metav1.ConditionFalse), {}},
+		cluster: []v1alpha1.ClusterPolicyStatus{
+			{Status: with(v1alpha1.ConditionEnforced, metav1.ConditionFalse)}, {Status: with(v1alpha1.ConditionUnderstood, metav1.ConditionFalse)},
+		},
+	})
 	c.now = func() time.Time { return now }
 	state := &State{
 		Status: v1alpha1.EnforcerStatus{
@@ -70,6 +87,9 @@ func TestMetrics(t *testing.T) {
 		`policies{condition="Enforced",status="True"}`:            2,
 		`policies{condition="Enforced",status="False"}`:           1,
 		`policies{condition="Enforced",status="Unknown"}`:         1,
+		`cluster_policies{condition="Enforced",status="True"}`:    0,
+		`cluster_policies{condition="Enforced",status="False"}`:   1,
+		`cluster_policies{condition="Understood",status="False"}`: 1,
 	}
 	got := gather(t, c)
 	for name, value := range want {
@@ -78,11 +98,11 @@ func TestMetrics(t *testing.T) {
 		}
 	}
 	c.Set(&State{})
-	if got := gather(t, c); got["enforcer_owned"] != 0 || len(got) != 1+9 {
+	if got := gather(t, c); got["enforcer_owned"] != 0 || len(got) != 1+2*9 {
 		t.Errorf("an Enforcer of another installation has the metrics %v", got)
 	}
 	c.Set(nil)
-	if got := gather(t, c); len(got) != 9 {
+	if got := gather(t, c); len(got) != 2*9 {
 		t.Errorf("without an Enforcer, the metrics are %v", got)
 	}
 }

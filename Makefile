@@ -21,6 +21,9 @@ BUNDLE_IMAGE ?= sluice-bundle:$(VERSION)
 # For `make test`: the packages and more flags for go test.
 PACKAGES  ?= ./...
 TESTFLAGS ?=
+# For conformance reports: the tested commit, and a link to the public CI run that wrote the report.
+SNAPSHOT ?= $(shell git describe --tags --always --dirty)
+EVIDENCE ?= https://github.com/sluicenet/sluice/blob/main/docs/testing.md\#conformance-tests
 # For `make demo`, `make lab` and `make cluster-e2e`: arguments, such as
 # '-f my-manifests', '--nodes 5' or '-kill-operator 5s'.
 ARGS ?=
@@ -71,7 +74,8 @@ conformance-report: ## Run the conformance tests and write dist/conformance-repo
 	mkdir -p dist
 	$(kube_assets) && export KUBEBUILDER_ASSETS && \
 		$(GO) test -count=1 -timeout=20m ./test/conformance -run '^TestConformance$$' \
-			-args -version '$(VERSION)' -report '$(CURDIR)/dist/conformance-report.yaml'
+			-args -version '$(SNAPSHOT)' -evidence '$(EVIDENCE)' \
+			-report '$(CURDIR)/dist/conformance-report.yaml'
 
 ##@ Build
 
@@ -164,7 +168,8 @@ cluster-e2e: build ## Deploy IMAGE on the cluster of KUBECONFIG and test it; AGN
 
 .PHONY: cluster-conformance
 cluster-conformance: ## Run the unmodified conformance tests on the cluster of KUBECONFIG
-	KUBECTL='$(KUBECTL)' GO='$(GO)' hack/cluster-conformance.sh '$(VERSION)' dist/cluster-conformance-report.yaml
+	KUBECTL='$(KUBECTL)' GO='$(GO)' hack/cluster-conformance.sh \
+		'$(SNAPSHOT)' '$(EVIDENCE)' dist/cluster-conformance-report.yaml
 
 .PHONY: race
 race: ## Run all tests with the race detector (needs root and a C compiler)

@@ -1,10 +1,13 @@
 #!/usr/bin/env bash
 # Runs the unmodified conformance tests of the Network Policy API on the cluster of KUBECONFIG,
 # and writes their report to a file. Sluice must already be installed on the cluster.
-# Usage: cluster-conformance.sh VERSION FILE
+# Usage: cluster-conformance.sh VERSION EVIDENCE FILE
+# EVIDENCE is a link that shows how the report was written.
 set -euo pipefail
-version=${1:?usage: cluster-conformance.sh VERSION FILE}
-report=$(realpath -m "${2:?usage: cluster-conformance.sh VERSION FILE}")
+usage='usage: cluster-conformance.sh VERSION EVIDENCE FILE'
+version=${1:?$usage}
+evidence=${2:?$usage}
+report=$(realpath -m "${3:?$usage}")
 cd "$(dirname "$0")/.."
 kubectl=${KUBECTL:-kubectl}
 go=${GO:-go}
@@ -35,6 +38,6 @@ $go test -v -count=1 -timeout=90m -run '^TestConformanceProfiles$' $module/confo
   --url=$website \
   --version="$version" \
   --contact=$website/issues/new \
-  --additional-info=$website/blob/main/docs/testing.md#conformance-tests \
+  --additional-info="$evidence" \
   --report-output="$report"
 echo "wrote $report"

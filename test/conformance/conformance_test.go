@@ -42,6 +42,7 @@ const (
 var (
 	reportFile = flag.String("report", "", "the file to which the conformance report is written")
 	version    = flag.String("version", "devel", "the version of Sluice in the conformance report")
+	evidence   = flag.String("evidence", "", "the link in the conformance report that shows how the report was written")
 )
 
 // timeouts contains the timeouts of the suite. RequestTimeout is short, because the suite waits for
@@ -183,7 +184,7 @@ func newSuite(t *testing.T, cluster *labcluster.Cluster) *suite.ConformanceProfi
 		Implementation: reportv1alpha1.Implementation{
 			Organization: "sluicenet", Project: "sluice", URL: "https://github.com/sluicenet/sluice", Version: *version,
 			Contact:               []string{"https://github.com/sluicenet/sluice/issues/new"},
-			AdditionalInformation: "https://github.com/sluicenet/sluice/blob/main/docs/testing.md#conformance-tests",
+			AdditionalInformation: *evidence,
 		},
 	})
 	if err != nil {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -10,8 +9,8 @@ import (
 
 	"sigs.k8s.io/yaml"
 
-	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/test/cluster"
+	"github.com/sluicenet/sluice/test/evaluation"
 )
 
 // BenchmarkEvaluate runs sluice evaluate with 100,000 flows and with manifests of 5,000 pods
@@ -23,7 +22,7 @@ func BenchmarkEvaluate(b *testing.B) {
 		dir := b.TempDir()
 		writeYAML(b, filepath.Join(dir, "cluster.yaml"), realistic)
 		flows := filepath.Join(dir, "flows.jsonl")
-		if err := os.WriteFile(flows, []byte(linesOf(realistic.Flows(1, 100_000, 0.5))), 0o644); err != nil {
+		if err := os.WriteFile(flows, []byte(evaluation.Lines(realistic.Flows(1, 100_000, 0.5))), 0o644); err != nil {
 			b.Fatal(err)
 		}
 		b.ReportAllocs()
@@ -34,15 +33,6 @@ func BenchmarkEvaluate(b *testing.B) {
 			}
 		}
 	})
-}
-
-// linesOf formats flows as the JSON lines that sluice evaluate reads, with one flow per line.
-func linesOf(flows []flow.Flow) string {
-	var b strings.Builder
-	for _, f := range flows {
-		fmt.Fprintf(&b, `{"src":%q,"dst":%q,"protocol":%q,"port":%d}`+"\n", f.Src, f.Dst, f.Protocol, f.DstPort)
-	}
-	return b.String()
 }
 
 // writeYAML writes the objects of a cluster to a file as a stream of YAML

@@ -2,12 +2,14 @@ package main
 
 import (
 	"encoding/json"
+	"flag"
 	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/test/cluster"
+	"github.com/sluicenet/sluice/test/evaluation"
 	"github.com/sluicenet/sluice/test/stage"
 	"github.com/sluicenet/sluice/test/tiers"
 )
@@ -24,7 +26,9 @@ func TestEvaluateTiers(t *testing.T) {
 					flows, want = append(flows, f), append(want, e)
 				}
 			}
-			code, stdout, stderr := sluice(linesOf(flows), "evaluate", "-f", writeFile(t, "objects.json", listsOf(t, &objects)), "--flows", "-")
+			// The other tests use v1beta1.
+			file := writeFile(t, "objects.json", strings.ReplaceAll(evaluation.Manifest(t, &objects), "k8s.io/v1beta1", "k8s.io/v1alpha2"))
+			code, stdout, stderr := sluice(evaluation.Lines(flows), "evaluate", "-f", file, "--flows", "-")
 			lines := strings.Split(strings.TrimSuffix(stdout, "\n"), "\n")
 			if code != exitDone || len(lines) != len(want) {
 				t.Fatalf("exit %d, %d lines for %d flows: %s", code, len(lines), len(want), stderr)
@@ -72,25 +76,33 @@ func (s decidedSide) String() string {
 	return text.String()
 }
 
-// listsOf encodes objects as JSON lists, as an API server returns them.
-func listsOf(t *testing.T, o *cluster.Objects) string {
-	t.Helper()
-	var text strings.Builder
-	for _, list := range []struct {
-		apiVersion, kind string
-		items            any
-	}{
-		{"v1", "NamespaceList", o.Namespaces},
-		{"v1", "NodeList", o.Nodes},
-		{"v1", "PodList", o.Pods},
-		{"networking.k8s.io/v1", "NetworkPolicyList", o.Policies},
-		{"policy.networking.k8s.io/v1alpha2", "ClusterNetworkPolicyList", o.ClusterNetworkPolicies},
-	} {
-		encoded, err := json.Marshal(map[string]any{"apiVersion": list.apiVersion, "kind": list.kind, "items": list.items})
-		if err != nil {
-			t.Fatal(err)
+var evaluatedFlows = flag.Int("flows", 20_000, "number of flows that TestEvaluateRandomClusters evaluates")
+
+// TestEvaluateRandomClusters evaluates flows of random clusters with tiers with the command, and
+// compares each decision with test/reference. For a longer test, run go test ./cmd/sluice -run
+// TestEvaluateRandomClusters -flows=1000000.
+func TestEvaluateRandomClusters(t *testing.T) {
+	const flowsEach = 2500
+	evaluated, different := 0, 0
+	for seed := uint64(1000); evaluated < *evaluatedFlows && different == 0; seed++ {
+		random := cluster.NewTiered(cluster.Seeded(seed))
+		for range 30 {
+			random.Step()
 		}
-		text.Write(append(encoded, '\n'))
+		flows := make([]flow.Flow, flowsEach)
+		for i := range flows {
+			flows[i] = random.Flow(4 + i%2*2)
+		}
+		file := writeFile(t, "objects.json", evaluation.Manifest(t, &random.Objects))
+		code, stdout, stderr := sluice(evaluation.Lines(flows), "evaluate", "-f", file, "--flows", "-")
+		if code != exitDone {
+			t.Fatalf("seed %d: exit %d: %s", seed, code, stderr)
+		}
+		n, err := evaluation.Compare(&random.Objects, flows, strings.NewReader(stdout))
+		if err != nil {
+			t.Errorf("seed %d: %d decisions differ: %v", seed, n, err)
+		}
+		evaluated, different = evaluated+flowsEach, different+n
 	}
-	return text.String()
+	t.Logf("%d flows, %d decisions differ", evaluated, different)
 }

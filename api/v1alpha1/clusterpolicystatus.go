@@ -4,9 +4,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// ClusterPolicyStatus reports where a ClusterNetworkPolicy is enforced and which parts of it
-// are invalid. The ClusterPolicyStatus has the same name as its ClusterNetworkPolicy, which
-// owns it. Only the operator writes the ClusterPolicyStatus.
+// ClusterPolicyStatus reports where a ClusterNetworkPolicy is enforced and what lint found in
+// it. The findings can depend on objects of all namespaces. The ClusterPolicyStatus has the
+// same name as its ClusterNetworkPolicy, which owns it. Only the operator writes the
+// ClusterPolicyStatus.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
@@ -19,6 +20,7 @@ import (
 // +kubebuilder:printcolumn:name="Understood",type=string,JSONPath=`.status.conditions[?(@.type=="Understood")].status`,description="Whether every part of the policy can be understood"
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:printcolumn:name="Rules",type=integer,JSONPath=`.status.rules`,priority=1,description="Rules of the policy"
+// +kubebuilder:printcolumn:name="Lint findings",type=string,JSONPath=`.status.conditions[?(@.type=="LintFindings")].status`,priority=1,description="Whether lint found something in the policy"
 // +kubebuilder:printcolumn:name="Enforcement",type=string,JSONPath=`.status.conditions[?(@.type=="Enforced")].message`,priority=1,description="Reason why the policy is not enforced everywhere yet"
 // +kubebuilder:printcolumn:name="First finding",type=string,JSONPath=`.status.findings[0].message`,priority=1,description="The most severe finding"
 type ClusterPolicyStatus struct {

@@ -76,8 +76,7 @@ type EnforcementStatus struct {
 
 	// conditions are Enforced (every node that needs the policy enforces the current
 	// version of the policy), Understood (no part of the policy is invalid) and
-	// LintFindings (lint found something in the policy). A ClusterPolicyStatus does not have
-	// the condition LintFindings.
+	// LintFindings (lint found something in the policy).
 	// +listType=map
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=16

@@ -24,7 +24,6 @@ import (
 	"github.com/sluicenet/sluice/controllers/policystatus/cluster"
 	"github.com/sluicenet/sluice/controllers/policystatus/findings"
 	"github.com/sluicenet/sluice/policy"
-	"github.com/sluicenet/sluice/policy/lint"
 )
 
 // +kubebuilder:rbac:groups=networking.k8s.io,resources=networkpolicies,verbs=get;list;watch
@@ -66,10 +65,8 @@ func SetupWithManager(mgr manager.Manager, active func(context.Context) (bool, e
 		reader: mgr.GetCache(), direct: mgr.GetAPIReader(), client: mgr.GetClient(), active: active,
 		index: cluster.New(), filled: make(chan struct{}),
 	}
-	r.findings = findings.New(func(_ context.Context, namespace string) (lint.Namespace, error) {
-		return r.index.Contents(namespace), nil
-	}, log)
-	r.tiers = newTiers(mgr, r.index, log)
+	r.findings = findings.New(r.index, log)
+	r.tiers = newTiers(mgr, r.index, r.findings, log)
 	c, err := controller.New("policystatus", mgr, controller.Options{
 		Reconciler: r, MaxConcurrentReconciles: workers,
 		// Tests run several operators in one process, one after the other, with the same name.
@@ -120,12 +117,8 @@ func (r *Reconciler) report(ctx context.Context, seen *cluster.Observation) (rec
 }
 
 // complete adds the findings to an observation. The `held` parameter is the status that the API
-// server currently has. Lint does not check ClusterNetworkPolicies, so their findings are only the
-// errors in the policy.
+// server currently has.
 func (r *Reconciler) complete(seen *cluster.Observation, held *v1alpha1.EnforcementStatus) *observation {
-	if seen.Policy.Scope == "" {
-		return &observation{Observation: seen, findings: convertFindings(seen.Policy, nil)}
-	}
 	found, checked := r.findings.Of(nameOf(seen.Policy))
 	out := &observation{Observation: seen, findings: convertFindings(seen.Policy, found)}
 	if !checked && held.ObservedGeneration == seen.Policy.Generation {

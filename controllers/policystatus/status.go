@@ -46,11 +46,7 @@ func statusOf(old *v1alpha1.EnforcementStatus, o *observation, now metav1.Time) 
 			out.EnforcedSince = &now
 		}
 	}
-	conditions := []metav1.Condition{enforced, o.understood()}
-	if o.Policy.Scope != "" {
-		conditions = append(conditions, o.lintFindings())
-	}
-	for _, condition := range conditions {
+	for _, condition := range []metav1.Condition{enforced, o.understood(), o.lintFindings()} {
 		condition.ObservedGeneration = generation
 		condition.Message = message.Truncate(condition.Message, message.Limit)
 		condition.LastTransitionTime = now

@@ -25,6 +25,7 @@ import (
 	"github.com/sluicenet/sluice/controllers/clusterpolicy"
 	"github.com/sluicenet/sluice/controllers/ondemand"
 	"github.com/sluicenet/sluice/controllers/policystatus/cluster"
+	"github.com/sluicenet/sluice/controllers/policystatus/findings"
 	"github.com/sluicenet/sluice/controllers/reduce"
 )
 
@@ -37,6 +38,7 @@ type tiers struct {
 	config    *rest.Config
 	transport *http.Client
 	index     *cluster.Index
+	findings  *findings.Findings
 	log       logr.Logger
 	served    *clusterpolicy.Served
 	pace      pace
@@ -49,9 +51,9 @@ type tiers struct {
 	reported map[string]*metav1.Condition
 }
 
-func newTiers(mgr manager.Manager, index *cluster.Index, log logr.Logger) *tiers {
+func newTiers(mgr manager.Manager, index *cluster.Index, found *findings.Findings, log logr.Logger) *tiers {
 	return &tiers{
-		config: mgr.GetConfig(), transport: mgr.GetHTTPClient(), index: index, log: log,
+		config: mgr.GetConfig(), transport: mgr.GetHTTPClient(), index: index, findings: found, log: log,
 		served: clusterpolicy.NewServed(), reported: map[string]*metav1.Condition{},
 	}
 }
@@ -172,16 +174,17 @@ func (t *tiers) watchFailed(_ context.Context, _ *toolscache.Reflector, err erro
 
 // set records a policy and the condition that it has. The `before` parameter is nil for a new policy.
 func (t *tiers) set(before, after *reportedPolicy, q queue) {
-	name := after.GetName()
+	key := types.NamespacedName{Name: after.GetName()}
 	t.mu.Lock()
-	t.reported[name] = after.condition
+	t.reported[key.Name] = after.condition
 	t.mu.Unlock()
 	same := before != nil && before.Policy.UID == after.Policy.UID && before.Policy.Generation == after.Policy.Generation
 	if !same {
 		t.index.SetPolicy(after.Policy)
+		t.findings.Changed(key.Namespace)
 	}
 	if !same || !sameCondition(before.condition, after.condition) {
-		enqueue(q, []types.NamespacedName{{Name: name}}, 0)
+		enqueue(q, []types.NamespacedName{key}, 0)
 	}
 }
 
@@ -191,6 +194,7 @@ func (t *tiers) delete(name string, q queue) {
 	t.mu.Unlock()
 	key := types.NamespacedName{Name: name}
 	t.index.RemovePolicy(key)
+	t.findings.Changed(key.Namespace)
 	enqueue(q, []types.NamespacedName{key}, 0)
 }
 

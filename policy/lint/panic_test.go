@@ -52,7 +52,7 @@ func TestChecksDeclareTheirScopes(t *testing.T) {
 		}
 		withoutBudget := check.NewCluster(ScopeNamespace, check.Limits{Places: 3}, true)
 		withoutBudget.AddPolicies(policies)
-		found, _ := withoutBudget.Run([]Check{c})
+		found, _ := withoutBudget.Run([]Check{c}, withoutBudget.Policies)
 		if slices.ContainsFunc(found, func(f Finding) bool { return f.Check == check.TooLarge.Name }) {
 			t.Errorf("check %s needs a budget", c.Name)
 		}

@@ -5,17 +5,20 @@ import (
 	"errors"
 	"slices"
 
+	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/policy"
 	"github.com/sluicenet/sluice/policy/lint/internal/check"
 	"github.com/sluicenet/sluice/policy/lint/internal/peers"
 )
 
-// These are the limits for Run and for RunNamespace.
+// These are the limits for Run, RunNamespace and RunTiers.
 var (
 	// A command runs once for one user, who can wait for some seconds.
 	commandLimits = check.Limits{Places: 20, Policy: 1_000_000_000, Total: 10_000_000_000}
 	// The operator checks the policies of all tenants again and again.
-	namespaceLimits = check.Limits{Places: 3, Policy: 50_000_000, Total: 250_000_000}
+	namespaceLimits = check.Limits{Places: 3, Policy: 50_000_000, Total: 250_000_000, Brief: true}
+	// The policies of administrators can select all pods of the cluster.
+	tierLimits = check.Limits{Places: 3, Policy: 250_000_000, Total: 1_000_000_000, Brief: true}
 )
 
 // Run runs all checks on every policy of a snapshot. It sorts the findings by namespace and
@@ -34,7 +37,7 @@ func Run(s *policy.Snapshot) []Finding {
 		c.AddPod(&pods[i])
 	}
 	c.AddPolicies(s.Policies())
-	findings, _ := c.Run(checks)
+	findings, _ := c.Run(checks, c.Policies)
 	for _, namespace := range peers.WithoutObject(c) {
 		findings = append(findings, peers.MissingObject(namespace))
 	}
@@ -61,14 +64,49 @@ type Namespace struct {
 // a finding reports this too, and RunNamespace also returns an error.
 func RunNamespace(in Namespace) ([]Finding, error) {
 	c := check.NewCluster(check.ScopeNamespace, namespaceLimits, true)
-	pods := slices.SortedFunc(slices.Values(in.Pods), func(a, b *policy.Pod) int { return cmp.Compare(a.Name, b.Name) })
-	for _, p := range pods {
+	addNamespace(c, &in)
+	findings, errs := c.Run(checks, c.Policies)
+	return findings, errors.Join(errs...)
+}
+
+// Cluster contains the objects of a cluster. RunTiers does not change them.
+type Cluster struct {
+	// Namespaces contains the objects of each namespace.
+	Namespaces []Namespace
+	// Policies contains the ClusterNetworkPolicies.
+	Policies []*policy.Policy
+}
+
+// RunTiers runs all checks on the ClusterNetworkPolicies of a cluster. It reports findings like
+// RunNamespace does: bounded, and without details that change whenever pods start or end. The
+// findings can depend on all objects of the cluster, so only administrators may read them. The
+// findings are sorted like those of Run.
+func RunTiers(in Cluster) ([]Finding, error) {
+	c := check.NewCluster(check.ScopeCluster, tierLimits, true)
+	for i := range in.Namespaces {
+		addNamespace(c, &in.Namespaces[i])
+		if in.Namespaces[i].Object != nil {
+			c.NamespaceObjects++
+		}
+	}
+	c.AddPolicies(slices.SortedFunc(slices.Values(in.Policies), compareOrder))
+	findings, errs := c.Run(checks, slices.Concat(c.Tiers[rule.AdminTier], c.Tiers[rule.BaselineTier]))
+	slices.SortStableFunc(findings, check.CompareFindings)
+	return findings, errors.Join(errs...)
+}
+
+// compareOrder compares ClusterNetworkPolicies by the order of their evaluation.
+func compareOrder(a, b *policy.Policy) int {
+	return cmp.Or(cmp.Compare(a.Tier, b.Tier), cmp.Compare(a.Priority, b.Priority), cmp.Compare(a.Name, b.Name))
+}
+
+// addNamespace adds the objects of a namespace.
+func addNamespace(c *check.Cluster, in *Namespace) {
+	for _, p := range slices.SortedFunc(slices.Values(in.Pods), func(a, b *policy.Pod) int { return cmp.Compare(a.Name, b.Name) }) {
 		c.AddPod(p)
 	}
 	if in.Object != nil {
 		c.Space(in.Object.Name).Object = in.Object
 	}
 	c.AddPolicies(slices.SortedFunc(slices.Values(in.Policies), func(a, b *policy.Policy) int { return cmp.Compare(a.Name, b.Name) }))
-	findings, errs := c.Run(checks)
-	return findings, errors.Join(errs...)
 }

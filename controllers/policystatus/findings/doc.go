@@ -5,5 +5,9 @@
 // takes long is checked less often, so that the tenants of this namespace cannot delay the findings
 // of other namespaces.
 //
+// The findings about ClusterNetworkPolicies depend on all objects of the cluster (see lint.RunTiers).
+// Every change leads to a check of all ClusterNetworkPolicies, which is limited like the checks of
+// one namespace.
+//
 //	changed namespaces --> turns.go --> findings.go --> policies whose findings changed
 package findings

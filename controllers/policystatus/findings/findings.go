@@ -3,17 +3,29 @@ package findings
 import (
 	"context"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/sluicenet/sluice/policy"
 	"github.com/sluicenet/sluice/policy/lint"
 )
 
-// Source returns the objects of a namespace. The caller must not modify them.
-type Source func(ctx context.Context, namespace string) (lint.Namespace, error)
+// Source contains the objects that lint reads. The caller must not modify them.
+type Source interface {
+	// Contents returns the objects of a namespace.
+	Contents(namespace string) lint.Namespace
+	// All returns the objects of the cluster. If there are no ClusterNetworkPolicies, it may return
+	// no objects.
+	All() lint.Cluster
+}
+
+// clusterScope is the name under which the ClusterNetworkPolicies are checked, like the policies of a
+// namespace.
+const clusterScope = ""
 
 // Findings contains the lint findings about all policies. It is safe for concurrent use.
 type Findings struct {
@@ -22,7 +34,8 @@ type Findings struct {
 	turns  *turns
 
 	mu sync.Mutex
-	// found contains the findings about each checked policy, by namespace and name.
+	// found contains the findings about each checked policy, by namespace and name. The namespace
+	// of ClusterNetworkPolicies is clusterScope.
 	found map[string]map[string][]lint.Finding
 }
 
@@ -31,9 +44,15 @@ func New(source Source, log logr.Logger) *Findings {
 	return &Findings{source: source, log: log, turns: newTurns(), found: map[string]map[string][]lint.Finding{}}
 }
 
-// Changed records that an object of a namespace changed. Run then checks the policies of
-// the namespace. Changed must be called for each namespace that contains a policy.
-func (f *Findings) Changed(namespace string) { f.turns.add(namespace) }
+// Changed records that an object of a namespace changed, or a ClusterNetworkPolicy if the name of the
+// namespace is empty. Run then checks the policies of the namespace and the ClusterNetworkPolicies.
+// Changed must be called for each namespace that contains a policy.
+func (f *Findings) Changed(namespace string) {
+	f.turns.add(namespace)
+	if namespace != clusterScope {
+		f.turns.add(clusterScope)
+	}
+}
 
 // Of returns the findings about the policy with the given name, and reports whether a policy of
 // this name has been checked.
@@ -56,36 +75,40 @@ func (f *Findings) Run(ctx context.Context, report func([]types.NamespacedName))
 			return
 		}
 		began := time.Now()
-		different, err := f.check(ctx, namespace)
-		if err != nil && ctx.Err() == nil {
-			f.log.Error(err, "Policies could not be checked", "namespace", namespace)
-			f.Changed(namespace)
-		}
-		report(different)
+		report(f.check(namespace))
 		f.turns.done(ctx, namespace, time.Since(began))
 	}
 }
 
-// check checks the policies of a namespace and returns the policies whose findings changed.
-func (f *Findings) check(ctx context.Context, namespace string) ([]types.NamespacedName, error) {
-	objects, err := f.source(ctx, namespace)
-	if err != nil {
-		return nil, err
-	}
-	all, err := lint.RunNamespace(objects)
+// check checks the policies of a namespace, or the ClusterNetworkPolicies. It returns the policies
+// whose findings changed.
+func (f *Findings) check(namespace string) []types.NamespacedName {
+	all, policies, err := f.run(namespace)
 	if err != nil {
 		// Only the findings of checks that panicked are missing.
 		f.log.Error(err, "A check of a policy failed", "namespace", namespace)
 	}
-	found := make(map[string][]lint.Finding, len(objects.Policies))
-	for _, p := range objects.Policies {
+	found := make(map[string][]lint.Finding, len(policies))
+	for _, p := range policies {
 		found[p.Name] = nil
 	}
 	for _, finding := range all {
-		name := finding.Policy[len(finding.Namespace)+1:]
+		name := strings.TrimPrefix(finding.Policy, finding.Namespace+"/")
 		found[name] = append(found[name], finding)
 	}
-	return f.replace(namespace, found), nil
+	return f.replace(namespace, found)
+}
+
+// run runs lint. It returns the findings and the policies that lint checked.
+func (f *Findings) run(namespace string) ([]lint.Finding, []*policy.Policy, error) {
+	if namespace == clusterScope {
+		objects := f.source.All()
+		all, err := lint.RunTiers(objects)
+		return all, objects.Policies, err
+	}
+	objects := f.source.Contents(namespace)
+	all, err := lint.RunNamespace(objects)
+	return all, objects.Policies, err
 }
 
 // replace replaces the findings about the policies of a namespace. It returns the policies whose

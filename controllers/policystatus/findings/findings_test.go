@@ -2,7 +2,6 @@ package findings
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"testing"
@@ -22,21 +21,24 @@ type tenants struct {
 	cost     map[string]time.Duration
 	checks   map[string]int
 	policies map[string][]*policy.Policy
-	failures int
+	// tiers contains the ClusterNetworkPolicies.
+	tiers []*policy.Policy
 }
 
 func newTenants() *tenants {
 	return &tenants{cost: map[string]time.Duration{}, checks: map[string]int{}, policies: map[string][]*policy.Policy{}}
 }
 
-func (s *tenants) objects(_ context.Context, namespace string) (lint.Namespace, error) {
+func (s *tenants) Contents(namespace string) lint.Namespace {
 	<-time.After(s.cost[namespace])
 	s.checks[namespace]++
-	if s.failures > 0 {
-		s.failures--
-		return lint.Namespace{}, errors.New("not now")
-	}
-	return lint.Namespace{Policies: s.policies[namespace]}, nil
+	return lint.Namespace{Policies: s.policies[namespace]}
+}
+
+func (s *tenants) All() lint.Cluster {
+	<-time.After(s.cost[clusterScope])
+	s.checks[clusterScope]++
+	return lint.Cluster{Namespaces: []lint.Namespace{{Object: &policy.Namespace{Name: "red"}}}, Policies: s.tiers}
 }
 
 // run calls the method Run of `f`, and returns a function that ends it.
@@ -59,7 +61,7 @@ func run(t *testing.T, f *Findings, report func([]types.NamespacedName)) (stop f
 func TestBusyNamespaceDoesNotDelayOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		source := newTenants()
-		f := New(source.objects, logr.Discard())
+		f := New(source, logr.Discard())
 		var busy []string
 		for i := range 5 {
 			busy = append(busy, fmt.Sprint("busy-", i))
@@ -103,7 +105,7 @@ func TestOnlyChangedNamespacesAreChecked(t *testing.T) {
 				{Name: "one", Scope: namespace, Tier: rule.NetworkPolicyTier, Subject: policy.PodSet{Namespace: namespace}, Egress: make([]policy.Rule, 1)},
 			}
 		}
-		f := New(source.objects, logr.Discard())
+		f := New(source, logr.Discard())
 		var reported []types.NamespacedName
 		stop := run(t, f, func(names []types.NamespacedName) { reported = append(reported, names...) })
 		change := func(namespaces ...string) (got []string) {
@@ -138,11 +140,42 @@ func TestOnlyChangedNamespacesAreChecked(t *testing.T) {
 		if _, checked := f.Of(types.NamespacedName{Namespace: "red", Name: "all"}); checked {
 			t.Error("a deleted policy has findings")
 		}
-		source.failures = 2
-		source.policies["red"][0].Egress = nil
-		if got := change("red"); !slices.Equal(got, []string{"red/one"}) {
-			t.Errorf("reported %q after two failures, want the policy that changed", got)
+		source.tiers = []*policy.Policy{{Name: "tiers", Tier: rule.AdminTier}}
+		if got := change(clusterScope); !slices.Equal(got, []string{"/tiers"}) || source.checks["red"] != 3 {
+			t.Errorf("reported %q after checks %v, want the ClusterNetworkPolicy only", got, source.checks)
+		}
+		if found, _ := f.Of(types.NamespacedName{Name: "tiers"}); len(found) == 0 || found[0].Check != "no-pod-selected" {
+			t.Errorf("findings %+v about a ClusterNetworkPolicy that selects no pod", found)
+		}
+		before := source.checks[clusterScope]
+		if got := change("red", "blue"); len(got) > 0 || source.checks[clusterScope] != before+1 {
+			t.Errorf("reported %q after checks %v, want one more check of the ClusterNetworkPolicies", got, source.checks)
 		}
 		stop()
+	})
+}
+
+// TestChecksOfTheClusterAreLimited checks that the checks of ClusterNetworkPolicies take at most one
+// percent of a processor, even if objects of all namespaces change all the time, and that they do not
+// delay the findings of a namespace.
+func TestChecksOfTheClusterAreLimited(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		source := newTenants()
+		source.cost[clusterScope] = 500 * time.Millisecond
+		f := New(source, logr.Discard())
+		stop := run(t, f, func([]types.NamespacedName) {})
+		for i := range 300 {
+			before := source.checks["quiet"]
+			f.Changed(fmt.Sprint("namespace-", i%10))
+			f.Changed("quiet")
+			<-time.After(10 * time.Second)
+			if synctest.Wait(); source.checks["quiet"] == before {
+				t.Error("no check of the quiet namespace within 10 s")
+			}
+		}
+		stop()
+		if n := source.checks[clusterScope]; n < 50 || n > 61 {
+			t.Errorf("%d checks of the cluster in 3,000 s, want at most one every 50 s", n)
+		}
 	})
 }

@@ -12,8 +12,8 @@ const (
 	// settleDelay is the time between a change and the check of the namespace, so that one check
 	// usually covers several changes.
 	settleDelay = time.Second
-	// namespaceShare limits the checks of one namespace to 1/namespaceShare of the time of one
-	// processor: after a check of 100 ms, the next check of the namespace starts 10 s later.
+	// namespaceShare limits the checks of one namespace, and those of all ClusterNetworkPolicies, to
+	// 1/namespaceShare of the time of one processor: after a check of 100 ms, the next check of the namespace starts 10 s later.
 	namespaceShare = 100
 	// totalShare limits all checks together to 1/totalShare of the time of one processor.
 	totalShare = 20

@@ -40,7 +40,7 @@ type Finding struct {
 	// that would change whenever a pod starts or ends.
 	Message string `json:"message"`
 	// Detail contains the number of pods to which Message refers, and up to three examples. In
-	// a result of RunNamespace, it is empty.
+	// a result of RunNamespace or RunTiers, it is empty.
 	Detail string `json:"detail,omitempty"`
 	// Fix states what to write instead. If Message already contains the fix, Fix is empty.
 	Fix string `json:"fix,omitempty"`

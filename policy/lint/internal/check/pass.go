@@ -41,6 +41,9 @@ type Limits struct {
 	Places int
 	// Policy is the budget of each policy, and Total is the budget of all policies together.
 	Policy, Total int
+	// Brief is true if findings have no details, because they are stored in statuses and the
+	// details change whenever pods start or end.
+	Brief bool
 }
 
 // Spend must be called before a check does work that takes the given time in nanoseconds. Spend
@@ -55,11 +58,11 @@ func (p *Pass) Spend(work int) bool {
 	return true
 }
 
-// Run runs the checks on all policies. The findings of a policy are in the order of the policy's
+// Run runs the checks on some policies of the cluster. The findings of a policy are in the order of its
 // fields. The errors describe checks that panicked.
-func (c *Cluster) Run(checks []Check) (findings []Finding, errs []error) {
+func (c *Cluster) Run(checks []Check, policies []*Policy) (findings []Finding, errs []error) {
 	c.index()
-	for _, s := range c.Policies {
+	for _, s := range policies {
 		found, failed := c.checkPolicy(checks, s)
 		findings, errs = append(findings, found...), append(errs, failed...)
 	}
@@ -150,7 +153,7 @@ func (p *Pass) reportIncomplete(granted int) {
 	}
 	p.begin(&TooLarge)
 	fix := "split the policy into smaller policies"
-	if p.RunScope == ScopeNamespace {
+	if p.limits.Brief {
 		fix += ", or run sluice lint, which takes more time"
 	}
 	p.Report(Outside("spec", EndPart), Note, fix, "%s: not completed: %s", what, strings.Join(p.incomplete, ", "))
@@ -174,10 +177,9 @@ func (p *Pass) On(other *Policy) *Pass {
 	return &Pass{Cluster: p.Cluster, Policy: other, budget: p.budget}
 }
 
-// Detail sets the detail of a finding. In a run on one namespace, findings have no details,
-// because the details change whenever pods start or end.
+// Detail sets the detail of a finding, if the run reports details.
 func (p *Pass) Detail(f *Finding, format string, args ...any) {
-	if p.RunScope == ScopeCluster {
+	if !p.limits.Brief {
 		f.Detail = fmt.Sprintf(format, args...)
 	}
 }

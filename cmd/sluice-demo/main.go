@@ -1,4 +1,4 @@
-// Command sluice-demo enforces NetworkPolicies on real connections between network
+// Command sluice-demo enforces policies on real connections between network
 // namespaces, and compares the results with the policies. It requires Linux, root and the
 // program sluice. It does not require a cluster.
 //
@@ -41,6 +41,7 @@ func main() {
 // flags are the flags of sluice-demo.
 type flags struct {
 	files   []string
+	example string
 	ports   []string
 	timeout time.Duration
 	format  string
@@ -61,9 +62,11 @@ connections again. It needs Linux and root, and leaves nothing behind. With
 --keep, it keeps everything running until Ctrl-C and prints commands with which
 you can look around.
 
-Without -f, it uses the example of the Kubernetes NetworkPolicy page. The exit
-code is 0 if the results of all connections agree with the policies.`,
+Without -f, it uses the example of the Kubernetes NetworkPolicy page, or with
+--example tiers an example with ClusterNetworkPolicies. The exit code is 0 if the
+results of all connections agree with the policies.`,
 		Example: `  sudo sluice-demo
+  sudo sluice-demo --example tiers
   sudo sluice-demo -f manifests/ --port 443 --port 53/UDP --port ping
   sudo sluice-demo --keep
   sudo sluice-demo -o json | jq '.rounds[0].connections[] | select(.agrees | not)'`,
@@ -73,6 +76,8 @@ code is 0 if the results of all connections agree with the policies.`,
 		SilenceErrors: true,
 	}
 	cmd.Flags().StringArrayVarP(&f.files, "filename", "f", nil, "`file`, directory (and below) or - for standard input; repeatable")
+	cmd.Flags().StringVar(&f.example, "example", example.NetworkPolicies.Name, "`name` of the example to use without -f: network-policies or tiers")
+	cmd.MarkFlagsMutuallyExclusive("example", "filename")
 	cmd.Flags().StringArrayVar(&f.ports, "port", nil, "try this `port`, such as 53/UDP or ping; repeatable (default all that the manifests specify)")
 	cmd.Flags().DurationVar(&f.timeout, "timeout", f.timeout, "`time` without a reply after which a connection counts as denied")
 	cmd.Flags().StringVarP(&f.format, "output", "o", "text", "`format`: text or json")
@@ -132,15 +137,28 @@ func (f *flags) options(cmd *cobra.Command) (*demo.Options, error) {
 func (f *flags) readManifests(cmd *cobra.Command, o *demo.Options) error {
 	var err error
 	if len(f.files) == 0 {
-		o.Title, o.Changes = example.Title, demo.ExampleChanges()
-		o.Set, err = example.Read()
-		return err
+		return f.readExample(o)
 	}
 	o.Title = "the manifests of " + strings.Join(f.files, ", ")
 	if o.Set, err = manifest.Read(f.files, cmd.InOrStdin()); err != nil {
 		return wrongInput(err)
 	}
 	writeNotes(cmd.ErrOrStderr(), o.Set)
+	return nil
+}
+
+func (f *flags) readExample(o *demo.Options) error {
+	e, err := example.Find(f.example)
+	if err != nil {
+		return wrongInput(fmt.Errorf("--example: %w", err))
+	}
+	o.Title = e.Title
+	if o.Set, err = e.Read(); err != nil {
+		return err
+	}
+	if o.Changes = demo.ExampleChanges(); e.Name == example.Tiers.Name {
+		o.Changes = demo.TiersChanges(o.Set)
+	}
 	return nil
 }
 

@@ -72,13 +72,13 @@ exec %s "$@"
 // and the text output.
 func runWithOtherRules(t *testing.T, rules string) (r *wire.Report, page string) {
 	t.Helper()
-	set, err := example.Read()
+	set, err := example.NetworkPolicies.Read()
 	if err != nil {
 		t.Fatal(err)
 	}
 	var out strings.Builder
 	r, err = demo.Run(t.Context(), demo.Options{
-		Title: example.Title, Set: set, Changes: demo.ExampleChanges(), Program: withOtherRules(t, rules), Out: &out,
+		Title: example.NetworkPolicies.Title, Set: set, Changes: demo.ExampleChanges(), Program: withOtherRules(t, rules), Out: &out,
 	})
 	if err != nil {
 		t.Fatal(err)

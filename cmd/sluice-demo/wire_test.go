@@ -285,6 +285,7 @@ func TestWrongInput(t *testing.T) {
 		{"--timeout", "0s"},
 		{"-f", "no-such-file.yaml"},
 		{"-o", "yaml"},
+		{"--example", "none"},
 	} {
 		err := exec.CommandContext(t.Context(), binary, args...).Run()
 		var exit *exec.ExitError

@@ -1,32 +1,65 @@
 // Package example contains the manifests that sluice-demo uses if the user specifies no
-// manifests. These are the example policy and the default policies from the NetworkPolicy
-// page of the Kubernetes documentation, and pods to which these policies apply.
+// manifests.
 package example
 
 import (
 	"bytes"
 	"embed"
 	"fmt"
+	"path"
+	"slices"
+	"strings"
 
 	"github.com/sluicenet/sluice/inventory"
 	"github.com/sluicenet/sluice/manifest"
 )
 
-//go:embed *.yaml
+//go:embed *.yaml tiers/*.yaml
 var files embed.FS
 
-// Title is the title of the example in the output of sluice-demo.
-const Title = "the example of the Kubernetes NetworkPolicy page"
+// Example is a set of manifests.
+type Example struct {
+	// Name identifies the example on the command line.
+	Name string
+	// Title is the title of the example in the output of sluice-demo.
+	Title string
+	// folder contains the manifests.
+	folder string
+}
+
+// NetworkPolicies contains the example policy and the default policies from the NetworkPolicy page
+// of the Kubernetes documentation, and pods to which these policies apply.
+var NetworkPolicies = Example{Name: "network-policies", Title: "the example of the Kubernetes NetworkPolicy page", folder: "."}
+
+// Tiers contains NetworkPolicies, and ClusterNetworkPolicies of the Admin tier and the Baseline tier.
+var Tiers = Example{Name: "tiers", Title: "ClusterNetworkPolicies in two tiers, and NetworkPolicies", folder: "tiers"}
+
+var all = []Example{NetworkPolicies, Tiers}
+
+// Find returns the example with the given name.
+func Find(name string) (Example, error) {
+	if i := slices.IndexFunc(all, func(e Example) bool { return e.Name == name }); i >= 0 {
+		return all[i], nil
+	}
+	var names []string
+	for _, e := range all {
+		names = append(names, e.Name)
+	}
+	return Example{}, fmt.Errorf("there is no example %q: want %s", name, strings.Join(names, " or "))
+}
 
 // Read returns the objects of the example.
-func Read() (*inventory.Set, error) {
-	entries, err := files.ReadDir(".")
+func (e Example) Read() (*inventory.Set, error) {
+	entries, err := files.ReadDir(e.folder)
 	if err != nil {
 		return nil, fmt.Errorf("reading the example: %w", err)
 	}
 	var stream bytes.Buffer
-	for _, e := range entries {
-		text, err := files.ReadFile(e.Name())
+	for _, entry := range entries {
+		if entry.IsDir() {
+			continue
+		}
+		text, err := files.ReadFile(path.Join(e.folder, entry.Name()))
 		if err != nil {
 			return nil, fmt.Errorf("reading the example: %w", err)
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/report"
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/dataplane/statedir"
+	"github.com/sluicenet/sluice/inventory"
 	"github.com/sluicenet/sluice/policy"
 	"github.com/sluicenet/sluice/test/lab"
 )
@@ -22,7 +23,7 @@ type Change struct {
 	Apply   func(*policy.Snapshot)
 }
 
-// ExampleChanges returns the changes for the example. The first change adds a label to a pod,
+// ExampleChanges returns the changes for example.NetworkPolicies. The first change adds a label to a pod,
 // so that policies treat the pod as a frontend. The second change adds a default policy to
 // the namespace with the name default.
 func ExampleChanges() []Change {
@@ -43,6 +44,17 @@ func ExampleChanges() []Change {
 	}
 }
 
+// TiersChanges returns the changes for example.Tiers, whose objects are in the set. The first change
+// deletes the ClusterNetworkPolicy with the name production, and the second change adds it again.
+func TiersChanges(set *inventory.Set) []Change {
+	for _, p := range set.Policies {
+		if p.Scope == "" && p.Name == "production" {
+			return deleteAndRestore(p.Policy)
+		}
+	}
+	return nil
+}
+
 // label sets a label of the pod with the given name.
 func label(s *policy.Snapshot, namespace, name, key, value string) {
 	for _, p := range s.Pods() {
@@ -53,37 +65,53 @@ func label(s *policy.Snapshot, namespace, name, key, value string) {
 	}
 }
 
-// defaultChanges returns two changes. The first change deletes a policy, and the second change adds
-// the same policy again. defaultChanges chooses the policy that isolates the pod on most of the
-// sides that the policies deny. If the policies deny no connection, it returns nil.
+// defaultChanges returns two changes. The first change deletes a policy, and the second change
+// adds the same policy again. defaultChanges chooses the policy that contributes to the denial of
+// the largest number of sides. If the policies deny no connection, it returns nil.
 func defaultChanges(s *policy.Snapshot, attempts []*wire.Attempt) []Change {
 	denials := map[string]int{}
 	for _, a := range attempts {
 		for _, side := range []*report.Side{&a.Egress, &a.Ingress} {
-			if !wire.Allows(side) {
-				for _, name := range side.IsolatedBy {
-					denials[name]++
-				}
+			for _, name := range deniedBy(side) {
+				denials[name]++
 			}
 		}
 	}
 	var most *policy.Policy
-	for _, np := range s.Policies() {
-		if n := denials[np.String()]; n > 0 && (most == nil || n > denials[most.String()]) {
-			most = np
+	for _, p := range s.Policies() {
+		if n := denials[p.String()]; n > 0 && (most == nil || n > denials[most.String()]) {
+			most = p
 		}
 	}
 	if most == nil {
 		return nil
 	}
+	return deleteAndRestore(most)
+}
+
+// deniedBy returns the names of the policies that deny a connection on a side: the policy with the
+// rule that denies it, or the policies that isolate the pod.
+func deniedBy(s *report.Side) []string {
+	switch {
+	case wire.Allows(s):
+		return nil
+	case s.Policy != nil:
+		return []string{*s.Policy}
+	}
+	return s.IsolatedBy
+}
+
+// deleteAndRestore returns two changes, which delete a policy and add it again.
+func deleteAndRestore(p *policy.Policy) []Change {
+	command := fmt.Sprintf("kubectl delete networkpolicy %s --namespace %s", p.Name, p.Scope)
+	if p.Scope == "" {
+		command = "kubectl delete clusternetworkpolicy " + p.Name
+	}
 	return []Change{
+		{Command: command, Apply: func(s *policy.Snapshot) { s.DeletePolicy(p.Scope, p.Name) }},
 		{
-			Command: fmt.Sprintf("kubectl delete networkpolicy %s --namespace %s", most.Name, most.Scope),
-			Apply:   func(s *policy.Snapshot) { s.DeletePolicy(most.Scope, most.Name) },
-		},
-		{
-			Command: fmt.Sprintf("kubectl apply -f %s.yaml", most.Name),
-			Apply:   func(s *policy.Snapshot) { s.UpsertPolicy(most) },
+			Command: fmt.Sprintf("kubectl apply -f %s.yaml", p.Name),
+			Apply:   func(s *policy.Snapshot) { s.UpsertPolicy(p) },
 		},
 	}
 }

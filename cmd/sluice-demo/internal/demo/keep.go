@@ -97,12 +97,12 @@ func (d *demo) commands(enter map[*lab.Host]string) ([]page.Hint, error) {
 	), nil
 }
 
-// attempt returns a shell command that opens a TCP connection from one pod to another pod that is
-// isolated for ingress. It chooses a connection that had the result `want` in the last round. If
+// attempt returns a shell command that opens a TCP connection from one pod to another pod to whose
+// ingress policies apply. It chooses a connection that had the result `want` in the last round. If
 // there is no such connection, ok is false.
 func (d *demo) attempt(enter map[*lab.Host]string, want lab.Result) (command string, ok bool) {
 	for _, a := range d.report.Rounds[len(d.report.Rounds)-1].Attempts {
-		if a.Result == want && a.Port.Protocol == flow.TCP && a.Dst.Is4() && a.From.Kind == topology.KindPod && a.To.Kind == topology.KindPod && len(a.Ingress.IsolatedBy) > 0 {
+		if a.Result == want && a.Port.Protocol == flow.TCP && a.Dst.Is4() && a.From.Kind == topology.KindPod && a.To.Kind == topology.KindPod && (len(a.Ingress.IsolatedBy) > 0 || a.Ingress.Tier != "") {
 			return fmt.Sprintf("%s timeout 1 bash -c '</dev/tcp/%s/%d' && echo connected || echo not connected", enter[a.From.Host], a.Dst, a.Port.Number), true
 		}
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/rule"
 )
 
-// group contains the attempts to or from one isolated pod.
+// group contains the attempts to or from one pod to which policies apply.
 type group struct {
 	pod        *topology.End
 	direction  rule.Direction
@@ -35,8 +35,8 @@ type peer struct {
 	ipv4 bool
 }
 
-// groups sorts the attempts into groups by isolated pod and direction. Within a group, each line
-// contains the attempts with the same reason.
+// groups sorts the attempts into groups by pod and direction. It omits groups to which no policy
+// applies. Within a group, each line contains the attempts with the same reason.
 func groups(attempts []*wire.Attempt) []*group {
 	var out []*group
 	for _, c := range attempts {
@@ -45,7 +45,7 @@ func groups(attempts []*wire.Attempt) []*group {
 			if d == rule.Egress {
 				s, pod, other = c.Egress, c.From, c.To
 			}
-			if len(s.IsolatedBy) == 0 && s.Reason != rule.SameNode.String() {
+			if pod.Kind != topology.KindPod {
 				continue
 			}
 			i := slices.IndexFunc(out, func(g *group) bool { return g.pod == pod && g.direction == d })
@@ -59,8 +59,7 @@ func groups(attempts []*wire.Attempt) []*group {
 			out[i].add(s, c.Port, peer{other, c.Dst.Is4()})
 		}
 	}
-	// Remove the pods that no policy isolates.
-	out = slices.DeleteFunc(out, func(g *group) bool { return len(g.isolatedBy) == 0 })
+	out = slices.DeleteFunc(out, func(g *group) bool { return len(g.isolatedBy) == 0 && !slices.ContainsFunc(g.lines, groupLine.inTier) })
 	for _, g := range out {
 		g.merge()
 	}
@@ -69,6 +68,9 @@ func groups(attempts []*wire.Attempt) []*group {
 	})
 	return out
 }
+
+// inTier reports whether a rule of a ClusterNetworkPolicy matched the attempts.
+func (l groupLine) inTier() bool { return l.side.Tier != "" || len(l.side.Passed) > 0 }
 
 func (g *group) add(s report.Side, port topology.Port, other peer) {
 	i := slices.IndexFunc(g.lines, func(l groupLine) bool { return wire.SameRule(&l.side, &s) && l.ports[0] == port })
@@ -101,13 +103,13 @@ func (g *group) merge() {
 	g.lines = out
 }
 
-// Reasons writes, for each isolated pod, which rules allowed connections, and which
-// connections were denied because no rule allowed them. Connections from a pod's own node are
+// Reasons writes, for each pod to which policies apply, which rules decided about connections, and
+// which connections were denied because no rule allowed them. Connections from a pod's own node are
 // always allowed. For these connections, Reasons writes only one line for all pods.
 func (p *Page) Reasons(attempts []*wire.Attempt, ports []topology.Port) {
 	all := groups(attempts)
 	if len(all) == 0 {
-		p.Line("  No policy isolates a pod: everything is allowed.")
+		p.Line("  No policy applies to a pod: everything is allowed.")
 		return
 	}
 	for _, g := range all {
@@ -115,7 +117,11 @@ func (p *Page) Reasons(attempts []*wire.Attempt, ports []topology.Port) {
 		if g.direction == rule.Egress {
 			where = "Out of "
 		}
-		p.Line("  %s%s  %s", where, p.paint(bold, g.pod.Name), p.paint(faint, "isolated by "+strings.Join(g.isolatedBy, ", ")))
+		isolated := "not isolated"
+		if len(g.isolatedBy) > 0 {
+			isolated = "isolated by " + strings.Join(g.isolatedBy, ", ")
+		}
+		p.Line("  %s%s  %s", where, p.paint(bold, g.pod.Name), p.paint(faint, isolated))
 		for _, l := range g.lines {
 			if l.side.Reason != rule.SameNode.String() {
 				p.groupLine(g, &l, ports)
@@ -135,6 +141,9 @@ func (p *Page) groupLine(g *group, l *groupLine, ports []topology.Port) {
 		word = "        to "
 	}
 	p.Line("    %s %s: %s", sign, someOf(l.ports, ports), reasonText(&l.side, g.direction))
+	for _, passed := range l.side.Passed {
+		p.Line("        %s", p.paint(faint, fmt.Sprintf("passed to the next tier by %s, spec.%s[%d] (%s tier)", passed.Policy, g.direction, passed.Rule, passed.Tier)))
+	}
 	p.list(word, g.names(l.peers))
 	p.nearMisses(g, l)
 }
@@ -209,14 +218,20 @@ func peerNames(peers, all []peer) []string {
 
 // reasonText describes the reason for the verdict of a side.
 func reasonText(s *report.Side, d rule.Direction) string {
-	switch {
-	case s.Rule != nil && wire.Allows(s):
-		return fmt.Sprintf("allowed by %s, spec.%s[%d]", *s.Policy, d, *s.Rule)
-	case s.Rule != nil:
-		return fmt.Sprintf("denied by %s, spec.%s[%d]", *s.Policy, d, *s.Rule)
-	default:
+	if s.Rule == nil {
+		if wire.Allows(s) {
+			return "no policy denies it"
+		}
 		return "no rule allows it"
 	}
+	verb, tier := "denied", ""
+	if wire.Allows(s) {
+		verb = "allowed"
+	}
+	if s.Tier != "" {
+		tier = " (" + s.Tier + " tier)"
+	}
+	return fmt.Sprintf("%s by %s, spec.%s[%d]%s", verb, *s.Policy, d, *s.Rule, tier)
 }
 
 // rank returns the sort key of a line. The rank is highest for lines with a deciding rule.

@@ -17,8 +17,8 @@ import (
 // policies.
 func Manifests(s *policy.Snapshot) ([]byte, error) {
 	var objects []any
-	for _, np := range s.Policies() {
-		objects = append(objects, networkPolicy(np))
+	for _, p := range s.Policies() {
+		objects = append(objects, policyObject(p))
 	}
 	for _, in := range s.Namespaces() {
 		objects = append(objects, &corev1.Namespace{

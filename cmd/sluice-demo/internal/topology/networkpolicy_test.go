@@ -5,6 +5,9 @@ import (
 	"reflect"
 	"testing"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/network-policy-api/apis/v1beta1"
+
 	"github.com/sluicenet/sluice/policy/read"
 	"github.com/sluicenet/sluice/test/cluster"
 )
@@ -24,4 +27,38 @@ func TestNetworkPolicyMeansThePolicy(t *testing.T) {
 			}
 		}
 	}
+}
+
+// The same holds for a ClusterNetworkPolicy.
+func TestClusterNetworkPolicyMeansThePolicy(t *testing.T) {
+	compared := 0
+	for seed := range uint64(200) {
+		random := cluster.NewTiered(cluster.Seeded(seed))
+		for range 5 {
+			random.Step()
+		}
+		for _, in := range random.ClusterNetworkPolicies {
+			want, errors := read.ClusterNetworkPolicy(encode(t, in))
+			if len(errors) > 0 {
+				continue
+			}
+			got, errors := read.ClusterNetworkPolicy(encode(t, clusterNetworkPolicy(want)))
+			if len(errors) > 0 || !reflect.DeepEqual(got, want) {
+				t.Fatalf("seed %d: errors %v\ngot  %+v\nwant %+v", seed, errors, got, want)
+			}
+			compared++
+		}
+	}
+	if compared < 100 {
+		t.Errorf("%d policies are understood, want more", compared)
+	}
+}
+
+func encode(t *testing.T, p *v1beta1.ClusterNetworkPolicy) *unstructured.Unstructured {
+	t.Helper()
+	out, err := cluster.EncodeClusterPolicy(p, v1beta1.GroupVersion.Version)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
 }

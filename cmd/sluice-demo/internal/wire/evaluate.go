@@ -2,6 +2,7 @@ package wire
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/dataplane/report"
@@ -12,14 +13,16 @@ import (
 // Allows reports whether the verdict of a side is Allow.
 func Allows(s *report.Side) bool { return s.Verdict == rule.Allow.String() }
 
-// SameRule reports whether two sides have the same reason. If rules decided the sides,
-// SameRule also requires that both rules are the same.
+// SameRule reports whether two sides have the same reason, and the same rules with action Pass
+// matched before. If rules decided the sides, SameRule also requires that both rules are the same.
 func SameRule(a, b *report.Side) bool {
-	if a.Reason != b.Reason || (a.Rule == nil) != (b.Rule == nil) {
+	if a.Reason != b.Reason || (a.Rule == nil) != (b.Rule == nil) || !slices.EqualFunc(a.Passed, b.Passed, samePass) {
 		return false
 	}
 	return a.Rule == nil || *a.Policy == *b.Policy && *a.Rule == *b.Rule
 }
+
+func samePass(a, b report.Passed) bool { return a.Policy == b.Policy && a.Rule == b.Rule }
 
 // Evaluate opens a published tree and sets the decision of every attempt. The tree contains
 // all pods, because all pods run on the node of the tree. An end that is not in the tree is

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/sluicenet/sluice/dataplane/report"
 )
@@ -123,7 +124,18 @@ func checkForwarding(f *Facts) report.Check {
 		return warning(name, "the API server is not configured to forward requests: policies are enforced, but kubectl sluice flows and the statuses of other nodes do not work",
 			"start the API server with --requestheader-client-ca-file, --proxy-client-cert-file and --proxy-client-key-file; see docs/requirements.md")
 	}
+	if i := f.Installed; i != nil && unidentified(i.Forwarded) {
+		return warning(name, "the operator does not recognize the API server, because requests that the API server forwards have no valid client certificate: policies are enforced, but kubectl sluice flows and the statuses of other nodes do not work",
+			"start the API server with --proxy-client-cert-file and --proxy-client-key-file; see docs/requirements.md")
+	}
 	return ok(name, "the API server is configured to forward requests")
+}
+
+// unidentified reports whether a forwarded request failed because the operator could not verify that
+// it comes from the API server. The operator then responds with 401, or with 503 and the missing
+// flags. The API server itself does not respond with 401, because the requests before succeeded.
+func unidentified(err error) bool {
+	return apierrors.IsUnauthorized(err) || apierrors.IsServiceUnavailable(err) && strings.Contains(err.Error(), "--proxy-client-cert-file")
 }
 
 func checkInstallRights(f *Facts) report.Check {

@@ -1,6 +1,7 @@
 package check_test
 
 import (
+	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -8,10 +9,13 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/sluicenet/sluice/check"
 	"github.com/sluicenet/sluice/dataplane/report"
+	"github.com/sluicenet/sluice/live"
 	"github.com/sluicenet/sluice/test/kube"
 )
 
@@ -109,6 +113,32 @@ func TestChecksBeforeAnInstallation(t *testing.T) {
 			}
 			if test.check != "" && !slices.ContainsFunc(check.Checks(f), func(c report.Check) bool { return c.Name == test.check }) {
 				t.Errorf("no check %s", test.check)
+			}
+		})
+	}
+}
+
+// TestForwardedRequests checks what a request that the API server should forward to the operator shows
+// about the flags of the API server.
+func TestForwardedRequests(t *testing.T) {
+	for name, test := range map[string]struct {
+		err    error
+		result report.CheckResult
+	}{
+		"recognized":      {nil, report.CheckOK},
+		"no certificate":  {fmt.Errorf("reading: %w", apierrors.NewServiceUnavailable("it lacks the flag --proxy-client-cert-file")), report.CheckWarning},
+		"older operator":  {fmt.Errorf("reading: %w", apierrors.NewUnauthorized("the request contains no bearer token")), report.CheckWarning},
+		"no right":        {apierrors.NewForbidden(schema.GroupResource{}, "no_node", nil), report.CheckOK},
+		"operator absent": {apierrors.NewServiceUnavailable("no endpoints available"), report.CheckOK},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := good()
+			f.Installed = &check.Installed{Forwarded: test.err}
+			f.Installed.Reports.Value = &live.Reports{}
+			all := check.Checks(f)
+			i := slices.IndexFunc(all, func(c report.Check) bool { return c.Name == "aggregation layer" })
+			if i < 0 || all[i].Result != test.result || strings.Contains(all[i].Fix, "--proxy-client-cert-file and --proxy-client-key-file") != (test.result == report.CheckWarning) {
+				t.Errorf("checks %+v, want %s", all, test.result)
 			}
 		})
 	}

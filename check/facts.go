@@ -55,6 +55,9 @@ type Installed struct {
 	Pods     Result[[]corev1.Pod]
 	Events   Result[[]corev1.Event]
 	Reports  Result[*live.Reports]
+	// Forwarded is the error of a request that the API server should forward to the operator. It is
+	// nil if the operator recognized the user of the request.
+	Forwarded error
 	// Missing contains the rights that the service accounts of Sluice lack.
 	Missing Result[[]string]
 }
@@ -105,6 +108,7 @@ func (i *Installed) read(ctx context.Context, c *live.Connection, namespace stri
 	i.Pods = list(ctx, c, &corev1.PodList{}, func(l *corev1.PodList) []corev1.Pod { return l.Items }, client.InNamespace(namespace), ours)
 	i.Events = list(ctx, c, &corev1.EventList{}, func(l *corev1.EventList) []corev1.Event { return l.Items }, client.InNamespace(namespace))
 	i.Reports.Value, i.Reports.Err = c.Reports(ctx)
+	i.Forwarded = c.Forwards(ctx)
 	i.Missing.Value, i.Missing.Err = missingForAccounts(ctx, c, namespace)
 }
 

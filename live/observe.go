@@ -80,6 +80,20 @@ func (c *Connection) NodeStatus(ctx context.Context, node string) (json.RawMessa
 	return object.Status, nil
 }
 
+// Forwards checks whether the API server forwards requests to the operator so that the operator can
+// recognize the user. It requests the status of a node that does not exist. The result is nil if the
+// operator recognized the user, and the error of the request otherwise.
+func (c *Connection) Forwards(ctx context.Context) error {
+	_, err := c.NodeStatus(ctx, noNode)
+	if namesNode(err) {
+		return nil
+	}
+	return err
+}
+
+// noNode is not the name of a node, because the name of a node contains no underscore.
+const noNode = "no_node"
+
 // observer returns a client for the API of the operator.
 func (c *Connection) observer() (*rest.RESTClient, error) {
 	config := rest.CopyConfig(c.config)

@@ -18,7 +18,20 @@ import (
 // configured to forward requests. Such a server forwards requests without a client certificate
 // and without the token of the user.
 func TestWithoutAggregationLayer(t *testing.T) {
-	plain, err := kube.Start(kube.WithoutAggregation)
+	wantUnavailable(t, kube.WithoutAggregation, "--requestheader-client-ca-file", "--proxy-client-cert-file", "aggregation layer", "flow events", "statuses")
+}
+
+// TestWithoutProxyCertificate does the same for an API server that lacks only the client
+// certificate.
+func TestWithoutProxyCertificate(t *testing.T) {
+	wantUnavailable(t, kube.WithoutProxyCertificate, "forwards requests without a client certificate", "lacks the flags --proxy-client-cert-file and --proxy-client-key-file")
+}
+
+// wantUnavailable checks that requests for flow events and for statuses of nodes fail with an error
+// that contains the given words, if the API server is started with an option.
+func wantUnavailable(t *testing.T, option kube.Option, words ...string) {
+	t.Helper()
+	plain, err := kube.Start(option)
 	must(t, err)
 	shared := server
 	server = plain
@@ -39,7 +52,7 @@ func TestWithoutAggregationLayer(t *testing.T) {
 			if !apierrors.IsServiceUnavailable(err) {
 				return fmt.Errorf("GET %s: %q, %w", path, line, err)
 			}
-			for _, want := range []string{"--requestheader-client-ca-file", "--proxy-client-cert-file", "aggregation layer", "flow events", "statuses"} {
+			for _, want := range words {
 				if !strings.Contains(err.Error(), want) {
 					return fmt.Errorf("GET %s: %w, want %q", path, err, want)
 				}

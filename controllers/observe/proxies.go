@@ -81,15 +81,19 @@ func (p *proxies) user(r *http.Request) (*access.User, error) {
 	return out, nil
 }
 
-// explain returns errNoProxy if a request has probably been forwarded by an API server without the
-// aggregation layer. Such an API server sends neither a client certificate nor the token of the
-// user.
+// explain returns an error that names the missing flags if a request has probably been forwarded by
+// an API server without the flags of the aggregation layer. Such an API server sends neither a
+// client certificate nor the token of the user, but it sends the headers with the user.
 func (p *proxies) explain(r *http.Request) error {
 	if r.Header.Get("Authorization") != "" {
 		return nil
 	}
-	if _, err := p.trust(r.Context()); errors.Is(err, errNoProxy) {
+	trust, err := p.trust(r.Context())
+	switch {
+	case errors.Is(err, errNoProxy):
 		return apierrors.NewServiceUnavailable(errNoProxy.Error())
+	case err == nil && first(r.Header, trust.userHeaders) != "":
+		return apierrors.NewServiceUnavailable(errNoCertificate.Error())
 	}
 	return nil
 }
@@ -170,6 +174,11 @@ func (p *proxies) trust(ctx context.Context) (*proxyTrust, error) {
 // identity.
 var errNoProxy = errors.New("the API server is not configured to forward requests: flow events and the statuses of nodes " +
 	"need the aggregation layer, which the flags --requestheader-client-ca-file and --proxy-client-cert-file of the API server enable")
+
+// errNoCertificate is returned for a request that the API server forwarded without a client
+// certificate.
+var errNoCertificate = errors.New("the API server forwards requests without a client certificate: flow events and the statuses of nodes " +
+	"need the aggregation layer, for which the API server lacks the flags --proxy-client-cert-file and --proxy-client-key-file")
 
 func parseTrust(data map[string]string) (*proxyTrust, error) {
 	out := &proxyTrust{roots: x509.NewCertPool()}

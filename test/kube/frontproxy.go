@@ -26,8 +26,8 @@ const frontProxyLifetime = 7 * 24 * time.Hour
 
 // enableAggregation configures an API server to forward requests for aggregated APIs, as
 // clusters usually do. The certificate is self-signed, so it is also the certificate
-// authority.
-func enableAggregation(server *envtest.APIServer, directory string) error {
+// authority. If identify is false, the API server does not use the certificate.
+func enableAggregation(server *envtest.APIServer, directory string, identify bool) error {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return err
@@ -55,8 +55,10 @@ func enableAggregation(server *envtest.APIServer, directory string) error {
 		}
 	}
 	certificate := filepath.Join(directory, "front-proxy.crt")
+	if identify {
+		server.Configure().Set("proxy-client-cert-file", certificate).Set("proxy-client-key-file", filepath.Join(directory, "front-proxy.key"))
+	}
 	for flag, value := range map[string]string{
-		"proxy-client-cert-file": certificate, "proxy-client-key-file": filepath.Join(directory, "front-proxy.key"),
 		"requestheader-client-ca-file": certificate, "requestheader-allowed-names": frontProxy,
 		"requestheader-username-headers": "X-Remote-User", "requestheader-group-headers": "X-Remote-Group",
 		"requestheader-extra-headers-prefix": "X-Remote-Extra-",

@@ -74,11 +74,15 @@ func run(m *testing.M, server **Server) (code int, err error) {
 // Option configures a server.
 type Option func(*settings)
 
-type settings struct{ withoutAggregation bool }
+type settings struct{ withoutAggregation, withoutProxyCertificate bool }
 
 // WithoutAggregation starts a server that is not configured to forward requests for aggregated
 // APIs: it has none of the flags that begin with --requestheader or --proxy-client.
 func WithoutAggregation(s *settings) { s.withoutAggregation = true }
+
+// WithoutProxyCertificate starts a server that forwards requests for aggregated APIs without a client
+// certificate: it lacks only the flags that begin with --proxy-client.
+func WithoutProxyCertificate(s *settings) { s.withoutProxyCertificate = true }
 
 // Start starts a server. The caller must stop the server. If this process ends without stopping
 // the server, the server ends as well, and its files are removed soon afterwards.
@@ -116,7 +120,7 @@ func Start(options ...Option) (*Server, error) {
 	server.Configure().Set("disable-admission-plugins", "ServiceAccount")
 	s := &Server{environment: environment, keeper: keeper}
 	if !chosen.withoutAggregation {
-		if err := enableAggregation(server, server.CertDir); err != nil {
+		if err := enableAggregation(server, server.CertDir, !chosen.withoutProxyCertificate); err != nil {
 			return nil, errors.Join(fmt.Errorf("preparing the API server: %w", err), s.Stop())
 		}
 	}

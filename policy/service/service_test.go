@@ -26,8 +26,11 @@ func TestRead(t *testing.T) {
 			ClusterIP: "10.96.0.1", ClusterIPs: []string{"10.96.0.1", "fd00::1", "x"}, ExternalIPs: []string{"192.0.2.1"},
 			Selector: map[string]string{"app": "db"},
 			Ports: []corev1.ServicePort{
-				{Port: 80}, {Name: "a", Port: 81, TargetPort: intstr.FromInt32(8080), Protocol: "UDP"},
-				{Name: "b", Port: 82, TargetPort: intstr.FromString("http")}, {Port: 0}, {Port: 83, Protocol: "ICMP"},
+				{Port: 80},
+				{Name: "a", Port: 81, TargetPort: intstr.FromInt32(8080), Protocol: "UDP"},
+				{Name: "b", Port: 82, TargetPort: intstr.FromString("http")},
+				{Port: 0},
+				{Port: 83, Protocol: "ICMP"},
 			},
 		},
 		Status: corev1.ServiceStatus{LoadBalancer: corev1.LoadBalancerStatus{Ingress: []corev1.LoadBalancerIngress{

@@ -53,6 +53,8 @@ type Finding struct {
 	order position
 }
 
+// CompareFindings orders findings by namespace, then by policy, and then by the position of the
+// field in the policy.
 func CompareFindings(a, b Finding) int {
 	return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Policy, b.Policy), a.order.compare(b.order))
 }

@@ -29,6 +29,7 @@ func WithoutObject(c *check.Cluster) (names []string) {
 	return names
 }
 
+// MissingObject returns the finding of the check no-namespace-object for a namespace.
 func MissingObject(namespace string) check.Finding {
 	return check.Finding{
 		Severity: check.Note, Check: NoNamespaceObject.Name, Namespace: namespace,

@@ -104,7 +104,7 @@ func (r *networkPolicyReader) port(at field.Path, in *networkingv1.NetworkPolicy
 	if in.Protocol != nil {
 		var ok bool
 		if protocol, ok = policy.ProtocolOf(*in.Protocol); !ok {
-			r.errors.Add(at.Child("protocol").String(), "%q: want TCP, UDP or SCTP; a rule without ports allows every protocol", *in.Protocol)
+			r.errors.Add(at.Child("protocol").String(), "%s", protocolFault(*in.Protocol))
 			return policy.Port{}
 		}
 	}
@@ -127,7 +127,7 @@ func (r *networkPolicyReader) portName(at field.Path, protocol flow.Protocol, in
 		return policy.Port{}
 	}
 	if faults := validation.IsValidPortName(in.Port.StrVal); len(faults) > 0 {
-		r.errors.Add(at.Child("port").String(), "%q is not a port name: %s", in.Port.StrVal, strings.Join(faults, "; "))
+		r.errors.Add(at.Child("port").String(), "%s", portNameFault(in.Port.StrVal, faults))
 		return policy.Port{}
 	}
 	return policy.Port{Protocol: protocol, Name: in.Port.StrVal}
@@ -208,7 +208,7 @@ func (r *networkPolicyReader) block(at field.Path, in *networkingv1.IPBlock) (ou
 func parseCIDR(s string) (netip.Prefix, error) {
 	ip, ipnet, err := netutils.ParseCIDRSloppy(s)
 	if err != nil {
-		return netip.Prefix{}, fmt.Errorf("%q is not a CIDR: write an address, a slash and a length, such as 10.0.0.0/8", s)
+		return netip.Prefix{}, cidrFault(s)
 	}
 	if ip.To4() != nil && strings.Contains(s, ":") {
 		return netip.Prefix{}, fmt.Errorf("%q is an IPv4-mapped CIDR: write it as IPv4", s)

@@ -44,7 +44,7 @@ func (r *reader) selector(at field.Path, in *metav1.LabelSelector) (out label.Se
 	var requirements []label.Requirement
 	add := func(at field.Path, key string, op selection.Operator, values []string) {
 		if _, err := labels.NewRequirement(key, op, values); err != nil {
-			r.errors.Add(at.String(), "%v", err)
+			r.errors.Add(at.String(), "%s", requirementFault(key, op, values, err))
 			valid = false
 			return
 		}
@@ -57,7 +57,7 @@ func (r *reader) selector(at field.Path, in *metav1.LabelSelector) (out label.Se
 		op, known := selectorOperators[e.Operator]
 		at := at.Child(fmt.Sprintf("matchExpressions[%d]", i))
 		if !known {
-			r.errors.Add(at.Child("operator").String(), "%q: want In, NotIn, Exists or DoesNotExist", e.Operator)
+			r.errors.Add(at.Child("operator").String(), "%s", operatorFault(string(e.Operator)))
 			valid = false
 			continue
 		}

@@ -78,6 +78,9 @@ type Node struct {
 type Policy struct {
 	*policy.Policy
 	Origin Origin
+	// Blanks contains the paths of lists and ports that the manifest contains without a value, such as
+	// spec.ingress[0].from. See read.Blanks.
+	Blanks []string
 }
 
 // Kind returns the kind of the policy object.

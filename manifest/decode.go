@@ -175,7 +175,7 @@ func (d *decoder) known(raw []byte, root path, kind, name string, origin invento
 			// of its invalid parts.
 			p, _ := read.NetworkPolicy(&o.NetworkPolicy)
 			d.out.policies = append(d.out.policies, versioned[inventory.Policy]{
-				inventory.Policy{Policy: p, Origin: origin}, version(o.UID, o.ResourceVersion),
+				inventory.Policy{Policy: p, Origin: origin, Blanks: read.Blanks(raw)}, version(o.UID, o.ResourceVersion),
 			})
 		}
 	case "ClusterNetworkPolicy":

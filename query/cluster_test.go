@@ -176,7 +176,7 @@ func TestAnswersHaveAnAPIVersionAndAKind(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	lint, err := c.Lint("")
+	lint, err := c.Lint(query.LintOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

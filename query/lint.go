@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/sluicenet/sluice/inventory"
 	"github.com/sluicenet/sluice/policy/lint"
 	"github.com/sluicenet/sluice/query/internal/phrase"
 	"github.com/sluicenet/sluice/query/question"
@@ -23,6 +24,23 @@ type LintReport struct {
 	Warnings int       `json:"warnings"`
 	Notes    int       `json:"notes"`
 	Findings []Finding `json:"findings"`
+	// Uncertain is true if at least one finding is a note instead of a warning, because the input
+	// consists of manifests that may not contain all objects of the cluster.
+	Uncertain bool `json:"uncertain,omitempty"`
+}
+
+// Fails reports whether the report contains a finding of the given severity or of a more severe one.
+func (r *LintReport) Fails(s lint.Severity) bool {
+	switch s {
+	case lint.Error:
+		return r.Errors > 0
+	case lint.Warning:
+		return r.Errors+r.Warnings > 0
+	case lint.Note:
+		return len(r.Findings) > 0
+	default:
+		return false
+	}
 }
 
 // Finding is a lint finding, with the file and line of the policy to which the finding
@@ -30,30 +48,59 @@ type LintReport struct {
 type Finding struct {
 	lint.Finding
 	Origin string `json:"origin,omitempty"`
+	// Place is the origin in parsed form.
+	Place inventory.Origin `json:"-"`
 }
 
-// Lint checks the policies of one namespace, or of all namespaces if namespace is
-// empty. It returns an *InputError if the namespace does not exist.
-func (c *Cluster) Lint(namespace string) (*LintReport, error) {
+// LintOptions selects what Lint checks and reports.
+type LintOptions struct {
+	// If Namespace is not empty, only the policies of this namespace are checked.
+	Namespace string
+	// Complete is true if the input certainly contains all objects of the cluster. Otherwise, findings
+	// that depend on the absence of objects are notes if the input consists of manifests.
+	Complete bool
+	// Ignore contains the names of checks whose findings are omitted.
+	Ignore []string
+}
+
+// Lint checks policies. It returns an *question.InputError if the namespace does not exist, or if there is no
+// check with a name in Ignore.
+func (c *Cluster) Lint(o LintOptions) (*LintReport, error) {
+	namespace := o.Namespace
+	for _, name := range o.Ignore {
+		if !slices.ContainsFunc(lint.Checks(), func(c lint.Check) bool { return c.Name == name }) {
+			return nil, question.Errorf("ignore", name, "no check of that name; sluice lint prints the name of the check behind each finding")
+		}
+	}
 	if namespace != "" {
 		if err := c.checkNamespace(namespace); err != nil {
 			return nil, err
 		}
 	}
 	r := &LintReport{TypeMeta: NewTypeMeta("LintReport"), Findings: []Finding{}}
-	origins := map[string]string{}
+	origins := map[string]inventory.Origin{}
 	for _, p := range c.set.Policies {
 		if namespace == "" || namespace == p.Scope {
 			r.Policies++
 		}
-		origins[p.String()] = p.Origin.String()
+		origins[p.String()] = p.Origin
 	}
-	for _, f := range lint.Run(c.snapshot) {
-		if namespace == "" || namespace == f.Namespace {
-			r.add(Finding{Finding: f, Origin: origins[f.Policy]})
+	in := lint.Input{Snapshot: c.snapshot, Blanks: map[string][]string{}, Partial: !o.Complete && c.planned()}
+	for _, p := range c.set.Policies {
+		in.Blanks[p.String()] = p.Blanks
+	}
+	for _, f := range lint.Run(in) {
+		if (namespace == "" || namespace == f.Namespace) && !slices.Contains(o.Ignore, f.Check) {
+			r.add(Finding{Finding: f, Origin: origins[f.Policy].String(), Place: origins[f.Policy]})
 		}
 	}
 	return r, nil
+}
+
+// planned reports whether the input consists of manifests, and not of the objects of a running cluster.
+// A cluster has pods with a status, or nodes.
+func (c *Cluster) planned() bool {
+	return len(c.set.Nodes) == 0 && !slices.ContainsFunc(c.set.Pods, func(p inventory.Pod) bool { return !p.NoStatus })
 }
 
 // checkNamespace returns an *InputError if a namespace does not exist.
@@ -90,6 +137,7 @@ func (c *Cluster) namespaces() []string {
 
 func (r *LintReport) add(f Finding) {
 	r.Findings = append(r.Findings, f)
+	r.Uncertain = r.Uncertain || f.Uncertain
 	places := 1 + f.More
 	switch f.Severity {
 	case lint.Error:
@@ -116,6 +164,9 @@ func (r *LintReport) WriteText(out io.Writer) error {
 	}
 	fmt.Fprintf(w, "%s: %s, %s, %s\n", phrase.Number(r.Policies, "policy", "policies"),
 		phrase.Number(r.Errors, "error", "errors"), phrase.Number(r.Warnings, "warning", "warnings"), phrase.Number(r.Notes, "note", "notes"))
+	if r.Uncertain {
+		fmt.Fprintln(w, "The input consists of manifests. Findings about missing objects are notes; with --complete, they are warnings.")
+	}
 	if err := w.Flush(); err != nil {
 		return fmt.Errorf("writing findings: %w", err)
 	}

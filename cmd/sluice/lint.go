@@ -4,14 +4,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sluicenet/sluice/cmd/sluice/internal/input"
+	"github.com/sluicenet/sluice/cmd/sluice/internal/linting"
 	"github.com/sluicenet/sluice/cmd/sluice/internal/terminal"
 	"github.com/sluicenet/sluice/query"
 )
 
 func lintCommand() *cobra.Command {
 	var in input.Input
-	var out output
-	var namespace string
+	var flags linting.Flags
 	cmd := &cobra.Command{
 		Use:   "lint [-f DIR]",
 		Short: "Find policies that probably do not do what their authors meant",
@@ -22,33 +22,34 @@ that need pods or namespaces are left out if there are none. The pod template of
 workload without pods counts as a pod.
 
 An error is a part of a policy that cannot be understood and allows nothing. A warning
-is almost always a mistake. A note may be intended.
-The exit code is 1 if there are errors or warnings.`,
+is almost always a mistake. A note may be intended. If the input consists of manifests,
+findings about missing objects are notes: give --complete if nothing is missing.
+The exit code is 1 if there are errors or warnings; --fail-on changes this.`,
 		Example: `  sluice lint -n shop
-  sluice lint -f manifests/
+  sluice lint -f manifests/ --complete --ignore host-bits
+  sluice lint -f manifests/ -o sarif --fail-on error > sluice.sarif
   kubectl get netpol,pods,namespaces -A -o yaml | sluice lint -f - -o json`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			r, err := lint(cmd, &in, namespace)
+			r, err := lint(cmd, &in, flags.LintOptions)
 			if err != nil {
 				return err
 			}
-			if err := out.write(cmd, r); err != nil {
+			if err := flags.Write(cmd.OutOrStdout(), r, version); err != nil {
 				return err
 			}
-			if r.Errors+r.Warnings > 0 {
+			if flags.Fails(r) {
 				return errReported
 			}
 			return nil
 		},
 	}
 	in.AddClusterFlags(cmd)
-	out.addFlag(cmd)
-	cmd.Flags().StringVarP(&namespace, "namespace", "n", "", "check only policies in this `namespace`")
+	flags.AddTo(cmd)
 	return cmd
 }
 
-func lint(cmd *cobra.Command, in *input.Input, namespace string) (r *query.LintReport, err error) {
+func lint(cmd *cobra.Command, in *input.Input, options query.LintOptions) (r *query.LintReport, err error) {
 	set, err := in.Planned(cmd)
 	if err != nil {
 		return nil, err
@@ -56,5 +57,5 @@ func lint(cmd *cobra.Command, in *input.Input, namespace string) (r *query.LintR
 	cluster := query.NewCluster(set)
 	defer closing(cluster, &err)
 	defer terminal.Progress(cmd.ErrOrStderr(), "checking policies")()
-	return cluster.Lint(namespace)
+	return cluster.Lint(options)
 }

@@ -30,7 +30,7 @@ spec:
 		Namespace: "shop", Name: "web-0", Labels: label.Of(map[string]string{"app": "web"}),
 		Addresses: []netip.Addr{netip.MustParseAddr("10.0.0.1")},
 	})
-	for _, f := range lint.Run(s) {
+	for _, f := range lint.Run(lint.Input{Snapshot: s}) {
 		fmt.Printf("%s: %s %s: %s\n", f.Policy, f.Severity, f.Field, f.Message)
 		fmt.Println("fix:", f.Fix)
 	}

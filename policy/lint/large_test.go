@@ -208,7 +208,7 @@ func TestLargePolicyOnTheCommandLine(t *testing.T) {
 				s.UpsertPod(&pod)
 			}
 			s.Load(policy.Objects{Policies: []*policy.Policy{p}, Namespaces: []policy.Namespace{{Name: "shop"}}})
-			took, memory := measure(func() { lint.Run(s) })
+			took, memory := measure(func() { lint.Run(lint.Input{Snapshot: s}) })
 			if t.Logf("%s, %d KiB", took, memory>>10); !slowed && took > 10*time.Second {
 				t.Errorf("%s, want at most 10 s", took)
 			}

@@ -56,7 +56,7 @@ func TestNamespaceFindsNothingElse(t *testing.T) {
 		if len(objects.Pods) == 0 {
 			return
 		}
-		all := lint.Run(s)
+		all := lint.Run(lint.Input{Snapshot: s})
 		for _, name := range []string{"red", "blue", "default", "ghost"} {
 			found, err := lint.RunNamespace(namespaceOf(name, s))
 			if err != nil {

@@ -21,14 +21,30 @@ var (
 	tierLimits = check.Limits{Places: 3, Policy: 250_000_000, Total: 1_000_000_000, Brief: true}
 )
 
+// Input contains the objects that Run reads.
+type Input struct {
+	Snapshot *policy.Snapshot
+	// Blanks contains the fields of each policy that are written without a value, as read.Blanks
+	// returns them. The key is the policy in the format "namespace/name".
+	Blanks map[string][]string
+	// Partial is true if objects of the cluster can be missing in the snapshot. Findings of checks with
+	// ByAbsence are then only notes.
+	Partial bool
+}
+
 // Run runs all checks on every policy of a snapshot. It sorts the findings by namespace and
 // policy. The findings of a policy are in the order of the fields in the spec. If the snapshot
 // contains no pods, the checks that compare selectors with pods find nothing, because Run
 // cannot determine which pods a selector matches. If it contains no namespaces, the checks that
 // compare selectors with namespaces find nothing.
-func Run(s *policy.Snapshot) []Finding {
+func Run(in Input) []Finding {
+	s := in.Snapshot
 	pods := s.Pods()
 	c := check.NewCluster(check.ScopeCluster, commandLimits, len(pods) > 0)
+	c.Partial = in.Partial
+	for name, fields := range in.Blanks {
+		c.SetBlanks(name, fields)
+	}
 	for _, n := range s.Namespaces() {
 		c.Space(n.Name).Object = &n
 		c.NamespaceObjects++

@@ -14,6 +14,9 @@ type Check struct {
 	// RunNamespace runs a check unless its smallest scope is ScopeCluster. It omits the findings of
 	// the check that depend on objects of other namespaces.
 	Scopes []Scope
+	// ByAbsence is true if a finding of the check means that the input does not contain some object, such
+	// as a pod with a label. If objects can be missing in the input, its findings are only notes.
+	ByAbsence bool
 	// Doc describes what the check finds. The table in docs/commands.md contains this
 	// description.
 	Doc string
@@ -52,7 +55,7 @@ func EachPeer(f func(*Pass, Place, *policy.Peer)) func(*Pass) {
 func EachPort(f func(*Pass, Place, *policy.Rule, *policy.Port)) func(*Pass) {
 	return EachRule(func(p *Pass, at Place, r *policy.Rule) {
 		for i := 0; i < len(r.Ports) && !p.Stopped; i++ {
-			f(p, at.port(i), r, &r.Ports[i])
+			f(p, at.Port(i), r, &r.Ports[i])
 		}
 	})
 }

@@ -23,6 +23,9 @@ type Cluster struct {
 	left int
 	// Namespaces contains the namespaces that have an object in the input, by name.
 	Namespaces map[string]*Space
+	// withOthers contains the namespaces that have finished pods or pods in the host network, sorted
+	// by name.
+	withOthers []*Space
 	// WithPods contains the namespaces that have pods in the pod network, sorted by name.
 	WithPods []*Space
 	// NamespaceObjects is the number of Namespace objects.
@@ -37,6 +40,13 @@ type Cluster struct {
 	PodsKnown bool
 	// DNSPods contains the pods in the pod network that are DNS servers.
 	DNSPods []*policy.Pod
+	// NodeLocalDNS is true if the nodes run DNS caches, to which pods send their queries.
+	NodeLocalDNS bool
+	// Partial is true if objects of the cluster can be missing in the input.
+	Partial bool
+	// blanks contains the fields of each policy that are written without a value. The first key is the
+	// policy in the format "namespace/name".
+	blanks map[string]map[string]bool
 }
 
 // Space contains the objects of one namespace.
@@ -50,6 +60,8 @@ type Space struct {
 	byKey  map[groupKey]*Group
 	// HostPods contains the pods in the host network that have not finished.
 	HostPods []*policy.Pod
+	// Finished contains the pods that have finished.
+	Finished []*policy.Pod
 	Policies []*Policy
 	DNS      DNSState
 }
@@ -101,8 +113,10 @@ func (c *Cluster) AddPod(p *policy.Pod) {
 	s := c.Space(p.Namespace)
 	switch {
 	case p.Finished:
+		s.Finished = append(s.Finished, p)
 		return
 	case p.HostNetwork:
+		c.NodeLocalDNS = c.NodeLocalDNS || dns.IsNodeLocal(p.Labels)
 		s.HostPods = append(s.HostPods, p)
 		return
 	}
@@ -111,7 +125,7 @@ func (c *Cluster) AddPod(p *policy.Pod) {
 	for _, a := range p.Addresses {
 		c.addresses = append(c.addresses, podAddress{addr: a, pod: p, Group: g})
 	}
-	if dns.IsServer(p.Labels) {
+	if dns.IsServer(p.Namespace, p.Labels, p.Ports) {
 		c.DNSPods = append(c.DNSPods, p)
 	}
 }
@@ -148,6 +162,9 @@ func (c *Cluster) AddPolicies(policies []*policy.Policy) {
 func (c *Cluster) index() {
 	for _, name := range slices.Sorted(maps.Keys(c.Namespaces)) {
 		s := c.Namespaces[name]
+		if len(s.HostPods)+len(s.Finished) > 0 {
+			c.withOthers = append(c.withOthers, s)
+		}
 		if s.byKey = nil; len(s.Groups) > 0 {
 			c.WithPods = append(c.WithPods, s)
 		}
@@ -172,6 +189,70 @@ func (p *Pass) MatchesSpace(set *policy.PodSet, s *Space) bool {
 		size = s.Object.Labels.Size()
 	}
 	return p.Spend(10+set.Namespaces.Size()+set.Namespaces.Size()*size/8) && set.MatchesNamespace(s.Name, s.Object)
+}
+
+// IsDNSServer reports whether the pods of a group are DNS servers.
+func (g *Group) IsDNSServer() bool { return dns.IsServer(g.Namespace.Name, g.Labels, g.ports) }
+
+// DNSPort returns the port on which the pods of a group, which are DNS servers, listen.
+func (g *Group) DNSPort() uint16 { return dns.Port(g.ports) }
+
+// SetBlanks sets the fields of a policy that are written without a value, such as
+// spec.ingress[0].from. The `name` parameter has the format "namespace/name".
+func (c *Cluster) SetBlanks(name string, fields []string) {
+	if c.blanks == nil {
+		c.blanks = map[string]map[string]bool{}
+	}
+	c.blanks[name] = map[string]bool{}
+	for _, f := range fields {
+		c.blanks[name][f] = true
+	}
+}
+
+// Blank reports whether a field of the policy is written without a value.
+func (p *Pass) Blank(field string) bool { return p.blanks[p.name][field] }
+
+// Blanks reports whether any field of the policy is written without a value.
+func (p *Pass) Blanks() bool { return len(p.blanks[p.name]) > 0 }
+
+// firstOf returns the first pod of a list that the set contains, or nil. The pods do not have to be
+// in the pod network. They must be in the namespace s.
+func (p *Pass) firstOf(pods []*policy.Pod, s *Space, set *policy.PodSet) *policy.Pod {
+	if len(pods) == 0 || !p.MatchesSpace(set, s) {
+		return nil
+	}
+	for _, pod := range pods {
+		if p.Matches(set.Pods, &Group{Labels: pod.Labels}) {
+			return pod
+		}
+	}
+	return nil
+}
+
+// inAnySpace returns the first result of the function f that is not nil, for the namespaces in which
+// the set can contain pods, in the order of their names.
+func (p *Pass) inAnySpace(set *policy.PodSet, f func(*Space) *policy.Pod) *policy.Pod {
+	if set.Namespace != "" {
+		return f(p.Space(set.Namespace))
+	}
+	for _, s := range p.withOthers {
+		if pod := f(s); pod != nil {
+			return pod
+		}
+	}
+	return nil
+}
+
+// HostPodOf returns a pod in the host network that the set would contain if the pod were in the pod
+// network. It returns nil if there is no such pod.
+func (p *Pass) HostPodOf(set *policy.PodSet) *policy.Pod {
+	return p.inAnySpace(set, func(s *Space) *policy.Pod { return p.firstOf(s.HostPods, s, set) })
+}
+
+// FinishedPodOf returns a finished pod that the set would contain if the pod were still running. It
+// returns nil if there is no such pod.
+func (p *Pass) FinishedPodOf(set *policy.PodSet) *policy.Pod {
+	return p.inAnySpace(set, func(s *Space) *policy.Pod { return p.firstOf(s.Finished, s, set) })
 }
 
 // matchesNamespace reports whether the set matches at least one namespace that has a

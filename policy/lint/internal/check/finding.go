@@ -48,6 +48,10 @@ type Finding struct {
 	// set only in the last finding of this check and severity.
 	More int `json:"more,omitempty"`
 
+	// Uncertain is true if the finding is a note instead of a warning because objects of the cluster
+	// can be missing in the input.
+	Uncertain bool `json:"-"`
+
 	// order is the position of Field in the policy. It determines the order of a policy's
 	// findings.
 	order position

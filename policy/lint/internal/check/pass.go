@@ -16,7 +16,7 @@ type Pass struct {
 	budget *int
 	// Stopped is true if the budget did not suffice for the current check.
 	Stopped bool
-	check   string
+	check   *Check
 	// tallies contains a tally of the current check for each severity, indexed by rank.
 	tallies  [3]tally
 	findings []Finding
@@ -103,7 +103,7 @@ func (p *Pass) run(check *Check) {
 }
 
 // begin prepares the pass for findings of a check.
-func (p *Pass) begin(check *Check) { p.check, p.tallies, p.Stopped = check.Name, [3]tally{}, false }
+func (p *Pass) begin(check *Check) { p.check, p.tallies, p.Stopped = check, [3]tally{}, false }
 
 // Find adds a finding of the current check to the result and returns it, so that the caller can
 // set the message. If the check already has enough findings of this severity for the policy,
@@ -111,6 +111,10 @@ func (p *Pass) begin(check *Check) { p.check, p.tallies, p.Stopped = check.Name,
 func (p *Pass) Find(at Place, severity Severity) *Finding {
 	if p.Stopped {
 		return nil
+	}
+	uncertain := p.Partial && p.check.ByAbsence && severity == Warning
+	if uncertain {
+		severity = Note
 	}
 	t := &p.tallies[severity.rank()]
 	t.places++
@@ -120,7 +124,7 @@ func (p *Pass) Find(at Place, severity Severity) *Finding {
 	}
 	t.last = len(p.findings)
 	p.findings = append(p.findings, Finding{
-		Severity: severity, Check: p.check, Policy: p.name, Namespace: p.Scope, Field: at.String(), order: at.order,
+		Severity: severity, Check: p.check.Name, Policy: p.name, Namespace: p.Scope, Field: at.String(), Uncertain: uncertain, order: at.order,
 	})
 	return &p.findings[t.last]
 }

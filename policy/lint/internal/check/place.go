@@ -65,9 +65,9 @@ func (at Place) Peer(i int) Place {
 	return at
 }
 
-// port returns the place of the port with index i in a rule. The receiver must be the place of
+// Port returns the place of the port with index i in a rule. The receiver must be the place of
 // this rule.
-func (at Place) port(i int) Place {
+func (at Place) Port(i int) Place {
 	at.order.entry = portEntry + i
 	return at
 }

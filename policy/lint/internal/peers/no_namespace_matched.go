@@ -14,6 +14,7 @@ var NoNamespaceMatched = check.Check{
 	Name:       "no-namespace-matched",
 	Severities: []check.Severity{check.Warning},
 	Scopes:     []check.Scope{check.ScopeCluster},
+	ByAbsence:  true,
 	Doc:        "a `namespaceSelector` that no namespace matches",
 	Run: check.EachPeer(func(p *check.Pass, at check.Place, peer *policy.Peer) {
 		if p.MatchesNoNamespace(peer) {

@@ -14,11 +14,12 @@ var NoPeerMatched = check.Check{
 	Name:       "no-peer-matched",
 	Severities: []check.Severity{check.Warning, check.Note},
 	Scopes:     []check.Scope{check.ScopeNamespace, check.ScopeCluster},
+	ByAbsence:  true,
 	Doc:        "a peer that no pod matches; a note if the peer selects all pods of namespaces that have no pods",
 	Run: check.EachPeer(func(p *check.Pass, at check.Place, peer *policy.Peer) {
 		byNamespaces := peer.Namespaces.Present()
 		if !p.PodsKnown || !p.Contains(peer) || !peer.Pods.Present() || byNamespaces && p.NamespaceObjects == 0 ||
-			check.AnyPod(p.GroupsOf(&peer.PodSet)) || p.MatchesNoNamespace(peer) {
+			check.AnyPod(p.GroupsOf(&peer.PodSet)) || p.MatchesNoNamespace(peer) || p.HostPodOf(&peer.PodSet) != nil || p.FinishedPodOf(&peer.PodSet) != nil {
 			return
 		}
 		severity := check.Warning

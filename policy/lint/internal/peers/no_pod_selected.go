@@ -15,9 +15,10 @@ var NoPodSelected = check.Check{
 	Name:       "no-pod-selected",
 	Severities: []check.Severity{check.Warning},
 	Scopes:     []check.Scope{check.ScopeNamespace, check.ScopeCluster},
+	ByAbsence:  true,
 	Doc:        "a `podSelector` or a `subject` that selects no pod, or only pods in the host network",
 	Run: func(p *check.Pass) {
-		if p.PodsKnown && !check.AnyPod(p.Selected()) {
+		if p.PodsKnown && !check.AnyPod(p.Selected()) && !onlyFinished(p, &p.Subject) {
 			selectsNothing(p)
 		}
 	},

@@ -14,6 +14,7 @@ var PortOfSome = check.Check{
 	Name:       "port-of-some",
 	Severities: []check.Severity{check.Note},
 	Scopes:     []check.Scope{check.ScopeNamespace, check.ScopeCluster},
+	ByAbsence:  true,
 	Doc:        "a named port that only some of the destination pods define",
 	Run: eachNamedPort(func(p *check.Pass, at check.Place, r *policy.Rule, port *policy.Port) {
 		if r.Direction == rule.Egress && len(r.Peers) == 0 {

@@ -1,0 +1,84 @@
+// Package linting contains the flags and the output of the command lint.
+package linting
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sluicenet/sluice/policy/lint"
+	"github.com/sluicenet/sluice/query"
+	"github.com/sluicenet/sluice/query/sarif"
+)
+
+// never is the value of --fail-on with which findings do not change the exit code.
+const never = "never"
+
+// Flags contains the values of the flags of the command.
+type Flags struct {
+	query.LintOptions
+
+	failOn choice
+	output choice
+}
+
+// AddTo adds the flags to a command.
+func (f *Flags) AddTo(cmd *cobra.Command) {
+	f.failOn = choice{value: string(lint.Warning), of: []string{string(lint.Error), string(lint.Warning), string(lint.Note), never}, name: "severity"}
+	f.output = choice{value: "text", of: []string{"text", "json", "sarif"}, name: "format"}
+	flags := cmd.Flags()
+	flags.StringVarP(&f.Namespace, "namespace", "n", "", "check only policies in this `namespace`")
+	flags.BoolVar(&f.Complete, "complete", false, "the manifests contain all objects of the cluster, so findings\nabout missing objects are warnings")
+	flags.StringSliceVar(&f.Ignore, "ignore", nil, "omit the findings of these `checks`, such as\nno-dns,host-bits; repeatable")
+	flags.Var(&f.failOn, "fail-on", "exit with code 1 if there is a finding of this `severity` or of a\nmore severe one: error, warning, note or never")
+	flags.VarP(&f.output, "output", "o", "output `format`: text, json or sarif")
+}
+
+// Write writes a report in the format of the flag -o. The `release` parameter is the version of Sluice.
+func (f *Flags) Write(w io.Writer, r *query.LintReport, release string) error {
+	switch f.output.value {
+	case "sarif":
+		return sarif.Write(w, r, release)
+	case "json":
+		e := json.NewEncoder(w)
+		e.SetEscapeHTML(false)
+		e.SetIndent("", "  ")
+		if err := e.Encode(r); err != nil {
+			return fmt.Errorf("writing JSON: %w", err)
+		}
+		return nil
+	default:
+		return r.WriteText(w)
+	}
+}
+
+// Fails reports whether the command fails because of the findings in a report.
+func (f *Flags) Fails(r *query.LintReport) bool { return r.Fails(lint.Severity(f.failOn.value)) }
+
+// choice is the value of a flag that accepts some words. It implements pflag.Value.
+type choice struct {
+	value string
+	of    []string
+	name  string
+}
+
+// String returns the word.
+func (c *choice) String() string { return c.value }
+
+// Type returns the name of the value in help texts.
+func (c *choice) Type() string { return c.name }
+
+// Set sets the word. It returns an error if the flag does not accept it.
+func (c *choice) Set(word string) error {
+	if !slices.Contains(c.of, word) {
+		last := len(c.of) - 1
+		return errors.New("want " + strings.Join(c.of[:last], ", ") + " or " + c.of[last])
+	}
+	c.value = word
+	return nil
+}

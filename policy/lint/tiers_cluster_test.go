@@ -46,7 +46,7 @@ func TestRunTiersFindsTheSame(t *testing.T) {
 			continue
 		}
 		var want []string
-		for _, f := range lint.Run(s) {
+		for _, f := range lint.Run(lint.Input{Snapshot: s}) {
 			if f.Policy != "" && f.Namespace == "" {
 				want = append(want, summary(&f))
 			}

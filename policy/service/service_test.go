@@ -41,7 +41,8 @@ func TestRead(t *testing.T) {
 		t.Errorf("addresses (-want +got):\n%s", diff)
 	}
 	want := []service.Port{
-		{Protocol: flow.TCP, Number: 80, Target: 80}, {Name: "a", Protocol: flow.UDP, Number: 81, Target: 8080},
+		{Protocol: flow.TCP, Number: 80, Target: 80},
+		{Name: "a", Protocol: flow.UDP, Number: 81, Target: 8080},
 		{Name: "b", Protocol: flow.TCP, Number: 82, TargetName: "http"},
 	}
 	if diff := cmp.Diff(want, s.Ports); diff != "" {

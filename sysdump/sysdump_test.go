@@ -209,8 +209,10 @@ func TestWrite(t *testing.T) {
 		files, _ := dump(t, c, sysdump.Options{Namespace: system, Anonymize: true})
 		var pod string
 		for name, content := range files {
-			for _, original := range []string{tenant, "checkout-1", "protect-checkout", "payments", `"team"`, "worker-9",
-				"protect-everything", "segment", "vault", "no-leaks", `"color"`, "mauve", "bank.example"} {
+			for _, original := range []string{
+				tenant, "checkout-1", "protect-checkout", "payments", `"team"`, "worker-9",
+				"protect-everything", "segment", "vault", "no-leaks", `"color"`, "mauve", "bank.example",
+			} {
 				if strings.Contains(content, original) {
 					t.Errorf("%s contains the name %s:\n%s", name, original, content)
 				}

@@ -24,8 +24,8 @@ var EmptyField = check.Check{
 		if r.Direction == rule.Egress {
 			list, peers = "to", "destination"
 		}
-		emptyList(p, at, r, list, peers)
-		emptyList(p, at, r, "ports", "port")
+		emptyList(p, at, list, peers)
+		emptyList(p, at, "ports", "port")
 		for i := range r.Ports {
 			if at := at.Port(i).In(".port"); p.Blank(at.String()) {
 				p.Report(at, check.Warning, "write the number or the name of the port, or remove the field if every port is meant",
@@ -35,7 +35,7 @@ var EmptyField = check.Check{
 	}),
 }
 
-func emptyList(p *check.Pass, at check.Place, r *policy.Rule, list, all string) {
+func emptyList(p *check.Pass, at check.Place, list, all string) {
 	if at := at.In("." + list); p.Blank(at.String()) {
 		p.Report(at, check.Warning, fmt.Sprintf("write the entries of %s, or remove the field if every %s is meant", list, all),
 			"%s has no value: the rule allows every %s", list, all)

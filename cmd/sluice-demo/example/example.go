@@ -6,15 +6,15 @@ import (
 	"bytes"
 	"embed"
 	"fmt"
-	"path"
 	"slices"
 	"strings"
 
+	"github.com/sluicenet/sluice/cmd/sluice-demo/tiers"
 	"github.com/sluicenet/sluice/inventory"
 	"github.com/sluicenet/sluice/manifest"
 )
 
-//go:embed *.yaml tiers/*.yaml
+//go:embed *.yaml
 var files embed.FS
 
 // Example is a set of manifests.
@@ -23,16 +23,15 @@ type Example struct {
 	Name string
 	// Title is the title of the example in the output of sluice-demo.
 	Title string
-	// folder contains the manifests.
-	folder string
+	files embed.FS
 }
 
 // NetworkPolicies contains the example policy and the default policies from the NetworkPolicy page
 // of the Kubernetes documentation, and pods to which these policies apply.
-var NetworkPolicies = Example{Name: "network-policies", Title: "the example of the Kubernetes NetworkPolicy page", folder: "."}
+var NetworkPolicies = Example{Name: "network-policies", Title: "the example of the Kubernetes NetworkPolicy page", files: files}
 
 // Tiers contains NetworkPolicies, and ClusterNetworkPolicies of the Admin tier and the Baseline tier.
-var Tiers = Example{Name: "tiers", Title: "ClusterNetworkPolicies in two tiers, and NetworkPolicies", folder: "tiers"}
+var Tiers = Example{Name: "tiers", Title: "ClusterNetworkPolicies in two tiers, and NetworkPolicies", files: tiers.Files}
 
 var all = []Example{NetworkPolicies, Tiers}
 
@@ -50,16 +49,13 @@ func Find(name string) (Example, error) {
 
 // Read returns the objects of the example.
 func (e Example) Read() (*inventory.Set, error) {
-	entries, err := files.ReadDir(e.folder)
+	entries, err := e.files.ReadDir(".")
 	if err != nil {
 		return nil, fmt.Errorf("reading the example: %w", err)
 	}
 	var stream bytes.Buffer
 	for _, entry := range entries {
-		if entry.IsDir() {
-			continue
-		}
-		text, err := files.ReadFile(path.Join(e.folder, entry.Name()))
+		text, err := e.files.ReadFile(entry.Name())
 		if err != nil {
 			return nil, fmt.Errorf("reading the example: %w", err)
 		}

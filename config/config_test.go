@@ -138,7 +138,7 @@ func TestInstall(t *testing.T) {
 
 // TestBasesCanBeBuiltAlone checks that kustomize can build each base separately.
 func TestBasesCanBeBuiltAlone(t *testing.T) {
-	for base, want := range map[string]int{"crd": 4, "rbac": 12, "manager": 4, "samples": 1, "prometheus": 3, "default": 20, "gke": 21, "openshift": 23} {
+	for base, want := range map[string]int{"crd": 4, "rbac": 12, "manager": 4, "samples": 1, "prometheus": 3, "default": 20, "gke": 21, "openshift": 25} {
 		if objects := decode(t, build(t, base)); len(objects) != want {
 			t.Errorf("config/%s has %d objects, want %d", base, len(objects), want)
 		}

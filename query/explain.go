@@ -1,10 +1,13 @@
 package query
 
 import (
+	"net/netip"
+
 	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/dataplane/report"
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/dataplane/tree"
+	"github.com/sluicenet/sluice/query/internal/ruletext"
 	"github.com/sluicenet/sluice/query/question"
 )
 
@@ -136,7 +139,7 @@ func (c *Cluster) explainFlow(f flow.Flow, from, to *End) (*Explanation, error) 
 		}
 		e.side(direction).NearMisses = report.NearMissesOf(misses)
 	}
-	texts := c.ruleTexts()
+	texts := ruletext.Of(c.snapshot)
 	c.addUnmatched(e, f, texts)
 	e.addTexts(texts)
 	return e, nil
@@ -181,26 +184,26 @@ func (e *Explanation) side(d rule.Direction) *report.Side {
 // addTexts adds a description of each rule to the explanation. If at least one peer of a rule
 // matches the other end of the flow, the description lists only the matching peers. If the
 // rule is a near miss because no peer matches, the description lists all peers.
-func (e *Explanation) addTexts(texts *ruleTexts) {
+func (e *Explanation) addTexts(texts *ruletext.Texts) {
 	for _, direction := range []rule.Direction{rule.Egress, rule.Ingress} {
-		side, other := e.side(direction), &e.To
+		side, other := e.side(direction), e.To.Address
 		if direction == rule.Ingress {
-			other = &e.From
+			other = e.From.Address
 		}
 		if side.Policy != nil {
-			side.RuleDetails = texts.rule(*side.Policy, direction, *side.Rule, other)
+			side.RuleDetails = texts.Rule(*side.Policy, direction, *side.Rule, other)
 		}
 		for i := range side.Passed {
 			p := &side.Passed[i]
-			p.RuleDetails = texts.rule(p.Policy, direction, p.Rule, other)
+			p.RuleDetails = texts.Rule(p.Policy, direction, p.Rule, other)
 		}
 		for i := range side.NearMisses {
 			miss := &side.NearMisses[i]
 			matching := other
 			if miss.Differs == rule.PeerPart.String() {
-				matching = nil
+				matching = netip.Addr{}
 			}
-			miss.RuleDetails = texts.rule(miss.Policy, direction, miss.Rule, matching)
+			miss.RuleDetails = texts.Rule(miss.Policy, direction, miss.Rule, matching)
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/report"
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/query/internal/phrase"
+	"github.com/sluicenet/sluice/query/internal/ruletext"
 )
 
 // maxNearMisses is the maximum number of near misses that the text lists for one side.
@@ -225,7 +226,7 @@ func writeMatched(w io.Writer, decided string, d rule.Direction, s *report.Side)
 
 // tierRule names a rule of a ClusterNetworkPolicy with its tier.
 func tierRule(d rule.Direction, tier, policyName string, index int, r *report.RuleDetails) string {
-	name := place(d, index)
+	name := ruletext.Place(d, index)
 	if r.RuleName != "" {
 		name = fmt.Sprintf("%q", r.RuleName)
 	}

@@ -17,7 +17,6 @@ var NoSuchPort = check.Check{
 	Name:       "no-such-port",
 	Severities: []check.Severity{check.Warning},
 	Scopes:     []check.Scope{check.ScopeNamespace, check.ScopeCluster},
-	ByAbsence:  true,
 	Doc:        "a named port that none of the destination pods defines",
 	Run: eachNamedPort(func(p *check.Pass, at check.Place, r *policy.Rule, port *policy.Port) {
 		t := p.TargetsOf(r)

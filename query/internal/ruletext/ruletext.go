@@ -1,0 +1,53 @@
+// Package ruletext describes rules as text.
+package ruletext
+
+import (
+	"fmt"
+	"net/netip"
+
+	"github.com/sluicenet/sluice/dataplane/report"
+	"github.com/sluicenet/sluice/dataplane/rule"
+	"github.com/sluicenet/sluice/policy"
+)
+
+// Texts describes rules as text. A nil *Texts contains no policies, so it describes a rule only by
+// its position, such as "ingress[0]".
+type Texts struct {
+	// Policies contains each policy by its name.
+	Policies map[string]*policy.Policy
+	snapshot *policy.Snapshot
+}
+
+// Of returns the texts of all rules in a snapshot.
+func Of(s *policy.Snapshot) *Texts {
+	t := &Texts{Policies: map[string]*policy.Policy{}, snapshot: s}
+	for _, p := range s.Policies() {
+		t.Policies[p.String()] = p
+	}
+	return t
+}
+
+// Place identifies a rule in its policy, such as "ingress[0]".
+func Place(d rule.Direction, index int) string { return fmt.Sprintf("%s[%d]", d, index) }
+
+// Rule describes a rule. If `other` is a valid address and at least one peer of the rule matches it,
+// the text lists only the matching peers. Otherwise, the text lists all peers.
+func (t *Texts) Rule(policyName string, d rule.Direction, index int, other netip.Addr) report.RuleDetails {
+	if t == nil {
+		return report.RuleDetails{Text: Place(d, index)}
+	}
+	p := t.Policies[policyName]
+	if p == nil || index >= len(p.Rules(d)) {
+		return report.RuleDetails{Text: Place(d, index)}
+	}
+	r := &p.Rules(d)[index]
+	out := report.RuleDetails{Text: r.String(), RuleName: r.Name}
+	if p.Tier != rule.NetworkPolicyTier {
+		out.Priority = &p.Priority
+	}
+	if other.IsValid() {
+		end := t.snapshot.End(other)
+		out.Text = r.StringFor(&end)
+	}
+	return out
+}

@@ -29,9 +29,10 @@ func testPublisher(t *testing.T, s *state, dir string) *publisher {
 	return p
 }
 
-// TestMissingTreeIsPublishedAgain checks that the agent publishes a removed tree again with
-// a higher generation, even if nothing changes. A tree with a higher generation than the
-// agent's own tree must stay.
+// TestMissingTreeIsPublishedAgain removes the current tree in several ways. Each time, the
+// agent must publish the tree again with a higher generation, although no object has changed.
+// If another publisher has published a tree with a higher generation, the agent must keep that
+// tree.
 func TestMissingTreeIsPublishedAgain(t *testing.T) {
 	dir := t.TempDir()
 	current := filepath.Join(dir, "tree", "current")
@@ -75,15 +76,15 @@ func TestMissingTreeIsPublishedAgain(t *testing.T) {
 	}
 }
 
-// TestPendingEventsAreBounded checks that the agent uses bounded memory for changes while
-// no tree can be written, and that it publishes a tree as soon as this is possible again.
+// TestPendingEventsAreBounded checks that the number of pending events is bounded while the
+// agent cannot write trees. As soon as the agent can write trees again, it must publish one.
 func TestPendingEventsAreBounded(t *testing.T) {
 	dir := t.TempDir()
 	s := newState("full")
 	p := testPublisher(t, s, dir)
 	published := 0
 	p.published = func(publication) { published++ }
-	// A file in place of the directory makes writes fail, even for root.
+	// A file with the name of the directory makes writes fail, even for root.
 	trees := filepath.Join(dir, "tree")
 	if err := os.Remove(trees); err != nil {
 		t.Fatal(err)

@@ -23,8 +23,8 @@ type resource[T client.Object] struct {
 	kind kind
 	// object is an empty object of the API type.
 	object client.Object
-	// upsert applies an object. The error describes the parts of the object that could not
-	// be read and are ignored.
+	// upsert adds or replaces an object. It ignores the parts of the object that it cannot
+	// read, and returns an error that describes these parts.
 	upsert func(*policy.Snapshot, T) error
 	remove func(*policy.Snapshot, types.NamespacedName)
 }
@@ -127,8 +127,8 @@ func (r resource[T]) reconciler(ctx context.Context, a *agent, from cache.Cache)
 	}, nil
 }
 
-// changes returns the event source of the kind. Reconcilers read from the informer's store,
-// because the cache reader cannot return a readPod.
+// changes returns the event source of the kind. Reconcilers read objects from the informer's
+// store. They cannot use the cache reader, because it cannot return a readPod.
 func (r resource[T]) changes(ctx context.Context, c cache.Cache, m *metrics) (*changes, error) {
 	informer, err := c.GetInformer(ctx, r.object, cache.BlockUntilSynced(false))
 	if err != nil {

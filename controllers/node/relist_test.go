@@ -101,9 +101,9 @@ func watchPods(t *testing.T, script *lists, queue steppedQueue) *node.Changes {
 	return c
 }
 
-// TestContainedDuringRelist checks that Contained returns a version only after the events of
-// all versions up to it have been taken. Lists are sorted by object names. In this test, the
-// event with the newest version, 9, therefore comes first.
+// TestContainedDuringRelist checks that Contained returns a version only if the reconciler has
+// taken the events of all versions up to this one. A list is sorted by object name. Therefore,
+// the event with the newest version, 9, comes first in this test.
 func TestContainedDuringRelist(t *testing.T) {
 	script := &lists{all: []*corev1.PodList{listOf("3", "1", "2", "3"), listOf("11", "9", "2", "5")}, again: make(chan struct{})}
 	// Objects of the first list are not queued, so the test need not send a value to the channel
@@ -152,9 +152,9 @@ func TestContainedDuringRelistAfterEmptyList(t *testing.T) {
 	}
 }
 
-// TestContainedAfterRestore checks versions after the store of the API server was restored
-// from a backup. New objects then have lower versions than objects from before the restore.
-// The contained version must therefore become lower too.
+// TestContainedAfterRestore checks Contained after the API server's store was restored from a
+// backup. After the restore, new objects have lower versions than the objects before it. The
+// contained version must therefore become lower, too.
 func TestContainedAfterRestore(t *testing.T) {
 	script := &lists{all: []*corev1.PodList{listOf("900", "700", "800"), listOf("500", "400", "450")}, again: make(chan struct{})}
 	queue := steppedQueue{queued: make(chan reconcile.Request), goOn: make(chan struct{})}

@@ -57,9 +57,9 @@ func (a *agent) wantLingering(t *testing.T, want float64) {
 	})
 }
 
-// TestSandboxes checks that a pod is isolated from the publication of its sandbox until the
-// sandbox ends: before the API server has the pod's address, after a restart of the agent, and
-// after the Pod object was deleted by force.
+// TestSandboxes checks that a pod is isolated as soon as its sandbox is published, and stays
+// isolated until the sandbox ends. This includes the time before the API server has the pod's
+// address, a restart of the agent, and the time after the Pod object was deleted by force.
 func TestSandboxes(t *testing.T) {
 	c := newCluster(t)
 	a := start(t, server.Config(), "sandboxes", t.TempDir())
@@ -126,8 +126,8 @@ func TestRoutes(t *testing.T) {
 	a.wantLingering(t, 0)
 }
 
-// TestSandboxesOfADeletedNamespace deletes a namespace in which the policies are deleted before
-// the pods. A pod that still has a sandbox must stay isolated.
+// TestSandboxesOfADeletedNamespace deletes a namespace. The namespace's policies are deleted
+// before its pods. A pod that still has a sandbox must stay isolated.
 func TestSandboxesOfADeletedNamespace(t *testing.T) {
 	c := newCluster(t)
 	a := start(t, server.Config(), "ending", t.TempDir())
@@ -139,8 +139,9 @@ func TestSandboxesOfADeletedNamespace(t *testing.T) {
 	var namespace corev1.Namespace
 	namespace.Name = c.namespace
 	c.must(t, c.Delete(t.Context(), &namespace))
-	// The namespace controller deletes the content 5 s after the deletion of the namespace.
-	// A later event in another namespace shows that the agent has processed the deletion.
+	// The namespace controller deletes the content of a namespace 5 s after the deletion of the
+	// namespace. A later event in another namespace shows that the agent has processed this
+	// deletion.
 	c.must(t, c.Delete(t.Context(), np))
 	c.must(t, c.Delete(t.Context(), web, now))
 	c.must(t, c.Delete(t.Context(), open, now))
@@ -151,8 +152,8 @@ func TestSandboxesOfADeletedNamespace(t *testing.T) {
 	a.wantVerdict(t, "192.0.2.1", "10.22.0.1", rule.Allow)
 }
 
-// TestSandboxesCondition checks that the NodeEnforcer reports whether the node has the
-// addresses of pods before the pods start.
+// TestSandboxesCondition checks the condition PodsKnownEarly of the NodeEnforcer. The condition
+// reports whether the agent receives a pod's addresses before the pod starts.
 func TestSandboxesCondition(t *testing.T) {
 	c := newCluster(t)
 	c.must(t, c.Create(t.Context(), &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "results"}}))
@@ -228,7 +229,7 @@ func TestSandboxesArePublishedAtOnce(t *testing.T) {
 }
 
 // TestAnnouncedAddress checks that the agent uses an address from a network plugin's annotation
-// until another pod of the node might have this address.
+// only as long as no other pod of the node might have this address.
 func TestAnnouncedAddress(t *testing.T) {
 	c := newCluster(t)
 	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "announced"}, Spec: corev1.NodeSpec{PodCIDR: "10.25.0.0/24", PodCIDRs: []string{"10.25.0.0/24"}}}

@@ -121,8 +121,8 @@ func (s *state) step() step {
 	return out
 }
 
-// atMostLast limits each version that a tree contains to the last version that the API
-// server sent. See changes.atMostLast.
+// atMostLast returns a copy of `contains`. If a version is higher than the last version that
+// the API server sent, the copy contains this last version instead. See changes.atMostLast.
 func (s *state) atMostLast(contains map[kind]uint64) map[kind]uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()

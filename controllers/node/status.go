@@ -35,8 +35,8 @@ func (a *agent) observe() *nodeenforcer.Observation {
 	return out
 }
 
-// enforcedBy returns the digests of the policies that a generation enforces. It returns false if
-// the generation is too old or was published by an earlier agent.
+// enforcedBy returns the digests of the policies that a generation enforces. If the generation
+// is too old, or if an earlier agent published it, ok is false.
 func (a *agent) enforcedBy(generation uint64) (digests []byte, ok bool) {
 	p, ok := a.publisher.publication(generation)
 	return p.enforced, ok

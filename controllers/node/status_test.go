@@ -91,7 +91,8 @@ func TestNodeEnforcer(t *testing.T) {
 		})
 	}
 	wantEnforced()
-	// This generation of the policy has the same effect, so the agent publishes no tree.
+	// The new generation of the policy has the same meaning as the previous one, so the agent
+	// publishes no tree.
 	generation := a.generation(t)
 	np.Spec.PolicyTypes = append(np.Spec.PolicyTypes, networkingv1.PolicyTypeIngress)
 	c.must(t, c.Update(t.Context(), np))
@@ -128,7 +129,7 @@ func TestNodeEnforcer(t *testing.T) {
 	a.wantStatus(t, c, enforcing)
 }
 
-// wantEnforcedCheck waits until the check /enforced has the wanted result.
+// wantEnforcedCheck waits until the health check /enforced has the wanted result.
 func (a *agent) wantEnforcedCheck(t *testing.T, query string, want bool) {
 	t.Helper()
 	eventually.NoError(t, func() error {

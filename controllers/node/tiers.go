@@ -25,9 +25,10 @@ import (
 // +kubebuilder:rbac:groups=policy.networking.k8s.io,resources=clusternetworkpolicies,verbs=get;list;watch
 // +kubebuilder:rbac:groups=apiextensions.k8s.io,resources=customresourcedefinitions,resourceNames=clusternetworkpolicies.policy.networking.k8s.io,verbs=get;list;watch
 
-// tiers applies ClusterNetworkPolicies to the state while the API server serves them. It applies the
-// Nodes of other nodes only while a ClusterNetworkPolicy refers to nodes, because the requests of all
-// agents for Nodes grow with the square of the number of nodes.
+// tiers applies ClusterNetworkPolicies to the state while the API server serves them. It reads
+// the Node objects of other nodes only while a ClusterNetworkPolicy refers to nodes. If every
+// agent watched all Node objects, the load on the API server would grow with the square of the
+// number of nodes.
 type tiers struct {
 	agent     *agent
 	config    *rest.Config
@@ -36,17 +37,17 @@ type tiers struct {
 	served   *clusterpolicy.Served
 	policies optional[*reduce.CompactPolicy]
 	nodes    optional[*corev1.Node]
-	// Two triggers: `progress` is set after each change that can complete the loading of all
+	// Two triggers: `progress` is set after each change that may complete the load of all
 	// objects, and `demand` is set after each change of ofNodes.
 	progress, demand trigger.Trigger
 
 	// The mutex of the state guards the fields below.
 
-	// When all ClusterNetworkPolicies of an API version have been applied, loaded is this version.
+	// loaded is the API version whose ClusterNetworkPolicies have all been applied.
 	loaded string
-	// ofNodes contains the names of the policies that refer to nodes. While nodesLoaded is false,
-	// waiting contains the newest versions of these policies. They are applied together with the
-	// Nodes, because a policy without its peers must not count as enforced.
+	// ofNodes contains the names of the policies that refer to nodes. While nodesLoaded is
+	// false, waiting contains the newest versions of these policies. A policy without its peers
+	// must not count as enforced, so these policies are applied together with the Node objects.
 	ofNodes     map[string]bool
 	waiting     map[string]*policy.Policy
 	nodesLoaded bool
@@ -69,7 +70,8 @@ func newTiers(a *agent, mgr manager.Manager) *tiers {
 	return t
 }
 
-// definitions returns the resource that determines in which version policies are read.
+// definitions returns the resource for the CRD of ClusterNetworkPolicy. The CRD determines the
+// API version in which the agent reads policies.
 func (t *tiers) definitions() resource[*clusterpolicy.Definition] {
 	return resource[*clusterpolicy.Definition]{
 		kind:   connection.Definition,
@@ -132,7 +134,7 @@ func (t *tiers) endPolicies() {
 	t.progress.Set()
 }
 
-// needsNodes returns an empty text unless a policy refers to nodes.
+// needsNodes returns a key that is empty unless a policy refers to nodes.
 func (t *tiers) needsNodes() (key string) {
 	t.agent.state.load(func(*policy.Snapshot) {
 		if len(t.ofNodes) > 0 {
@@ -155,7 +157,7 @@ func (t *tiers) runNodes(ctx context.Context, _ string) {
 	t.report(ctx, err)
 }
 
-// setNodesLoaded applies the policies that wait for Nodes.
+// setNodesLoaded applies the policies that wait for Node objects.
 func (t *tiers) setNodesLoaded(s *policy.Snapshot) {
 	t.nodesLoaded = true
 	for name, p := range t.waiting {
@@ -165,8 +167,8 @@ func (t *tiers) setNodesLoaded(s *policy.Snapshot) {
 	t.progress.Set()
 }
 
-// endNodes removes the Nodes of other nodes. If a policy refers to nodes again in the meantime,
-// endNodes keeps them, and the next run replaces them.
+// endNodes removes the Node objects of other nodes. If a policy refers to nodes again in the
+// meantime, endNodes keeps the objects, and the next run replaces them.
 func (t *tiers) endNodes() {
 	t.agent.state.load(func(s *policy.Snapshot) {
 		if len(t.ofNodes) == 0 {
@@ -177,7 +179,7 @@ func (t *tiers) endNodes() {
 	t.agent.state.changed.Set()
 }
 
-// none is a function for the method `prune` that keeps no object.
+// none makes the method `prune` remove every object.
 func none(types.NamespacedName) bool { return false }
 
 func (t *tiers) report(ctx context.Context, err error) {
@@ -186,7 +188,7 @@ func (t *tiers) report(ctx context.Context, err error) {
 	}
 }
 
-// upsert applies a policy, or records that the policy waits for Nodes.
+// upsert applies a policy, or records that the policy waits for Node objects.
 func (t *tiers) upsert(s *policy.Snapshot, p *policy.Policy) {
 	delete(t.waiting, p.Name)
 	if !p.UsesNodes() {
@@ -221,7 +223,8 @@ func (t *tiers) setOfNodes(name string, uses bool) {
 	t.progress.Set()
 }
 
-// policyNames returns the names of all policies, including the policies that wait for Nodes.
+// policyNames returns the names of all policies, including the policies that wait for Node
+// objects.
 func (t *tiers) policyNames(s *policy.Snapshot) (out []types.NamespacedName) {
 	for name := range t.waiting {
 		out = append(out, types.NamespacedName{Name: name})
@@ -234,7 +237,7 @@ func (t *tiers) policyNames(s *policy.Snapshot) (out []types.NamespacedName) {
 	return out
 }
 
-// nodeNames returns the names of all nodes except the node of the agent.
+// nodeNames returns the names of all nodes except the agent's own node.
 func (t *tiers) nodeNames(s *policy.Snapshot) (out []types.NamespacedName) {
 	for _, n := range s.Nodes() {
 		if n.Name != t.agent.Node {

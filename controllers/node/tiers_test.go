@@ -51,8 +51,9 @@ func TestClusterPolicies(t *testing.T) {
 	a.wantVerdict(t, "10.71.0.1", "10.71.0.3", rule.Allow)
 }
 
-// TestDefinitionComesAndGoes tests row S83 of docs/semantics.md: the CRD is removed, and installed
-// again with one version and then with two versions. The agent must be ready all the time.
+// TestDefinitionComesAndGoes tests row S83 of docs/semantics.md. The test removes the CRD,
+// installs the CRD with one version, and then installs it with two versions. The agent must be
+// ready all the time.
 func TestDefinitionComesAndGoes(t *testing.T) {
 	c := newCluster(t)
 	policyapi.Install(t, c, policyapi.V1beta1)
@@ -106,8 +107,8 @@ func TestFirstTreeContainsClusterPolicies(t *testing.T) {
 	}
 }
 
-// TestOtherNodesAreWatchedOnDemand checks that the agent watches the Nodes of other nodes only while a
-// policy refers to nodes.
+// TestOtherNodesAreWatchedOnDemand checks that the agent watches the Node objects of other
+// nodes only while a policy refers to nodes.
 func TestOtherNodesAreWatchedOnDemand(t *testing.T) {
 	c := newCluster(t)
 	policyapi.Install(t, c, policyapi.V1beta1)

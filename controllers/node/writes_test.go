@@ -16,9 +16,13 @@ import (
 )
 
 // TestWrites counts the requests with which agents write Leases and NodeEnforcers. Each agent
-// writes at most 0.1 Leases per second. Agents write no NodeEnforcer if nothing changes, if only
-// the annotations of a policy change, if a policy that selects none of their pods changes, or if
-// changes of remote pods cause 20 new trees per second.
+// may write at most 0.1 Leases per second. The agents must not write NodeEnforcers in these
+// cases:
+//
+//   - No object changes.
+//   - Only the annotations of a policy change.
+//   - A policy that selects no pod of the agent's node changes.
+//   - Changes of remote pods cause 20 new trees per second.
 func TestWrites(t *testing.T) {
 	const nodes = 3
 	c := newCluster(t)

@@ -30,7 +30,7 @@ const (
 	// observer is the service account whose tokens the agents receive. It may read the
 	// flow events and the statuses of nodes, and nothing else.
 	observer = "sluice-observer"
-	// tokenSeconds is the lifetime of a token, the minimum that the API server permits. A
+	// tokenSeconds is the lifetime of a token. It is the minimum that the API server permits. A
 	// token is used for half of this time.
 	tokenSeconds = 600
 	// connectTimeout limits the time for connecting to an agent. responseTimeout limits the
@@ -59,8 +59,8 @@ type token struct {
 	renew time.Time
 }
 
-// get requests a path from the agent of a node and returns the body of the response. The
-// errors are objects of kind Status.
+// get requests a path from a node's agent and returns the body of the response. Each error is a
+// Kubernetes Status.
 func (a *agents) get(ctx context.Context, node, path string) (io.ReadCloser, error) {
 	address, fingerprint, err := a.find(ctx, node)
 	if err != nil {

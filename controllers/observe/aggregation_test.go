@@ -14,21 +14,21 @@ import (
 	"github.com/sluicenet/sluice/test/kube"
 )
 
-// TestWithoutAggregationLayer checks the error message for users of an API server that is not
-// configured to forward requests. Such a server forwards requests without a client certificate
-// and without the token of the user.
+// TestWithoutAggregationLayer checks the error message that users receive if the API server has
+// no flags for the aggregation layer. Such an API server forwards a request without a client
+// certificate and without the user's token.
 func TestWithoutAggregationLayer(t *testing.T) {
 	wantUnavailable(t, kube.WithoutAggregation, "--requestheader-client-ca-file", "--proxy-client-cert-file", "aggregation layer", "flow events", "statuses")
 }
 
-// TestWithoutProxyCertificate does the same for an API server that lacks only the client
-// certificate.
+// TestWithoutProxyCertificate checks the error message that users receive if the API server
+// lacks only the client certificate.
 func TestWithoutProxyCertificate(t *testing.T) {
 	wantUnavailable(t, kube.WithoutProxyCertificate, "forwards requests without a client certificate", "lacks the flags --proxy-client-cert-file and --proxy-client-key-file")
 }
 
-// wantUnavailable checks that requests for flow events and for statuses of nodes fail with an error
-// that contains the given words, if the API server is started with an option.
+// wantUnavailable starts an API server with the given option. It checks that requests for flow
+// events and for node statuses fail, and that the error contains the given words.
 func wantUnavailable(t *testing.T, option kube.Option, words ...string) {
 	t.Helper()
 	plain, err := kube.Start(option)

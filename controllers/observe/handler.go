@@ -81,9 +81,9 @@ func limit(n int, next http.Handler) http.Handler {
 	})
 }
 
-// allow returns nil if the user of a request has a right. The API server has already checked
-// the right of a user whose request it forwards. The check is repeated because other clients
-// can connect to this server, too.
+// allow returns nil if the user of a request has the given right. The API server has already
+// checked the rights of users whose requests it forwards. The check is repeated because other
+// clients can connect to this server, too.
 func (s *Server) allow(r *http.Request, right access.Right) error {
 	user, err := s.proxies.user(r)
 	if err == nil && user == nil {

@@ -53,8 +53,8 @@ func accountConfig(t *testing.T, namespace, name string) *rest.Config {
 	return config
 }
 
-// installRoles creates the objects of the operator in the namespace, and grants the rights of
-// the agent to a service account.
+// installRoles creates the operator's objects in the namespace, and grants the agent's rights
+// to a service account.
 func installRoles(t *testing.T, namespace string) {
 	t.Helper()
 	operator, err := rbac.Operator(namespace)

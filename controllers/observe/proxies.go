@@ -81,9 +81,9 @@ func (p *proxies) user(r *http.Request) (*access.User, error) {
 	return out, nil
 }
 
-// explain returns an error that names the missing flags if a request has probably been forwarded by
-// an API server without the flags of the aggregation layer. Such an API server sends neither a
-// client certificate nor the token of the user, but it sends the headers with the user.
+// explain returns an error that names the flags that the API server lacks, or nil if it
+// probably lacks none. An API server without the flags of the aggregation layer forwards
+// neither a client certificate nor the user's token, but it sends the headers with the user.
 func (p *proxies) explain(r *http.Request) error {
 	if r.Header.Get("Authorization") != "" {
 		return nil
@@ -118,8 +118,9 @@ func first(header http.Header, names []string) string {
 	return ""
 }
 
-// extraOf returns the extra fields of a user. The API server escapes the names of the fields
-// in the names of headers. RBAC ignores extra fields, but other authorizers can use them.
+// extraOf returns the extra fields of a user. For each field, the API server sends a header
+// whose name contains the escaped name of the field. RBAC ignores extra fields, but other
+// authorizers can use them.
 func extraOf(header http.Header, prefixes []string) map[string]authenticationv1.ExtraValue {
 	var out map[string]authenticationv1.ExtraValue
 	for name, values := range header {

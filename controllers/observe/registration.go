@@ -114,8 +114,8 @@ func (r *registration) reconcile(ctx context.Context) error {
 	return r.update(ctx, true)
 }
 
-// update adds the certificate of this operator to the APIService, or removes it. Without
-// certificates, update deletes the APIService.
+// update adds this operator's certificate to the APIService if `serving` is true, and removes
+// the certificate otherwise. If no certificate remains, update deletes the APIService.
 func (r *registration) update(ctx context.Context, serving bool) error {
 	own, err := r.certificate()
 	if err != nil {
@@ -162,8 +162,9 @@ func newAPIService() *unstructured.Unstructured {
 	return out
 }
 
-// merge adds a certificate to a PEM bundle, or removes it. The result contains only
-// certificates that have not expired, newest last.
+// merge adds a certificate to a PEM bundle if `add` is true, and removes the certificate
+// otherwise. The result contains only certificates that have not expired. The newest
+// certificate comes last.
 func merge(bundle []byte, own *x509.Certificate, add bool) []byte {
 	var all []*x509.Certificate
 	for block, rest := pem.Decode(bundle); block != nil; block, rest = pem.Decode(rest) {

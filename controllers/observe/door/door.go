@@ -10,11 +10,13 @@ const (
 	Group = "observe.policy.sluice.dev"
 	// Version is the version of this API.
 	Version = "v1alpha1"
-	// Flows is the resource of the flow events of a node. The right to read them is the verb
-	// watch. The name of an object is the name of the node.
+	// Flows is the resource of the flow events. Each node has one object, and the object has
+	// the name of the node. A user who may watch the object may read the flow events of the
+	// node.
 	Flows = "nodeflows"
-	// Statuses is the resource of the statuses of dataplanes. The right to read them is the verb
-	// get. The name of an object is the name of the node.
+	// Statuses is the resource of the dataplane statuses. Each node has one object, and the
+	// object has the name of the node. A user who may get the object may read the status of the
+	// node's dataplane.
 	Statuses = "nodestatuses"
 
 	// FlowsPath is the path at which an agent streams the flow events of its node.
@@ -26,16 +28,16 @@ const (
 	DeniedParameter = "denied"
 )
 
-// FlowsRight is the right to read the flow events of a node.
+// FlowsRight returns the right to read the flow events of a node.
 func FlowsRight(node string) access.Right {
 	return access.Right{Verb: "watch", Group: Group, Resource: Flows, Name: node}
 }
 
-// StatusRight is the right to read the status of the dataplane of a node.
+// StatusRight returns the right to read the status of a node's dataplane.
 func StatusRight(node string) access.Right {
 	return access.Right{Verb: "get", Group: Group, Resource: Statuses, Name: node}
 }
 
-// Audience is the audience of tokens for the agent of a node. The audience contains the name
-// of the node, so that the node cannot use the token to read from another node.
+// Audience returns the audience of tokens for a node's agent. The audience contains the name of
+// the node, so that the node cannot use the token to read from another node.
 func Audience(node string) string { return node + ".agents." + Group }

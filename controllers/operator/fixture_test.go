@@ -32,9 +32,9 @@ const (
 	silenceTimeout = 5 * renewInterval
 )
 
-// writes records the requests of clients that change objects. It ignores Leases and Events. It
-// also ignores server-side apply, with which an operator that starts checks its own objects once:
-// the API server stores nothing if the object does not change.
+// writes records the requests with which clients change objects. It ignores Leases and Events.
+// It also ignores server-side apply: an operator applies each of its own objects once at
+// startup, and the API server stores nothing if the object is unchanged.
 type writes struct {
 	mu sync.Mutex
 	// paths contains the method and the path of each request to which the API server responded

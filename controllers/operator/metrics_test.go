@@ -49,7 +49,8 @@ func TestMetricsOverHTTPS(t *testing.T) {
 			return 0, "", err
 		}
 		defer func() { _ = response.Body.Close() }()
-		// A server for HTTPS closes a connection without TLS after it has responded.
+		// An HTTPS server responds to a request without TLS and then closes the connection,
+		// which can make the read fail.
 		content, _ := io.ReadAll(response.Body)
 		return response.StatusCode, string(content), nil
 	}

@@ -172,9 +172,9 @@ func newManager(ctx context.Context, config *rest.Config, o Options) (manager.Ma
 	})
 }
 
-// metricsOptions returns the options of the metrics server. Unless the options of the operator
-// select a plain server, it uses HTTPS with a self-signed certificate, and requires the right
-// to read metrics.
+// metricsOptions returns the options of the metrics server. By default, the server uses HTTPS
+// with a self-signed certificate, and requires the right to read metrics. If MetricsPlain is
+// set, it uses HTTP without authentication.
 func metricsOptions(reviewer *access.Reviewer, o Options) metricsserver.Options {
 	out := metricsserver.Options{BindAddress: o.MetricsAddress, SecureServing: !o.MetricsPlain}
 	if !o.MetricsPlain {

@@ -123,8 +123,8 @@ func (c *cluster) settle(t *testing.T, p *process) (s state) {
 	return s
 }
 
-// TestOutageOfAPIServer checks that neither the operator nor the agents conclude anything from an
-// outage of the API server that is longer than silenceTimeout.
+// TestOutageOfAPIServer checks that an outage of the API server does not make the operator or
+// the agents change an object, even if the outage is longer than silenceTimeout.
 func TestOutageOfAPIServer(t *testing.T) {
 	link, config := server.Link(t, server.Config())
 	c := newCluster(t, config)

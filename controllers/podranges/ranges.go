@@ -21,10 +21,11 @@ const (
 // maxRanges is the maximum number of ranges of one address family in a merged list.
 const maxRanges = 32
 
-// Merge returns the smallest number of prefixes that contain all given prefixes, but at most 32 of
-// each address family. IPv4 prefixes come first. To stay below the limit of a family, Merge
-// shortens the longest prefixes of the family, so the result can also contain addresses that are
-// not in any given prefix. Merge ignores invalid prefixes and prefixes of length 0.
+// Merge returns the smallest list of prefixes that contains all given prefixes. IPv4 prefixes
+// come first. The list has at most 32 prefixes of each address family. If there would be more,
+// Merge shortens the longest prefixes of the family. In this case, the result also contains
+// addresses that are in no given prefix. Merge ignores invalid prefixes and prefixes of length
+// 0.
 func Merge(all []netip.Prefix) []netip.Prefix {
 	out := []netip.Prefix{}
 	for _, is4 := range []bool{true, false} {

@@ -36,8 +36,8 @@ func TestMerge(t *testing.T) {
 	}
 }
 
-// TestMergeIsBounded checks that Merge widens many scattered ranges until few remain, and that
-// these few contain all given ranges.
+// TestMergeIsBounded merges many scattered ranges. It checks that Merge returns only a few
+// wider ranges, and that these ranges contain all given ranges.
 func TestMergeIsBounded(t *testing.T) {
 	const limit = 64 // 32 of each family
 	var all []netip.Prefix

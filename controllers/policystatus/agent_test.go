@@ -92,8 +92,8 @@ func TestPolicyStatusWithAgents(t *testing.T) {
 	}
 }
 
-// TestClusterPolicyStatusWithAgents runs real agents. It checks that a ClusterNetworkPolicy counts as
-// enforced on all nodes, even after a change without an effect.
+// TestClusterPolicyStatusWithAgents runs real agents. It checks that a ClusterNetworkPolicy
+// counts as enforced on all nodes, even after a change that has no effect on the rules.
 func TestClusterPolicyStatusWithAgents(t *testing.T) {
 	f := newFixture(t)
 	policyapi.Install(t, f, policyapi.V1beta1)

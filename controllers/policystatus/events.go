@@ -13,7 +13,8 @@ import (
 	"github.com/sluicenet/sluice/policy"
 )
 
-// events is the type of the event handlers of kinds that the caches store as compact objects.
+// events is the type of event handlers for kinds whose objects the caches store in compact
+// form.
 type events = handler.TypedFuncs[client.Object, reconcile.Request]
 
 func (r *Reconciler) policyEvents() events {
@@ -66,8 +67,8 @@ func podOf(object client.Object) *policy.Pod {
 	return object.(*reduce.CompactPod).Pod
 }
 
-// podChanged queues the policies whose status can change because of the change of a pod. The
-// `before` parameter is nil for a new pod, and the `after` parameter is nil for a deleted pod.
+// podChanged queues the policies whose status can change because a pod changed. The `before`
+// parameter is nil for a new pod, and the `after` parameter is nil for a deleted pod.
 func (r *Reconciler) podChanged(q queue, before, after *policy.Pod) {
 	if before == nil && after == nil || before != nil && after != nil && before.Equal(after) {
 		return

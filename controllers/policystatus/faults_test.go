@@ -53,7 +53,7 @@ func TestPodAndPolicyOfOneName(t *testing.T) {
 	})
 }
 
-// blockPolicy creates a policy with a block that contains the addresses of all pods.
+// blockPolicy creates a policy with an ipBlock that contains the addresses of all pods.
 func (f *fixture) blockPolicy(t *testing.T, name, app string) {
 	t.Helper()
 	must(t, f.Create(t.Context(), &networkingv1.NetworkPolicy{
@@ -170,8 +170,8 @@ func TestRestartWritesNothing(t *testing.T) {
 }
 
 // TestBuiltInKindsAreReadAsProtobuf checks that objects of built-in kinds are requested as
-// protobuf, which takes a fraction of the size and of the processor time of JSON. The API server
-// serves custom resources only as JSON.
+// protobuf. Compared to JSON, protobuf takes a fraction of the size and of the processor time.
+// The API server serves custom resources only as JSON.
 func TestBuiltInKindsAreReadAsProtobuf(t *testing.T) {
 	f := newFixture(t)
 	writer := startWriter(t)

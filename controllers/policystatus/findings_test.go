@@ -14,9 +14,9 @@ import (
 	"github.com/sluicenet/sluice/test/cluster"
 )
 
-// TestFindingsDoNotDependOnOtherNamespaces checks, with random clusters and random changes, that
-// the findings about the policies of a namespace stay the same when an object of another
-// namespace is created, changed or deleted.
+// TestFindingsDoNotDependOnOtherNamespaces applies random changes to random clusters. If an
+// object of one namespace is created, changed or deleted, the findings about the policies of
+// the other namespaces must stay the same.
 func TestFindingsDoNotDependOnOtherNamespaces(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		objects := cluster.NewRandom(func(n int) int { return rapid.IntRange(0, n-1).Draw(t, "choice") })

@@ -36,8 +36,8 @@ type writer struct {
 	// writes counts the requests that changed a PolicyStatus, a ClusterPolicyStatus or a
 	// ClusterNetworkPolicy.
 	writes atomic.Int64
-	// accepted maps the last part of the path of each read request to the content types that
-	// the client accepts.
+	// accepted contains the content types that the client accepts, by the last part of the path
+	// of each read request.
 	accepted sync.Map
 	stop     func()
 }

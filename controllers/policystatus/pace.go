@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// pauseRatio is the ratio of the pause after an observation of a ClusterNetworkPolicy to the
-// duration of the observation. An observation of a policy that selects all pods takes about 0.1 s
-// in a cluster with 100,000 pods, and each change of a pod causes one. The pause limits
-// observations to about 5 percent of a processor.
+// pauseRatio determines how long the reconciler pauses after an observation of a
+// ClusterNetworkPolicy: pauseRatio times the duration of the observation. In a cluster with
+// 100,000 pods, an observation of a policy that selects all pods takes about 0.1 s, and each
+// change of a pod causes one. The pause limits observations to about 5 percent of a processor.
 const pauseRatio = 20
 
 // pace limits the processor time of a repeated task. The zero value is ready to use.

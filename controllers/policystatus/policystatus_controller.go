@@ -212,9 +212,9 @@ func statusIn(object client.Object) *v1alpha1.EnforcementStatus {
 	return &object.(*v1alpha1.PolicyStatus).Status
 }
 
-// remove deletes the status object of a deleted policy and stores it in the `held` parameter. This is
-// necessary because the garbage collector does not delete a status object without an owner, which
-// another client may have created.
+// remove deletes the status object of a deleted policy. The garbage collector deletes only
+// status objects with an owner, but another client may have created a status object without
+// one. remove reads the status object into `held`.
 func (r *Reconciler) remove(ctx context.Context, held client.Object, name client.ObjectKey) error {
 	if err := r.reader.Get(ctx, name, held); err != nil {
 		return client.IgnoreNotFound(err)

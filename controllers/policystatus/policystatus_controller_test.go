@@ -120,8 +120,9 @@ func TestNodesThatDoNotEnforceAreNamed(t *testing.T) {
 	f.wantStatus(t, "db", enforced(0, 0, 0, noPod, ""))
 }
 
-// TestRelevantChangesOfPods checks that the status names a node until the node enforces the
-// policy for a new pod. Changes that are irrelevant for policies must have no effect.
+// TestRelevantChangesOfPods creates a pod and later changes its labels. After each of these
+// changes, the status must name the pod's node until the node enforces the policy again.
+// Changes that are irrelevant for policies must have no effect.
 func TestRelevantChangesOfPods(t *testing.T) {
 	f := newFixture(t)
 	a := f.createNode(t, "pods-a")

@@ -15,7 +15,7 @@ import (
 	"github.com/sluicenet/sluice/policy/lint"
 )
 
-// The limits of a status in the custom resource definition.
+// The limits that the custom resource definition sets for a status.
 const (
 	maxFindings = 16
 	maxField    = 256
@@ -122,8 +122,8 @@ func (o *observation) lintFindings() metav1.Condition {
 // notUnderstood is the name of the check for invalid parts of a policy.
 const notUnderstood = "not-understood"
 
-// convertFindings returns the errors in a policy and the findings of lint. The most severe come
-// first. The errors are read from the policy itself, because the findings of lint can be about
+// convertFindings returns the errors in a policy and the findings of lint, the most severe
+// first. It reads the errors from the policy itself, because the findings of lint can be about
 // an older version.
 func convertFindings(p *policy.Policy, found []lint.Finding) []v1alpha1.Finding {
 	var out []v1alpha1.Finding

@@ -70,8 +70,8 @@ func TestFindingsDoNotNameOtherNamespaces(t *testing.T) {
 	}
 }
 
-// TestStartingPodWritesNoStatus checks that the start of a pod causes no writes for policies of
-// other namespaces whose ipBlock contains the address of the pod.
+// TestStartingPodWritesNoStatus checks that the start of a pod causes no write for a policy of
+// another namespace, even if an ipBlock of the policy contains the pod's address.
 func TestStartingPodWritesNoStatus(t *testing.T) {
 	const policies = 20
 	f, other := newFixture(t), newFixture(t)
@@ -95,8 +95,8 @@ func TestStartingPodWritesNoStatus(t *testing.T) {
 	}
 	settled := writer.writes.Load()
 	other.createPod(t, "web", "", "10.9.0.2")
-	// As soon as the status of this policy contains a finding about it, the operator has also
-	// checked the policies of the other namespace with the new pod.
+	// Once the status of this policy contains a finding, the operator has also checked the
+	// policies of the other namespace against the new pod.
 	canary := other.createPolicy(t, "canary", "nothing")
 	other.wantStatus(t, canary.Name, func(p *v1alpha1.PolicyStatus) error {
 		if len(p.Status.Findings) == 0 {

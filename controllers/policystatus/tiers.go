@@ -44,8 +44,8 @@ type tiers struct {
 	pace      pace
 
 	mu sync.Mutex
-	// When the index contains all ClusterNetworkPolicies of an API version, loaded is this version.
-	// It is empty if the API server has no ClusterNetworkPolicies.
+	// loaded is the API version whose ClusterNetworkPolicies are all in the index. It is empty
+	// if the API server does not serve ClusterNetworkPolicies.
 	loaded string
 	// reported contains the condition that each policy currently has.
 	reported map[string]*metav1.Condition
@@ -80,7 +80,8 @@ func (r *Reconciler) reconcileCluster(ctx context.Context, name string) (reconci
 }
 
 // loadInterval is the time after which a reconciliation checks again whether all
-// ClusterNetworkPolicies have been read. Without them, it would delete their ClusterPolicyStatuses.
+// ClusterNetworkPolicies have been read. Before that, the reconciliation would delete the
+// ClusterPolicyStatuses of policies that have not been read yet.
 const loadInterval = time.Second
 
 // complete reports whether the index contains all ClusterNetworkPolicies.

@@ -36,8 +36,9 @@ func (f *fixture) wantFindings(t *testing.T, name string, want ...string) {
 	})
 }
 
-// TestFindingsOfClusterPolicies checks that a ClusterPolicyStatus contains findings that depend on
-// other ClusterNetworkPolicies, on NetworkPolicies and on pods, and that they change with these objects.
+// TestFindingsOfClusterPolicies checks the findings that depend on other
+// ClusterNetworkPolicies, on NetworkPolicies and on pods. A ClusterPolicyStatus must contain
+// these findings. When the objects change, the findings must change, too.
 func TestFindingsOfClusterPolicies(t *testing.T) {
 	f := newFixture(t)
 	policyapi.Install(t, f, policyapi.V1beta1)
@@ -55,7 +56,8 @@ func TestFindingsOfClusterPolicies(t *testing.T) {
 	}
 	f.wantFindings(t, p.GetName(), alone...)
 
-	// The first of two policies with equal priority has no finding about it.
+	// If two policies have the same priority, only the second policy has a finding about the
+	// priority.
 	other := policyapi.Policy(t, policyapi.V1beta1, "a-"+f.namespace, `{tier: Baseline, priority: 5, `+subject+`, egress: [
 		{action: Accept, to: [{networks: [10.9.2.0/31]}]}]}`)
 	must(t, f.Create(t.Context(), other))
@@ -72,14 +74,14 @@ func TestFindingsOfClusterPolicies(t *testing.T) {
 	f.wantFindings(t, p.GetName(), alone[0], alone[1], "Note baseline-unreached spec.egress", alone[2])
 }
 
-// TestPodsThatComeAndGoWriteNoFindings checks that a new pod that is like other pods causes no write
-// because of the findings.
+// TestPodsThatComeAndGoWriteNoFindings checks that the findings cause no write when a new pod
+// with the same labels as an existing pod is created.
 func TestPodsThatComeAndGoWriteNoFindings(t *testing.T) {
 	f := newFixture(t)
 	policyapi.Install(t, f, policyapi.V1beta1)
 	writer := startWriter(t)
 	f.createPod(t, "web", "churn", "10.9.3.1")
-	// The policy selects no pod of the namespace, so that its number of pods does not change.
+	// The policy selects no pods, so new pods do not change the number of pods in its status.
 	p := policyapi.Policy(t, policyapi.V1beta1, f.namespace, `{tier: Admin, priority: 6, subject: {namespaces: {matchLabels: {no: namespace}}}, egress: [
 		{action: Accept, to: [{networks: [10.9.3.0/24]}]}]}`)
 	must(t, f.Create(t.Context(), p))

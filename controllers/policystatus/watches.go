@@ -22,13 +22,13 @@ import (
 )
 
 const (
-	// settleDelay is the time for which the controller waits before it reconciles a policy whose
-	// pods have changed, or that a node no longer enforces. One write of the status then usually
-	// covers several changes, including the new reports of the nodes.
+	// settleDelay is the delay before the controller reconciles a policy after a selected pod
+	// has changed, or after a node no longer enforces the policy. One write of the status then
+	// usually covers several changes, including the new reports of the nodes.
 	settleDelay = 1500 * time.Millisecond
-	// progressDelay is the delay if one more node enforces a policy, but other nodes do not
-	// enforce it yet. Because of this delay, a change of a policy for 1,000 nodes does not
-	// cause 1,000 writes.
+	// progressDelay replaces settleDelay if one more node enforces a policy while other nodes
+	// do not enforce it yet. Because of this delay, a change of a policy for 1,000 nodes does
+	// not cause 1,000 writes.
 	progressDelay = 3 * time.Second
 )
 

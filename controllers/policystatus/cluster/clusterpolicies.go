@@ -31,8 +31,8 @@ func (x *Index) policiesIn(namespace string) map[string]*entry {
 	return nil
 }
 
-// selectedBy returns the number of pods that a policy selects. It also returns the reachable pods
-// among them, by node.
+// selectedBy returns the number of pods that a policy selects. It also returns the selected
+// pods that are reachable, by node.
 func (x *Index) selectedBy(p *policy.Policy) (pods int, byNode map[string][]*policy.Pod) {
 	byNode = map[string][]*policy.Pod{}
 	if p.Scope != "" {
@@ -61,8 +61,9 @@ func (x *Index) mayApply(name string) (out []*entry) {
 	return out
 }
 
-// setObject replaces the Namespace object of a namespace. It returns the cluster-scoped policies
-// that may select the pods of the namespace only before or only after the change.
+// setObject replaces the Namespace object of a namespace. It returns the cluster-scoped
+// policies that this change affects: the policies that could select the namespace's pods only
+// before the change, and the policies that can select them only now.
 func (x *Index) setObject(name string, ns *namespace, object *policy.Namespace) (changed []types.NamespacedName) {
 	before := ns.object
 	ns.object = object

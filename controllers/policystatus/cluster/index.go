@@ -34,8 +34,8 @@ type namespace struct {
 // entry is a policy in the index.
 type entry struct {
 	*policy.Policy
-	// lagging is the number of nodes that need the policy and do not enforce it. The last call of
-	// Observe set this number, and later reports have updated it. The number only determines how
+	// lagging is the number of nodes that must enforce the policy but do not enforce it yet.
+	// Observe sets this number, and later reports update it. The number only determines how
 	// soon the policy is observed again.
 	lagging int
 }

@@ -70,8 +70,8 @@ func (m *model) observe(name types.NamespacedName) *cluster.Observation {
 	return out
 }
 
-// enforced returns the digests in the report of a node that enforces the current version of
-// some policies.
+// enforced returns the digests that a node reports if it enforces the current version of some
+// random policies.
 func (m *model) enforced(t *rapid.T, node string) []byte {
 	var all []digest.Digest
 	for _, name := range slices.SortedFunc(maps.Keys(m.policies), byName) {
@@ -226,7 +226,7 @@ func TestRestoredPolicyIsNotEnforced(t *testing.T) {
 	}
 }
 
-// TestTransitions checks to which list of Transitions each policy belongs after a report.
+// TestTransitions checks in which list of Transitions a report puts a policy.
 func TestTransitions(t *testing.T) {
 	x := cluster.New()
 	p := &policy.Policy{Scope: "shop", Name: "db", UID: "p", Generation: 1, Subject: policy.PodSet{Namespace: "shop"}}

@@ -52,8 +52,8 @@ func (x *Index) Observe(name types.NamespacedName) *Observation {
 	return out
 }
 
-// selected returns the number of pods of a namespace that a policy selects. It adds the reachable
-// pods among them to the `byNode` map.
+// selected returns the number of a namespace's pods that a policy selects. It adds the selected
+// pods that are reachable to the `byNode` map.
 func (ns *namespace) selected(p *policy.Policy, byNode map[string][]*policy.Pod) (pods int) {
 	for labels, group := range ns.byLabels {
 		if !p.Subject.Pods.Matches(labels) {

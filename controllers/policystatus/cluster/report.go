@@ -20,7 +20,7 @@ type Report struct {
 	Enforced []byte
 }
 
-// covers reports whether the node enforces the version of a policy that has the given digest.
+// covers reports whether the node enforces the policy version with the given digest.
 func (r *Report) covers(d digest.Digest) bool {
 	return r.Problem == "" && digest.Contains(r.Enforced, d)
 }
@@ -30,8 +30,8 @@ type Transitions struct {
 	// Complete contains the policies that are now enforced by every node that must enforce
 	// them.
 	Complete []types.NamespacedName
-	// Closer contains the policies that one more node enforces, while other nodes still do not
-	// enforce them. Further contains all remaining policies whose observation changed.
+	// Closer contains the policies that one more node now enforces, but that some other nodes
+	// do not enforce yet. Further contains all remaining policies whose observation changed.
 	Closer, Further []types.NamespacedName
 }
 
@@ -84,8 +84,8 @@ func (x *Index) replace(n *node, report Report) (out Transitions) {
 	return out
 }
 
-// needed returns the policies that a node must enforce, with the pods of the node that each of
-// them selects.
+// needed returns the policies that a node must enforce. For each policy, it also returns the
+// node's pods that the policy selects.
 func (x *Index) needed(n *node) map[*entry][]*policy.Pod {
 	type group struct {
 		namespace string

@@ -23,8 +23,8 @@ type Source interface {
 	All() lint.Cluster
 }
 
-// clusterScope is the name under which the ClusterNetworkPolicies are checked, like the policies of a
-// namespace.
+// clusterScope is the name under which all ClusterNetworkPolicies are checked together, like
+// the policies of one namespace.
 const clusterScope = ""
 
 // Findings contains the lint findings about all policies. It is safe for concurrent use.
@@ -44,9 +44,10 @@ func New(source Source, log logr.Logger) *Findings {
 	return &Findings{source: source, log: log, turns: newTurns(), found: map[string]map[string][]lint.Finding{}}
 }
 
-// Changed records that an object of a namespace changed, or a ClusterNetworkPolicy if the name of the
-// namespace is empty. Run then checks the policies of the namespace and the ClusterNetworkPolicies.
-// Changed must be called for each namespace that contains a policy.
+// Changed records that an object of a namespace changed. If the `namespace` parameter is empty,
+// Changed records that a ClusterNetworkPolicy changed. Run then checks the policies of the
+// namespace and all ClusterNetworkPolicies. Changed must be called for each namespace that
+// contains a policy.
 func (f *Findings) Changed(namespace string) {
 	f.turns.add(namespace)
 	if namespace != clusterScope {
@@ -85,7 +86,7 @@ func (f *Findings) Run(ctx context.Context, report func([]types.NamespacedName))
 func (f *Findings) check(namespace string) []types.NamespacedName {
 	all, policies, err := f.run(namespace)
 	if err != nil {
-		// Only the findings of checks that panicked are missing.
+		// If some checks panicked, only the findings of these checks are missing.
 		f.log.Error(err, "A check of a policy failed", "namespace", namespace)
 	}
 	found := make(map[string][]lint.Finding, len(policies))

@@ -56,8 +56,9 @@ func run(t *testing.T, f *Findings, report func([]types.NamespacedName)) (stop f
 	}
 }
 
-// TestBusyNamespaceDoesNotDelayOthers checks that namespaces whose check takes long and whose
-// objects change all the time do not delay the findings of another namespace.
+// TestBusyNamespaceDoesNotDelayOthers changes the objects of some busy namespaces all the time.
+// The checks of these namespaces take long, but must not delay the findings of another
+// namespace.
 func TestBusyNamespaceDoesNotDelayOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		source := newTenants()
@@ -155,9 +156,9 @@ func TestOnlyChangedNamespacesAreChecked(t *testing.T) {
 	})
 }
 
-// TestChecksOfTheClusterAreLimited checks that the checks of ClusterNetworkPolicies take at most one
-// percent of a processor, even if objects of all namespaces change all the time, and that they do not
-// delay the findings of a namespace.
+// TestChecksOfTheClusterAreLimited changes objects of all namespaces all the time. The checks
+// of ClusterNetworkPolicies must take at most one percent of a processor, and must not delay
+// the findings of a namespace.
 func TestChecksOfTheClusterAreLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		source := newTenants()

@@ -51,8 +51,8 @@ func TestLargeCluster(t *testing.T) {
 	runtime.KeepAlive(f)
 }
 
-// TestLargePolicy checks that a policy of 630 KB needs at most 2 s and 50 MiB from the object to
-// the findings. Without a limit, it took 40 s and 2 GB.
+// TestLargePolicy checks that reading and checking a policy of 630 KB takes at most 2 s and
+// 50 MiB. Without limits in lint, it took 40 s and 2 GB.
 func TestLargePolicy(t *testing.T) {
 	np := &networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "large"}}
 	var peers []networkingv1.NetworkPolicyPeer
@@ -92,8 +92,9 @@ func (r reading) Contents(string) lint.Namespace { return r.read() }
 func (reading) All() lint.Cluster                { return lint.Cluster{} }
 
 // TestClusterNetworkPoliciesInALargeCluster measures a check of 200 ClusterNetworkPolicies in a
-// cluster with 100,000 pods. The check must be complete. Because checks take one percent of a
-// processor, the findings are at most 100 times as old as the time of a check.
+// cluster with 100,000 pods. The check must be complete. Checks may use one percent of a
+// processor. Therefore, after a change, the findings are outdated for at most 100 times the
+// duration of a check.
 func TestClusterNetworkPoliciesInALargeCluster(t *testing.T) {
 	namespaces := largeCluster(10_000)
 	var all lint.Cluster
@@ -132,8 +133,9 @@ func TestClusterNetworkPoliciesInALargeCluster(t *testing.T) {
 	}
 }
 
-// administration contains the specs of policies as an administrator writes them. The first
-// parameter is the priority, and the second parameter the number of a team.
+// administration contains policy specs like those of a cluster administrator. Each spec is a
+// format string. Its first argument is the priority of the policy, and its second argument is
+// the number of a team.
 var administration = map[string]string{
 	"monitoring": `{tier: Admin, priority: %d, subject: {namespaces: {matchLabels: {team: team-%d}}}, ingress: [
 		{action: Accept, from: [{namespaces: {matchLabels: {role: monitoring}}}], protocols: [{destinationNamedPort: metrics}]}]}`,

@@ -12,10 +12,11 @@ const (
 	// settleDelay is the time between a change and the check of the namespace, so that one check
 	// usually covers several changes.
 	settleDelay = time.Second
-	// namespaceShare limits the checks of one namespace, and those of all ClusterNetworkPolicies, to
-	// 1/namespaceShare of the time of one processor: after a check of 100 ms, the next check of the namespace starts 10 s later.
+	// namespaceShare limits the checks of one namespace to 1/namespaceShare of one processor's
+	// time. For example, after a check of 100 ms, the next check of the namespace starts 10 s
+	// later. The same limit applies to the checks of all ClusterNetworkPolicies together.
 	namespaceShare = 100
-	// totalShare limits all checks together to 1/totalShare of the time of one processor.
+	// totalShare limits all checks together to 1/totalShare of one processor's time.
 	totalShare = 20
 	// burst is the time that checks may take before totalShare limits them. It is long enough to
 	// check all namespaces of a large cluster after the operator has started.
@@ -63,7 +64,7 @@ func (t *turns) next() (namespace string, ok bool) {
 	}
 }
 
-// restOf returns the time for which a namespace must not be checked yet.
+// restOf returns how long the check of a namespace must still wait.
 func (t *turns) restOf(namespace string) time.Duration {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -44,8 +44,8 @@ func metadata(in *metav1.ObjectMeta) metav1.ObjectMeta {
 	}
 }
 
-// labels returns a copy of a label map. Equal keys and values share memory among all objects.
-// This saves memory, because the pods of a Deployment have the same labels.
+// labels returns a copy of a label map. All copies share the memory of equal keys and of equal
+// values. This saves memory, because the pods of a Deployment have the same labels.
 func labels(in map[string]string) map[string]string {
 	if len(in) == 0 {
 		return nil

@@ -9,8 +9,8 @@ import (
 	"github.com/sluicenet/sluice/dataplane/internal/netlink"
 )
 
-// changesSize is the size of the collected requests, in bytes, at which the `add` method sends
-// them to the kernel.
+// changesSize is a size in bytes. When the collected requests reach this size, the `add` method
+// sends them to the kernel.
 const changesSize = 32 << 10
 
 // changes collects requests that set connection marks. It sends many requests with one system

@@ -82,16 +82,17 @@ type Result struct {
 	Took time.Duration
 }
 
-// Changed returns the number of changes that the walk made. A connection counts twice if the walk
-// both cleared bits of an earlier dataplane in its mark and set Sluice's current bits.
+// Changed returns the number of changes that the walk made. If the walk cleared bits of an
+// earlier dataplane in a mark and also changed Sluice's current bits, it made two changes.
 func (r Result) Changed() int { return r.Accepted + r.Denied + r.Cleared + r.Former }
 
 // Reevaluate evaluates every connection and corrects its mark. It reads the connections in
-// datagrams of about a hundred. For each datagram, it calls `newest` to get the newest evaluator.
-// It uses this evaluator until it calls `newest` again or returns.
+// datagrams with about a hundred connections each. For each datagram, it calls `newest` and
+// evaluates the connections with the result. It uses this evaluator until it calls `newest`
+// again or returns.
 //
-// If Reevaluate returns no error, it has evaluated every connection that existed at the start of
-// the call and still exists. It has used only evaluators that it got from `newest` during this
+// If Reevaluate returns no error, it has evaluated every connection that existed at the start
+// of the call and still exists. It has used only evaluators that `newest` returned during this
 // call. Reevaluate clears the mark of a connection if neither the source is isolated for egress
 // nor the destination for ingress.
 //
@@ -172,8 +173,8 @@ func (c *Connections) state(evaluator rule.Evaluator, e *entry) uint32 {
 	}
 }
 
-// isEither reports whether a connection mark has the value Either, either of the current marks or
-// of one of the former marks.
+// isEither reports whether a connection mark has the value Marks.Either of the current marks or
+// of an earlier dataplane's marks.
 func (c *Connections) isEither(mark uint32) bool {
 	return c.marks.Of(mark) == c.marks.Either ||
 		slices.ContainsFunc(c.former, func(f ruleset.Marks) bool { return f.Of(mark) == f.Either })

@@ -177,11 +177,15 @@ func TestReevaluateSetsMarks(t *testing.T) {
 	}
 }
 
-// This test checks row S50 of docs/semantics.md. The conntrack entry of a picked-up connection can
-// be reversed, with the server as its source. The port numbers show whether an entry is reversed.
-// If it is, the connection is denied if policies deny connections from the client to the server.
-// If it is not, the mark of the connection is Either (0x60) if policies deny the connection but
-// would allow a connection from the destination to the source.
+// This test checks row S50 of docs/semantics.md. The conntrack entry of a picked-up connection
+// can be reversed, so that the server is its source. The port numbers show whether an entry is
+// reversed. The test checks two rules:
+//
+//   - The connection of a reversed entry is denied if policies deny connections from the client
+//     to the server.
+//   - If policies deny the connection of an entry that is not reversed, but would allow a
+//     connection from the destination to the source, the mark of the connection is Either
+//     (0x60).
 func TestReevaluateFindsTheClientOfAPickedUpConnection(t *testing.T) {
 	port := netip.MustParseAddrPort
 	for name, tt := range map[string]struct {
@@ -293,9 +297,9 @@ func BenchmarkReevaluate(b *testing.B) {
 	}
 }
 
-// Adopt keeps the meaning of the installed marks, and clears the bits of all other former marks,
-// even if the current marks share a bit with one of them. The next walk clears the installed
-// marks, too. After Forget, the bits of former marks stay.
+// Adopt keeps the meaning of the installed marks, and clears the bits of all other former
+// marks. It does so even if the current marks share a bit with one of the other former marks.
+// The next walk clears the installed marks, too. After Forget, the bits of former marks stay.
 func TestFormerMarks(t *testing.T) {
 	s := newFixture(t)
 	var marks []ruleset.Marks

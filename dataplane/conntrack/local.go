@@ -11,9 +11,8 @@ import (
 )
 
 // localAddresses contains the addresses that match the nftables expression `fib saddr type
-// local`, which are the destinations of all routes of type local. These addresses are
-// 127.0.0.0/8, the node's addresses, and the gateway addresses at the node's ends of the pod
-// links.
+// local`. These are the destinations of all routes of type local: 127.0.0.0/8, the node's
+// addresses, and the gateway addresses on the node's ends of the links to pods.
 type localAddresses struct {
 	socket   *netlink.Socket
 	buffer   []byte

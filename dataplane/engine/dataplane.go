@@ -50,7 +50,7 @@ type Dataplane struct {
 	// mu guards changes of the fields `engine` and `waiting`.
 	mu     sync.Mutex
 	engine atomic.Pointer[Engine]
-	// waiting is the newest tree if no engine is open yet that can enforce it. arrived is a
+	// waiting is the newest tree as long as no engine is open that can enforce it. arrived is a
 	// trigger that is set when such a tree arrives.
 	waiting *tree.Tree
 	arrived trigger.Trigger

@@ -32,9 +32,9 @@ import (
 // Config configures how a node enforces policies.
 type Config struct {
 	Marks ruleset.Marks
-	// A node has two ranges of queues (see ruleset.Queues). QueueBase is the number of the first
-	// queue of the first range. Queues is the number of queues in each range that workers serve.
-	// An engine uses the range that is free when it starts.
+	// A node has two ranges of queues (see ruleset.Queues). QueueBase is the number of the
+	// first queue of the first range. Queues is the number of worker queues in each range. An
+	// engine uses the range that is free when it starts.
 	QueueBase, Queues uint16
 	FailurePolicy     ruleset.FailurePolicy
 	Deny              ruleset.Deny
@@ -46,9 +46,9 @@ type Config struct {
 	Peers *hold.Peers
 	// Events receives the verdicts for packets. Events may be nil.
 	Events *queue.Events
-	// routed is called each time the engine has read the routes. The argument contains the pod
-	// addresses that the node routes through an interface that leads to only one pod. routed must
-	// not block. It is nil unless a Dataplane has set it.
+	// routed is called each time the engine has read the routes. The argument contains the
+	// addresses of each pod that has its own link. routed must not block. It is nil unless a
+	// Dataplane has set it.
 	routed func([]netip.Addr)
 	// masks records the mark masks of the node. It is nil unless a Dataplane has set it.
 	masks *masks.Record
@@ -119,8 +119,8 @@ type Engine struct {
 	// traffic compares the number of packets that pods send with the number of packets that reach
 	// the rules.
 	traffic observe.Tracker
-	// untaken is closed when the engine stops writing the table. The method followHolder
-	// then returns.
+	// untaken is closed when the engine stops writing the table. Then the method followHolder
+	// returns.
 	untaken chan struct{}
 
 	watcher  *ruleset.Watcher

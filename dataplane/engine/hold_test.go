@@ -72,7 +72,7 @@ type attempt struct {
 }
 
 // atOnce is the time within which a held packet must be released, even on a busy machine. It is
-// shorter than a second, after which a client repeats its packet.
+// shorter than 1 s, the time after which a client retransmits a SYN.
 const atOnce = 900 * time.Millisecond
 
 // port is the port of the next server.

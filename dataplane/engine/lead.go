@@ -23,8 +23,8 @@ const (
 	// drainTime is the maximum time for which a dataplane serves waiting packets before it
 	// unbinds its queues.
 	drainTime = 10 * time.Second
-	// abandonTime is the longest time for which a dataplane that has yielded keeps its queues
-	// bound if its successor has ended and a third dataplane has taken the table.
+	// abandonTime limits how long a dataplane that has yielded keeps its queues bound. It
+	// applies if the successor has ended and a third dataplane has taken the table.
 	abandonTime = 2 * time.Second
 )
 
@@ -32,8 +32,8 @@ const (
 type term struct {
 	lock *handover.Lock
 	// predecessor is the dataplane that yielded the table to this one, or nil. vacated is true
-	// if the predecessor has already unbound its queues, although the installed rules still
-	// send packets to these queues.
+	// if the predecessor has already unbound its queues. In this case, the installed rules
+	// still send packets to these queues.
 	predecessor *handover.Predecessor
 	vacated     bool
 }
@@ -171,9 +171,9 @@ func (a *acquisition) wait(e *Engine, reason string) error {
 	return err
 }
 
-// abandon unbinds the queues of a dataplane that has yielded, if abandonTime has passed. abandon
-// is called if the successor has ended but a third dataplane has the table, so that this dataplane
-// cannot take the table back.
+// abandon unbinds the queues of a dataplane that has yielded, if abandonTime has passed. The
+// caller calls abandon while a third dataplane has the table: the successor has ended, but this
+// dataplane cannot take the table back.
 func (a *acquisition) abandon(ctx context.Context, e *Engine) error {
 	if e == nil || e.pool.Unbound() || time.Since(a.began) < abandonTime {
 		return nil

@@ -110,8 +110,8 @@ func (l *load) open(ctx context.Context, protocol flow.Protocol, to netip.AddrPo
 	})
 }
 
-// exchange opens a connection and receives a reply. It also reports whether the SYN had to be
-// sent again, which happens after a second. It sends a UDP datagram only once.
+// exchange opens a connection and receives a reply. It also reports whether TCP retransmitted
+// the SYN, which happens after a second without a reply. It sends a UDP datagram only once.
 func (l *load) exchange(ctx context.Context, protocol flow.Protocol, to netip.AddrPort) (repeated bool, err error) {
 	conn, err := l.from.Dial(ctx, protocol, netip.Addr{}, to)
 	if err != nil {

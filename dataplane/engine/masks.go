@@ -7,9 +7,10 @@ import (
 	"github.com/sluicenet/sluice/dataplane/rule"
 )
 
-// openConnections records the mark mask and opens the conntrack table. If connections may have
-// mark bits of earlier dataplanes with other masks, it prepares the marks of these connections for
-// the rules of this engine. It must be called before the rules are installed.
+// openConnections records the mark mask and opens the conntrack table. If earlier dataplanes
+// used other masks, connections may still have bits of these masks. openConnections then
+// prepares the marks of these connections for the rules of this engine. Call
+// openConnections before the rules are installed.
 func (e *Engine) openConnections() error {
 	former, err := e.config.masks.Begin(e.config.Marks)
 	if err != nil {

@@ -61,9 +61,10 @@ func (e *Engine) sampleTraffic() error {
 	return nil
 }
 
-// sampleOf returns the sample of an interface. If br_netfilter is disabled, packets that a bridge
-// forwards between its ports bypass the rules, but packets that it delivers to the node reach
-// them. So in this case, the sample omits the packets that the bridge delivers to the node.
+// sampleOf returns the sample of an interface. If br_netfilter is disabled, the packets that a
+// bridge forwards between its ports bypass the rules, while the packets that the bridge
+// delivers to the node reach the rules. In this case, the sample contains only the forwarded
+// packets.
 func sampleOf(t link.Traffic, seen uint64, disabled bool) observe.Sample {
 	if !disabled {
 		return observe.Sample{Sent: t.Sent, Seen: seen}
@@ -71,8 +72,8 @@ func sampleOf(t link.Traffic, seen uint64, disabled bool) observe.Sample {
 	return observe.Sample{Sent: t.Sent - min(t.Sent, t.Delivered), Seen: seen - min(seen, t.Delivered)}
 }
 
-// podPackets returns the status of the packets of pods. It returns nil if there is no interface
-// whose counters can be compared with the counters of the rules.
+// podPackets returns the status of the packets that pods send. It returns nil if there is no
+// interface whose counters can be compared with the counters of the rules.
 func (e *Engine) podPackets() *report.PodPackets {
 	states := e.traffic.States()
 	if len(states) == 0 {

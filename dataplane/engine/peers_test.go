@@ -40,8 +40,8 @@ func (e peerEvaluator) Evaluate(f flow.Flow) rule.Decision {
 	return rule.Decision{Egress: side(f.Src), Ingress: side(f.Dst)}
 }
 
-// peerFixture is a node with an isolated pod, two, whose engine has pod ranges. The outside host
-// acts as a pod of another node.
+// peerFixture is a node whose engine has pod ranges. The isolated pod two runs on the node. The
+// outside host acts as a pod of another node.
 type peerFixture struct {
 	*holdFixture
 	peers *hold.Peers
@@ -93,7 +93,7 @@ func (s *peerFixture) eachDirection(f func(from *lab.Host, protocol flow.Protoco
 }
 
 // TestNewPeersAreHeld checks that the first packet of a new pod on another node is held until a
-// tree allows it, so that the client need not repeat the packet.
+// tree allows it, so that the client need not retransmit the packet.
 func TestNewPeersAreHeld(t *testing.T) {
 	s := newPeerFixture(t, 3*time.Second)
 	events := queue.NewEvents()

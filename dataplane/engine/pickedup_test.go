@@ -88,9 +88,9 @@ func (c *lostConnection) isDropped(from, to net.Conn, data string) {
 	}
 }
 
-// TestPickedUpConnectionOfIsolatedClientContinues checks that a connection continues if it was
-// opened by a pod that is isolated for ingress. The connection must continue even if connection
-// tracking has picked it up from a packet of the server.
+// TestPickedUpConnectionOfIsolatedClientContinues checks a connection that a pod opened before
+// the pod was isolated for ingress. The connection must continue even if connection tracking
+// has picked the connection up from a packet of the server.
 func TestPickedUpConnectionOfIsolatedClientContinues(t *testing.T) {
 	for name, like := range map[string]netip.Addr{"IPv4": like4, "IPv6": like6} {
 		t.Run(name, func(t *testing.T) {

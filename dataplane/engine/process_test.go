@@ -131,8 +131,8 @@ func (c *dataplaneConfig) log() logr.Logger {
 	}, funcr.Options{Verbosity: 1, LogTimestamp: true})
 }
 
-// plane is a node with two pods on which dataplanes run as processes. Pod one sends to pod
-// two, which is isolated for ingress and allows only port 80.
+// plane is a node with two pods on which dataplanes run as processes. Pod one sends to pod two.
+// Pod two is isolated for ingress, and its policies allow only port 80.
 type plane struct {
 	t                testing.TB
 	node             *lab.Node

@@ -116,8 +116,8 @@ func TestConnectionToOwnServiceContinuesWithoutWorkers(t *testing.T) {
 	}
 }
 
-// TestWalksEndUnderFastGenerations checks that walks end even if generations arrive faster than
-// walks end, and that all marks finally contain verdicts of the last generation.
+// TestWalksEndUnderFastGenerations publishes generations faster than walks end. It checks that
+// walks still end, and that all marks finally contain verdicts of the last generation.
 func TestWalksEndUnderFastGenerations(t *testing.T) {
 	const connections, least = 10000, 100
 	s := newFixture(t, ruleset.Drop, allow)

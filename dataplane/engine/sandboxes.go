@@ -73,8 +73,8 @@ func (d *Dataplane) newestSandboxes() *report.Sandboxes {
 	return d.sandboxes
 }
 
-// setRouted records the addresses of the pods that the node routes through an interface that leads
-// to only one pod. Only one engine calls setRouted, and it makes one call at a time.
+// setRouted records the addresses of each pod that has its own link. Only one engine calls
+// setRouted, and it makes one call at a time.
 func (d *Dataplane) setRouted(addresses []netip.Addr) {
 	before := d.routed.Load()
 	if before == nil || !slices.Equal(*before, addresses) {

@@ -57,9 +57,9 @@ func ParseProtocol(s string) (Protocol, error) {
 // Flow identifies a connection in its original direction, from the end that opened the
 // connection to the other end.
 type Flow struct {
-	// Src is the end that opened the connection, and Dst is the other end. Both addresses
-	// must belong to the same family and must have no zone. An IPv4-mapped IPv6 address
-	// counts as an IPv6 address.
+	// Src is the end that opened the connection, and Dst is the other end. Both addresses must
+	// have the same address family and no zone. An IPv4-mapped IPv6 address counts as an IPv6
+	// address.
 	Src, Dst netip.Addr
 	Protocol Protocol
 	// SrcPort and DstPort are valid only if Protocol.HasPorts returns true.

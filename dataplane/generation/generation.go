@@ -75,8 +75,8 @@ func Of(t *tree.Tree) Generation {
 	return g
 }
 
-// mayUseLink reports whether the policies allow an egress-isolated pod to send packets of
-// every protocol to the node's end of its link.
+// mayUseLink reports whether the policies allow an egress-isolated pod to send packets of every
+// protocol to the node's end of the pod's link.
 func mayUseLink(t *tree.Tree, addresses []netip.Addr) bool {
 	// Protocol 253 is reserved for experiments (RFC 3692). A rule with ports never matches
 	// this protocol, so only a rule for all ports and protocols allows a flow with this

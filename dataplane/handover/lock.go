@@ -1,13 +1,13 @@
-// Package handover transfers the right to write the nftables table from the running
-// dataplane of a node, the predecessor, to a new dataplane, the successor. Packets are
-// evaluated without interruption while a dataplane is replaced.
+// Package handover transfers the right to write the nftables table from a node's running
+// dataplane (the predecessor) to a new dataplane (the successor). Packets are evaluated without
+// interruption while a dataplane is replaced.
 //
 // The state directory has two locks:
 //
 //   - The table lock. Its holder may write the nftables table.
-//   - The turn lock. Its holder may request the table lock from the process that holds
-//     the table lock. A successor keeps the turn lock until its predecessor has drained
-//     its queues, so that a third dataplane cannot interrupt the hand-over.
+//   - The turn lock. Its holder may request the table lock from the process that holds the
+//     table lock. A successor keeps the turn lock until its predecessor has drained its queues,
+//     so that a third dataplane cannot interrupt the hand-over.
 //
 // When a process ends, the kernel releases its locks.
 //
@@ -16,8 +16,8 @@
 //	yield    The predecessor stops writing the table and releases the table lock.
 //	drain    The predecessor serves its queues until they are empty, and unbinds them.
 //
-// If the successor ends before its predecessor, the kernel closes the connection and
-// releases the locks of the successor. The predecessor then takes the table lock again.
+// If the successor ends before its predecessor, the kernel closes the connection and releases
+// the locks of the successor. The predecessor then takes the table lock again.
 package handover
 
 import (
@@ -106,9 +106,9 @@ func (l *Lock) take(held *bool, number int64) error {
 			return errors.Join(fmt.Errorf("locking %s: %w", l.file.Name(), err), l.closeUnused())
 		}
 		*held = true
-		// A process that uninstalls removes the lock file while it holds the locks. If it removed
-		// the file before this process locked it, the lock does not exclude processes that open a
-		// new file.
+		// A process that uninstalls Sluice removes the lock file while it holds the locks. It
+		// may have removed the file after this process opened it. In this case, the lock of
+		// this process has no effect on processes that open a new file.
 		if l.isCurrent() {
 			return nil
 		}

@@ -81,8 +81,8 @@ type outcome struct {
 	release bool
 	cause   cause
 	heldFor time.Duration
-	// first is set if the failure policy applies to the packet, and has not recently been
-	// applied to another packet with the same unknown address.
+	// first is set if the failure policy applies to the packet and has not recently been
+	// applied to another packet of the same unknown address.
 	first bool
 }
 
@@ -98,7 +98,7 @@ type table struct {
 	// `others` contains addresses that do not belong to a pod. `failures` contains the unknown
 	// addresses of packets to which the failure policy was applied.
 	others, failures recent
-	// learned contains the interfaces that were found not to lead to a pod.
+	// learned contains the interfaces that the table has found to lead to no pod.
 	learned map[uint32]struct{}
 	counts  report.Held
 
@@ -144,8 +144,8 @@ func (p *held) withoutRoom() cause {
 	case p.forPod:
 		return overLimit
 	default:
-		// The packet waits only because it may belong to a pod. Without room for it,
-		// assume that it does not.
+		// The packet waits only because it may belong to a pod. There is no room for the
+		// packet, so assume that it belongs to no pod.
 		return notPod
 	}
 }
@@ -280,7 +280,7 @@ func (t *table) considerAddress(a netip.Addr, index uint32, arrived, now time.Ti
 	return wait
 }
 
-// waitUntil returns the answer for a packet that possibly does not belong to a pod.
+// waitUntil returns the answer for a packet that may or may not belong to a pod.
 func waitUntil(until, now time.Time) answer {
 	if !now.Before(until) {
 		return answer{why: notPod}
@@ -307,8 +307,8 @@ func (t *table) learn(index uint32) {
 	}
 }
 
-// forgetLearned removes interfaces from learned if they no longer exist, lead to a pod, or are
-// uplinks anyway.
+// forgetLearned removes an interface from learned if it no longer exists, leads to a pod, or
+// has become an uplink.
 func (t *table) forgetLearned() {
 	for index := range t.learned {
 		if !t.canLearn(index) {
@@ -318,7 +318,7 @@ func (t *table) forgetLearned() {
 }
 
 // end returns the outcome for a packet that no longer waits or was never held. It also
-// increases the counter of the cause.
+// increases the counter for the cause.
 func (t *table) end(p *held, why cause, now time.Time) outcome {
 	o := outcome{held: p, cause: why, heldFor: now.Sub(p.arrived)}
 	switch why {

@@ -310,7 +310,7 @@ func TestBounds(t *testing.T) {
 	b.want(b.arrive(udp(fresh, outside), newPodLink, eth0), "drop 4 after 0s")
 	b.want(len(b.after(3*time.Second)), "16")
 
-	// Packets that possibly do not belong to a pod can use only a part of the room. The rest is
+	// Packets that may or may not belong to a pod can use only a part of the room. The rest is
 	// reserved for packets that certainly belong to a pod.
 	stranger := other
 	for range maxGrace {

@@ -120,7 +120,8 @@ func (h *Holder) Failed() <-chan error { return h.failed }
 // Learned returns a channel that receives a value when LearnedLinks has changed.
 func (h *Holder) Learned() <-chan struct{} { return h.learned.C() }
 
-// LearnedLinks returns the indexes of the interfaces that were found not to lead to a pod.
+// LearnedLinks returns the indexes of the interfaces that the holder has found to lead to no
+// pod.
 func (h *Holder) LearnedLinks() []uint32 {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -191,9 +192,9 @@ func (h *Holder) Status() report.Held {
 	return s
 }
 
-// HandOver clears Sluice's bits in the marks of all held packets and releases the packets. So the
-// rules send packets of unknown pods to a hold queue again. Call HandOver after the rules have
-// been changed to use another hold queue.
+// HandOver releases all held packets and clears Sluice's bits in their marks, so that the rules
+// send packets of unknown pods to a hold queue again. Call HandOver after the rules have been
+// changed to use another hold queue.
 func (h *Holder) HandOver() {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -174,9 +174,9 @@ func (t *table) endPeer(p *held, why cause, now time.Time) {
 	}
 }
 
-// setRoom determines whether workers may move packets to the hold queue. They may not if there is
-// no evaluator, if no agent is running, or if maxPeers packets of pods of other nodes are already
-// held.
+// setRoom determines whether workers may move packets to the hold queue. Workers must not move
+// packets if there is no evaluator, if no agent is running, or if maxPeers packets of pods of
+// other nodes are already held.
 func (t *table) setRoom() {
 	t.peers.closed.Store(t.evaluator == nil || t.agentGone || t.heldPeers >= maxPeers)
 }

@@ -13,19 +13,19 @@ type Bridge struct {
 	// Pods contains the addresses of all pods to which the bridge leads, including pods that
 	// are not isolated.
 	Pods []netip.Addr
-	// Ports contains the bridge ports that lead to pods. It maps the name of each port to its
-	// index. Such a port is one interface of a veth pair whose other interface is in another
-	// network namespace. Ports omits physical interfaces, tunnels and the interfaces of virtual
-	// machines, because these interfaces may carry VLAN-tagged frames for other purposes.
+	// Ports maps the names of the bridge ports that lead to pods to their indexes. Such a port
+	// is one end of a veth pair. The other end is in another network namespace. Ports omits
+	// physical interfaces, tunnels and the interfaces of virtual machines, because these
+	// interfaces may carry VLAN-tagged frames for other purposes.
 	Ports map[string]uint32
 	// VLANs is set if the bridge handles VLANs itself (vlan_filtering). Such a bridge adds
 	// VLAN tags to the frames of its ports.
 	VLANs bool
 }
 
-// bridgesAmong describes the bridges in `links` whose indexes are in `numbers`. The `direct` map
-// contains the addresses of pods. The value of an address is the index of the interface through
-// which the route to the address leads.
+// bridgesAmong describes the bridges in `links` whose indexes are in `numbers`. The `direct`
+// map contains an interface index for each pod address: the route to the address leads through
+// this interface.
 func bridgesAmong(links []rtnl.Link, numbers []uint32, direct map[netip.Addr]uint32) []Bridge {
 	ports := map[int]map[string]uint32{}
 	for _, l := range links {
@@ -52,8 +52,8 @@ func bridgesAmong(links []rtnl.Link, numbers []uint32, direct map[netip.Addr]uin
 	return out
 }
 
-// leadingThrough returns the addresses of the pods whose routes lead through the interface with
-// the given index, in ascending order. For the `direct` map, see bridgesAmong.
+// leadingThrough returns the pod addresses to which routes lead through the interface with the
+// given index, in ascending order. For the `direct` map, see bridgesAmong.
 func leadingThrough(number uint32, direct map[netip.Addr]uint32) []netip.Addr {
 	var out []netip.Addr
 	for a, leading := range direct {

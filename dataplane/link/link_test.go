@@ -136,8 +136,8 @@ func TestFind(t *testing.T) {
 	})
 	n.want("a gateway on the link", gatewayed.Addresses(), nil, ruleset.Links{})
 
-	// An interface is an uplink even if the address of a pod is in the network of one of the
-	// interface's addresses.
+	// An interface with a default route does not lead to pods, even if another route leads
+	// directly through the interface to the pods' network.
 	n.change("eth0", func(l netlink.Link) error {
 		for _, text := range []string{"10.244.1.0/24", "fd00:10:244:1::/64"} {
 			dst, err := netlink.ParseIPNet(text)

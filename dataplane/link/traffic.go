@@ -52,9 +52,9 @@ func (f *Finder) Traffic() (map[uint32]Traffic, error) {
 	return out, nil
 }
 
-// isPodPort reports whether a link is an interface of a veth pair that meets two conditions: it
-// is a port of a bridge or of a similar interface, and the other interface of the pair is in
-// another network namespace.
+// isPodPort reports whether a link is one end of a veth pair that meets two conditions: it is a
+// port of a bridge or of a similar interface, and the other end is in another network
+// namespace.
 func isPodPort(l rtnl.Link) bool {
 	a := l.Attrs()
 	return l.Type() == "veth" && a.NetNsID >= 0 && a.MasterIndex != 0

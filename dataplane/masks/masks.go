@@ -75,10 +75,10 @@ func (r *Record) End(ours ruleset.Marks) error {
 	return statedir.WriteMasks(r.stateDir, []uint32{ours.Mask})
 }
 
-// Check returns an error if the mask of the installed rules differs from the mask of `ours`, but
-// shares a bit with it. A dataplane must not start with such a mask, because the bit can mean
-// allow in one mask and deny in the other mask. If the installed rules cannot be read, Check
-// returns nil, and Begin returns the error later.
+// Check returns an error if the mask of the installed rules and the mask of `ours` differ but
+// share a bit. A dataplane must not start with such a mask, because the bit can mean allow in
+// one mask and deny in the other mask. If the installed rules cannot be read, Check returns
+// nil, and Begin returns the error later.
 func Check(ours ruleset.Marks) error {
 	installed, err := ruleset.InstalledMarks()
 	if err != nil {
@@ -95,11 +95,11 @@ func check(ours, installed ruleset.Marks) error {
 		"use a mask without a common bit, or first run `sluice dataplane --uninstall`", ours.Mask, installed.Mask)
 }
 
-// Used returns the masks whose bits connections may have: the recorded masks and the mask of the
-// installed rules. If the mask of the installed rules is not recorded, Used records it, so that it
-// is still known after the rules have been removed. If rules are installed, but neither the rules
-// nor the record contain a mask, Used returns the mask of `fallback`. If no dataplane has run on
-// the node since it booted, the result is empty.
+// Used returns the masks whose bits may be set in connection marks. These are the recorded
+// masks and the mask of the installed rules. If the mask of the installed rules is not
+// recorded, Used records it, so that it remains known after the rules have been removed. If
+// rules are installed, but neither the rules nor the record contain a mask, Used returns the
+// mask of `fallback`. If no dataplane has run on the node since it booted, the result is empty.
 func Used(stateDir string, fallback ruleset.Marks) ([]uint32, error) {
 	recorded, installed, err := read(stateDir)
 	if err != nil {

@@ -45,8 +45,8 @@ func Run(ctx context.Context, settings Settings) []report.Check {
 	return append(out, n.cniResults(ctx))
 }
 
-// check returns a report.Check. If `fix` is empty, its result is CheckOK. Otherwise its result is
-// the `otherwise` parameter.
+// check returns a report.Check. The result of the check is CheckOK if `fix` is empty, and
+// `otherwise` if not.
 func check(name string, otherwise report.CheckResult, seen, fix string) report.Check {
 	if fix == "" {
 		otherwise = report.CheckOK

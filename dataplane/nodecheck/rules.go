@@ -19,9 +19,9 @@ const ownTable = "sluice"
 // rules describes the nftables rules of other programs.
 type rules struct {
 	tables []string
-	// `marks` contains the chains that change Sluice's mark bits. `untracked` contains the chains
-	// that disable connection tracking. `flowtables` contains the flowtables. They forward packets
-	// past the rules.
+	// `marks` contains the chains that change Sluice's mark bits. `untracked` contains the
+	// chains that disable connection tracking. `flowtables` contains the flowtables, which
+	// forward packets past the rules.
 	marks, untracked, flowtables []string
 }
 

@@ -1,7 +1,7 @@
-// Package observe detects interfaces of pods whose packets bypass netfilter. It compares the number
-// of packets that an interface has received from its pods with the number of packets from this
-// interface that have reached a rule in the prerouting hook. If packets bypass the hook, they
-// bypass all rules of Sluice.
+// Package observe detects pod interfaces whose packets bypass netfilter. For each interface, it
+// compares two numbers: the packets that the interface has received from its pods, and the
+// packets from this interface that have reached a rule in the prerouting hook. Packets that
+// bypass the hook bypass all rules of Sluice.
 package observe
 
 import (
@@ -13,9 +13,10 @@ const (
 	// minSent is the number of packets that the pods of an interface must have sent before its
 	// counters are compared.
 	minSent = 100
-	// maxRatio is the largest ratio of sent packets to packets that reach the hook if no packet
-	// bypasses the hook. The ratio can exceed 1, because the kernel may merge up to 64 KiB of TCP
-	// segments into one packet before the hook.
+	// maxRatio limits the ratio of the packets that pods send to the packets that reach the
+	// hook. If the ratio is higher, packets bypass the hook. Without a bypass, the ratio can
+	// still be above 1, because the kernel may merge up to 64 KiB of TCP segments into one
+	// packet before the hook.
 	maxRatio = 64
 	// window is the time within which the pods must send minSent packets. If they send fewer, most
 	// of their packets may be ARP requests, which do not reach the hook.
@@ -33,7 +34,7 @@ type Sample struct {
 type State struct {
 	// Compared is false until the pods have sent enough packets.
 	Compared bool
-	// Bypassed is true if at most a few of the packets have reached the hook.
+	// Bypassed is true if almost none of the packets have reached the hook.
 	Bypassed bool
 	// Sample contains the numbers of packets that were compared.
 	Sample

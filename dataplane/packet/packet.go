@@ -54,8 +54,8 @@ type Packet struct {
 	// set, or its flag ACK is set. Such a packet does not show whether its sender or its
 	// receiver opened the connection.
 	MidStream bool
-	// OwnError is set for an ICMP error about a packet that was sent to the sender of the error.
-	// It is not set if a router on the path of the quoted packet sent the error.
+	// OwnError is set for an ICMP error if the quoted packet was sent to the sender of the
+	// error. It is not set if a router on the path of the quoted packet sent the error.
 	OwnError bool
 }
 

@@ -94,8 +94,8 @@ func parseQueued(payload []byte) (q queued, identified bool) {
 	return q, identified
 }
 
-// appendVerdict appends a message to b that contains the verdict for a packet in a queue. The
-// packet keeps its mark.
+// appendVerdict appends a message with the verdict for a queued packet to b. The packet keeps
+// its mark.
 func appendVerdict(b []byte, queue uint16, id, verdict uint32) []byte {
 	begin := len(b)
 	return netlink.End(appendVerdictHeader(b, queue, id, verdict), begin)

@@ -94,8 +94,8 @@ func (w *worker) handle(payload []byte) {
 	}
 	p, fault := w.decoder.Decode(q.content)
 	if fault != packet.None {
-		// Drop the packet, but do not mark its connection. An unreadable packet possibly does not
-		// belong to the connection that connection tracking has found for it.
+		// Drop the packet, but do not mark its connection. Connection tracking may have
+		// assigned the wrong connection to an unreadable packet.
 		w.counters.unreadable[fault].Add(1)
 		if w.interest != nothing {
 			w.publish(&record{verdict: report.Unreadable, fault: fault})

@@ -11,7 +11,9 @@ type Held struct {
 	Limit time.Duration `json:"limitNanoseconds"`
 	// Waiting is the number of packets that are held now.
 	Waiting int `json:"waiting"`
-	// Waiting is the number of packets that are currently held.
+	// Released counts packets that were released because a tree now contains their pods.
+	// NotPods counts packets that were released because an unknown address does not belong to a
+	// pod.
 	Released uint64 `json:"released"`
 	NotPods  uint64 `json:"notPods"`
 	// The next three counters are for packets to which the failure policy was applied. TimedOut

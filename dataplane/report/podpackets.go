@@ -1,7 +1,8 @@
 package report
 
-// PodPackets describes whether the packets that pods send reach the rules. Interfaces are compared
-// once their pods have sent enough packets within a minute.
+// PodPackets describes whether the packets that pods send reach the rules. The dataplane
+// compares the packet counter of an interface with the counter of the rules once the
+// interface's pods have sent enough packets within a minute.
 type PodPackets struct {
 	// Observed is the number of interfaces whose packets reach the rules. Bypassed is the number of
 	// interfaces whose packets bypass the rules. Idle is the number of interfaces that have not

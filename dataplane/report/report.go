@@ -81,16 +81,17 @@ type Bridges struct {
 	// Disabled lists the settings of br_netfilter that must be 1 but have another value. If a
 	// setting is disabled, packets between the pods of a bridge bypass the rules.
 	Disabled []string `json:"disabled,omitempty"`
-	// TaggedFrames is the reason why the dataplane cannot drop frames that have a VLAN tag and
-	// are sent between pods of a bridge. It is empty if such frames are dropped.
+	// TaggedFrames states why the dataplane cannot drop VLAN-tagged frames between the pods of
+	// a bridge. It is empty if the dataplane drops such frames.
 	TaggedFrames string `json:"taggedFrames,omitempty"`
 }
 
 // Reevaluated contains totals over all re-evaluations of the open connections. A walk is one
 // re-evaluation.
 type Reevaluated struct {
-	// Walks counts the walks, except for a walk that only checked the marks after the previous
-	// walk and changed no mark. The other fields include only counted walks.
+	// Walks is the number of walks. After a walk that changed marks, the dataplane repeats the
+	// walk to check the marks. A check counts only if it changed a mark. The other fields
+	// include only walks that count.
 	Walks uint64 `json:"walks"`
 	// Accepted, Denied and Cleared count the connection marks that walks changed, by the new
 	// value of the mark. A walk clears a mark when neither the source nor the destination of
@@ -99,7 +100,7 @@ type Reevaluated struct {
 	Denied   uint64        `json:"denied"`
 	Cleared  uint64        `json:"cleared"`
 	Took     time.Duration `json:"tookNanoseconds"`
-	// Last is the latest counted walk. It is nil before the first walk.
+	// Last is the latest walk that counts. It is nil before the first walk.
 	Last *Walk `json:"last,omitempty"`
 }
 

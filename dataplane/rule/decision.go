@@ -7,8 +7,8 @@ import (
 )
 
 // Decision is the result of evaluating a flow. It consists of two sides, one for egress and one
-// for ingress. It has at most 32 bytes, because the compiler does not keep larger structs in
-// registers (ssa.CanSSA in cmd/compile), and an evaluation would then take a quarter longer.
+// for ingress. It must not be larger than 32 bytes. The compiler does not keep larger structs
+// in registers (ssa.CanSSA in cmd/compile), so an evaluation would take a quarter longer.
 type Decision struct {
 	// Egress is the side of the pod that opens the connection. Ingress is the side of the pod
 	// at the destination.
@@ -48,8 +48,8 @@ type Side struct {
 	// rule of the Baseline tier passed the flow, Ref identifies this rule. Only the evaluator that
 	// returned the side can resolve Ref and Passed.
 	Ref Ref
-	// Passed identifies the rule of the Admin tier that passed the flow to the next tier. It is 0 if
-	// no rule did so.
+	// Passed identifies the rule of the Admin tier that passed the flow to the next tier. It is
+	// 0 if there is no such rule.
 	Passed uint32
 }
 

@@ -164,8 +164,8 @@ func (a Action) String() string {
 	}
 }
 
-// Class is the number of a set of addresses that all rules of this node treat in the same way.
-// All pods of a class match the same peer selectors. For each port name that the rules use, all
+// Class identifies a set of addresses that all rules of this node treat in the same way. All
+// pods of a class match the same peer selectors. For each port name that the rules use, all
 // pods of a class have the same port number. Class 0 contains the addresses that no peer
 // selector matches.
 type Class uint32
@@ -194,8 +194,8 @@ func (p Ports) String() string {
 
 // Block is a range of addresses: a CIDR prefix without the prefixes in Excepts. Every prefix in
 // Excepts is inside the CIDR prefix. The host bits of all prefixes are 0. A block matches every
-// address in this range, including addresses of pods and nodes. It matches no address of the other
-// IP family.
+// address in this range, including addresses of pods and nodes. It matches no address of the
+// other address family.
 type Block struct {
 	Prefix  netip.Prefix
 	Excepts []netip.Prefix

@@ -46,7 +46,8 @@ import (
 type Bridges struct {
 	// Ports contains the indexes of the bridge ports whose frames are validated.
 	Ports []uint32
-	// Owners contains those pod addresses on the bridges for which the bridge port is known.
+	// Owners contains the addresses of the pods on the bridges. It omits the addresses for
+	// which the bridge port is unknown.
 	Owners []Owner
 }
 

@@ -110,10 +110,10 @@ func (c Config) marksRule() expressions {
 	return c.clearRule()
 }
 
-// addressIn returns the expressions for `ip saddr & MASK == PREFIX`. The `number` parameter is
-// the address family. The `offset` parameter is the position of the address in the IP header,
-// so that a rule can match the source or the destination address. If the mask is shorter
-// than the address, only the first bytes of the address are compared.
+// addressIn returns the expressions for `ip saddr & MASK == PREFIX`. The `number` parameter
+// identifies the address family. The `offset` parameter is the position of the address in the
+// IP header, so that a rule can match the source or the destination address. If the mask is
+// shorter than the address, only the first bytes of the address are compared.
 func addressIn(number byte, offset uint32, prefix []byte, mask ...byte) expressions {
 	return join(family(number), expressions{
 		&expr.Payload{DestRegister: register, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: uint32(len(mask))},

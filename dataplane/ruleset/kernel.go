@@ -75,8 +75,8 @@ func FindKernel() (Kernel, error) {
 	return k, nil
 }
 
-// FindBridgeTables returns an error if the kernel has no nftables tables of family bridge. No
-// table remains.
+// FindBridgeTables returns an error unless the kernel supports nftables tables of family
+// bridge. It leaves no table behind.
 func FindBridgeTables() error {
 	c, err := nftables.New()
 	if err != nil {
@@ -97,7 +97,8 @@ func try(rule expressions) error {
 	})
 }
 
-// trySet returns an error if the kernel rejects the given set of interfaces with one element.
+// trySet returns an error if the kernel rejects the given set of interfaces. The set contains
+// one element during the attempt.
 func trySet(s set) error {
 	return tryTable(func(c *nftables.Conn, t *nftables.Table) error {
 		return c.AddSet(s.of(t), []nftables.SetElement{{Key: native(loopbackIndex)}})
@@ -105,8 +106,8 @@ func trySet(s set) error {
 }
 
 // tryTable calls `add` to add content to a temporary table, and returns an error if the kernel
-// rejects the content. `add` must not add base chains: when the kernel removes a base chain, it
-// drops queued packets.
+// rejects the content. `add` must not add base chains, because the kernel drops queued packets
+// when it removes a base chain.
 func tryTable(add func(c *nftables.Conn, t *nftables.Table) error) error {
 	c, err := nftables.New()
 	if err != nil {

@@ -22,8 +22,8 @@ const (
 // maxNames is the maximum number of names in the text of a check.
 const maxNames = 10
 
-// Checks returns the results of all checks. Checks of an installation are left out if Sluice is
-// not installed.
+// Checks returns the results of all checks. If Sluice is not installed, it omits the checks that
+// need an installation.
 func Checks(f *Facts) []report.Check {
 	out := []report.Check{checkVersion(f), checkGroups(f), checkForwarding(f)}
 	if f.Installed == nil {
@@ -112,8 +112,8 @@ func checkGroups(f *Facts) report.Check {
 	return ok(name, "the API server serves every group that Sluice needs")
 }
 
-// checkForwarding checks whether the API server can forward requests for flow events and for the
-// statuses of nodes to the operator.
+// checkForwarding checks whether the API server can forward two kinds of requests to the operator:
+// requests for flow events, and requests for the statuses of nodes.
 func checkForwarding(f *Facts) report.Check {
 	const name = "aggregation layer"
 	config := f.Forwarding.Value
@@ -131,9 +131,10 @@ func checkForwarding(f *Facts) report.Check {
 	return ok(name, "the API server is configured to forward requests")
 }
 
-// unidentified reports whether a forwarded request failed because the operator could not verify that
-// it comes from the API server. The operator then responds with 401, or with 503 and the missing
-// flags. The API server itself does not respond with 401, because the requests before succeeded.
+// unidentified reports whether a forwarded request failed because the operator could not verify
+// that the API server had sent the request. In this case, the operator responds with 401, or with
+// 503 and the names of the missing flags. A 401 cannot come from the API server itself, because
+// earlier requests with the same credentials succeeded.
 func unidentified(err error) bool {
 	return apierrors.IsUnauthorized(err) || apierrors.IsServiceUnavailable(err) && strings.Contains(err.Error(), "--proxy-client-cert-file")
 }

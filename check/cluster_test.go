@@ -23,7 +23,7 @@ var server *kube.Server
 
 func TestMain(m *testing.M) { os.Exit(kube.Main(m, &server)) }
 
-// good returns the facts of a cluster without a problem, on which Sluice is not installed.
+// good returns the facts of a cluster that has no problem and on which Sluice is not installed.
 func good() *check.Facts {
 	f := &check.Facts{Release: "0.1.0", Namespace: "sluice-system", Version: "v1.33.2"}
 	f.Groups.Value = []string{
@@ -103,8 +103,8 @@ func TestChecksBeforeAnInstallation(t *testing.T) {
 				case "kernel features":
 					want = report.CheckSkipped
 				case "other policy engines":
-					// A case for "pod network" can change this result, too, because a pod network can
-					// also be a policy engine.
+					// A case that simulates a pod network can change this result, too, because a
+					// pod network can also be a policy engine.
 					want = c.Result
 				}
 				if c.Result != want {
@@ -118,8 +118,9 @@ func TestChecksBeforeAnInstallation(t *testing.T) {
 	}
 }
 
-// TestForwardedRequests checks what a request that the API server should forward to the operator shows
-// about the flags of the API server.
+// TestForwardedRequests checks the result of the check "aggregation layer" for several errors of a
+// forwarded request. The error shows whether the API server lacks flags that it needs to forward
+// requests.
 func TestForwardedRequests(t *testing.T) {
 	for name, test := range map[string]struct {
 		err    error

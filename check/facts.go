@@ -55,8 +55,8 @@ type Installed struct {
 	Pods     Result[[]corev1.Pod]
 	Events   Result[[]corev1.Event]
 	Reports  Result[*live.Reports]
-	// Forwarded is the error of a request that the API server should forward to the operator. It is
-	// nil if the operator recognized the user of the request.
+	// Read sends one request that the API server should forward to the operator. Forwarded is the
+	// error of this request. It is nil if the operator recognized the user of the request.
 	Forwarded error
 	// Missing contains the rights that the service accounts of Sluice lack.
 	Missing Result[[]string]

@@ -193,8 +193,8 @@ func (i *installation) createReport(t *testing.T, name string) {
 	must(t, i.Status().Update(t.Context(), n))
 }
 
-// want waits until the check with the given name has a result and contains a text, and all other
-// checks are ok. An empty name means that all checks are ok.
+// want waits until the check with the given name has the given result and its field Seen contains
+// the given text. All other checks must be ok. If the name is empty, all checks must be ok.
 func (i *installation) want(t *testing.T, name string, result report.CheckResult, text string) {
 	t.Helper()
 	eventually.NoError(t, func() error {

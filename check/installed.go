@@ -273,8 +273,9 @@ func checkKernelFeatures(i *Installed) report.Check {
 	return ok(name, "nodes: "+features.String())
 }
 
-// checkNodeEnforcers returns one check for each node with a problem, at most maxNames, or a
-// single check if no node has a problem.
+// checkNodeEnforcers returns one check for each node with a problem. After maxNames such checks,
+// one more check counts the remaining nodes. If no node has a problem, checkNodeEnforcers returns a
+// single check.
 func checkNodeEnforcers(f *Facts) []report.Check {
 	nodes := f.Installed.Reports.Value.Nodes
 	reported := map[string]bool{}

@@ -89,8 +89,8 @@ func checkArchitectures(found counts) report.Check {
 
 var kernelVersion = regexp.MustCompile(`^(\d+)\.(\d+)`)
 
-// checkKernels warns about kernels before 6.1, because some of them cannot detect forged sources
-// in the hooks that Sluice uses. See docs/packet-path.md.
+// checkKernels warns about kernels before 6.1, because some of them cannot detect forged source
+// addresses in the netfilter hooks that Sluice uses. See docs/packet-path.md.
 func checkKernels(found counts) report.Check {
 	var old []string
 	for _, release := range slices.Sorted(maps.Keys(found)) {

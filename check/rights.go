@@ -50,9 +50,9 @@ func missingForInstall(ctx context.Context, c *live.Connection, namespace string
 	return missing(installRights(namespace), func(right authorizationv1.ResourceAttributes) (bool, error) { return c.May(ctx, right) })
 }
 
-// missingForAccounts returns the rights in the manifests of the operator and the agents that
-// their service accounts lack. The API server evaluates each right, because a right can also come
-// from a role with another name.
+// missingForAccounts returns the rights that the service accounts of the operator and the agents
+// need but lack. The manifests contain the rights that they need. The API server evaluates each
+// right, because a service account can also receive a right through a role with another name.
 func missingForAccounts(ctx context.Context, c *live.Connection, namespace string) ([]string, error) {
 	operator, err := rbac.Operator(namespace)
 	if err != nil {
@@ -126,9 +126,9 @@ func textOf(r authorizationv1.ResourceAttributes) string {
 	return r.Verb + " " + resource
 }
 
-// rightsIn returns the rights in the ClusterRoles and Roles among the objects, by service account.
-// Each role has the name of its service account. For a rule that names several objects, it returns
-// the rights on the first object.
+// rightsIn returns the rights that the ClusterRoles and Roles in a list of objects grant. The key
+// of the result is the name of a service account, which is also the name of the role. For a rule
+// that names several objects, rightsIn returns only the rights on the first object.
 func rightsIn(objects []*unstructured.Unstructured) (map[string][]authorizationv1.ResourceAttributes, error) {
 	out := map[string][]authorizationv1.ResourceAttributes{}
 	for _, object := range objects {

@@ -141,8 +141,9 @@ func holdings(t *testing.T, pid int) (children []string, inodes []uint64) {
 	return children, inodes
 }
 
-// machine lists the links and nftables tables in the network namespace of the test. The demo
-// must not change this namespace, so a test compares the lists from before and after a run.
+// machine lists the interfaces and the nftables tables in the network namespace of the test. The
+// demo must not change this network namespace, so a test compares the lists from before and after a
+// run.
 func machine(t *testing.T) []string {
 	t.Helper()
 	var out []string

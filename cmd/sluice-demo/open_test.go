@@ -97,8 +97,8 @@ func TestWrongResultsOfOpenConnectionsAreMismatches(t *testing.T) {
 		wrong []string
 		names string
 	}{
-		// This rule marks an open connection as accepted with each of its packets, so the dataplane
-		// cannot cut a connection that the new policies deny.
+		// For each packet of an open connection, this rule marks the connection as accepted. The
+		// dataplane therefore cannot cut a connection that the new policies deny.
 		"never cut": {
 			rules: "ct state established ct mark set ct mark and 0xffffff9f or 0x20",
 			wrong: []string{"TCP Deny", "UDP Deny"},
@@ -120,8 +120,8 @@ func TestWrongResultsOfOpenConnectionsAreMismatches(t *testing.T) {
 			}
 			round := r.Rounds[2]
 			// The additional rules can also keep connections from the previous round open. A new
-			// connection that happens to have the source port of such a connection, or a new ping,
-			// then continues the old connection. Connections that are not in test.wrong can
+			// ping then continues the old ping. A new connection continues an old connection if
+			// both happen to have the same source port. Connections that are not in test.wrong can
 			// therefore have results that contradict the policies, too.
 			if round.Differ < len(test.wrong) {
 				t.Errorf("%d connections differ, want at least %d", round.Differ, len(test.wrong))

@@ -9,8 +9,8 @@ import (
 	"github.com/sluicenet/sluice/dataplane/report"
 )
 
-// expectedByTiers contains the results that follow from the text of the policies of the example
-// with tiers.
+// expectedByTiers contains the expected results for the example with tiers. They follow from the
+// text of the example's policies.
 const expectedByTiers = `
 	any       -> any                  allowed
 	prod/*    -> prod/web             denied
@@ -28,7 +28,8 @@ const expectedByTiers = `
 	node      -> any                  allowed
 `
 
-// TestTiersOnTheWire checks the results of the example with tiers, and which tier decided.
+// TestTiersOnTheWire checks the results of the example with tiers, and which rules decided some of
+// the connections.
 func TestTiersOnTheWire(t *testing.T) {
 	r := runJSON(t, "", "--example", "tiers")
 	if len(r.Rounds) != 3 {

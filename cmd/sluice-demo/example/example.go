@@ -30,7 +30,8 @@ type Example struct {
 // of the Kubernetes documentation, and pods to which these policies apply.
 var NetworkPolicies = Example{Name: "network-policies", Title: "the example of the Kubernetes NetworkPolicy page", files: files}
 
-// Tiers contains NetworkPolicies, and ClusterNetworkPolicies of the Admin tier and the Baseline tier.
+// Tiers contains NetworkPolicies, and ClusterNetworkPolicies of the Admin tier and the Baseline
+// tier.
 var Tiers = Example{Name: "tiers", Title: "ClusterNetworkPolicies in two tiers, and NetworkPolicies", files: tiers.Files}
 
 var all = []Example{NetworkPolicies, Tiers}

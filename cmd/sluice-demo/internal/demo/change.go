@@ -23,8 +23,8 @@ type Change struct {
 	Apply   func(*policy.Snapshot)
 }
 
-// ExampleChanges returns the changes for example.NetworkPolicies. The first change adds a label to a pod,
-// so that policies treat the pod as a frontend. The second change adds a default policy to
+// ExampleChanges returns the changes for example.NetworkPolicies. The first change adds a label to
+// a pod, so that policies treat the pod as a frontend. The second change adds a default policy to
 // the namespace with the name default.
 func ExampleChanges() []Change {
 	deny := &policy.Policy{
@@ -44,8 +44,9 @@ func ExampleChanges() []Change {
 	}
 }
 
-// TiersChanges returns the changes for example.Tiers, whose objects are in the set. The first change
-// deletes the ClusterNetworkPolicy with the name production, and the second change adds it again.
+// TiersChanges returns the changes for example.Tiers, whose objects are in the set. The first
+// change deletes the ClusterNetworkPolicy with the name production, and the second change adds it
+// again.
 func TiersChanges(set *inventory.Set) []Change {
 	for _, p := range set.Policies {
 		if p.Scope == "" && p.Name == "production" {
@@ -65,9 +66,10 @@ func label(s *policy.Snapshot, namespace, name, key, value string) {
 	}
 }
 
-// defaultChanges returns two changes. The first change deletes a policy, and the second change
-// adds the same policy again. defaultChanges chooses the policy that contributes to the denial of
-// the largest number of sides. If the policies deny no connection, it returns nil.
+// defaultChanges returns two changes. The first change deletes a policy, and the second change adds
+// the same policy again. For each policy, defaultChanges counts the denials to which the policy
+// contributes, on both sides of all connections. It chooses the policy with the highest count. If
+// the policies deny no connection, it returns nil.
 func defaultChanges(s *policy.Snapshot, attempts []*wire.Attempt) []Change {
 	denials := map[string]int{}
 	for _, a := range attempts {
@@ -177,7 +179,7 @@ func (d *demo) changed(ctx context.Context, command string, before []*wire.Attem
 }
 
 // enforce publishes the tree, and waits until the dataplane enforces it. It returns the generation
-// of the tree, and the duration from the time `published` until the dataplane enforced the tree.
+// of the tree, and the time that has passed since `published`.
 func (d *demo) enforce(ctx context.Context, published time.Time) (generation uint64, took time.Duration, err error) {
 	err = d.page.Step("publishing the change", func(func(string)) (string, error) {
 		var err error

@@ -38,9 +38,9 @@ func (d *demo) keep(ctx context.Context) error {
 	return nil
 }
 
-// namespaces returns a command for each network namespace that enters the namespace. The namespaces
-// have no names, so each command identifies its namespace by the ID of a thread that runs in the
-// namespace. The result `enter` is a map that contains the same commands, keyed by the host of the
+// namespaces returns, for each network namespace, a command that enters this network namespace. The
+// network namespaces have no names, so each command contains the ID of a thread that runs in the
+// network namespace. The result `enter` maps each host to the command for the host's network
 // namespace.
 func (d *demo) namespaces() (hints []page.Hint, enter map[*lab.Host]string, err error) {
 	enter = map[*lab.Host]string{}
@@ -71,9 +71,9 @@ func threadOf(h *lab.Host) (id int, err error) {
 	return id, err
 }
 
-// commands returns commands that show the rules, the status and the denied flows, open an allowed
-// and a denied connection, publish edited manifests, and kill the dataplane. The `enter` parameter
-// contains, for each host, the command that enters the host's network namespace.
+// commands returns commands for the user. They show the rules, the status and the denied flows,
+// open an allowed and a denied connection, publish edited manifests, and kill the dataplane. The
+// `enter` parameter maps each host to the command that enters the host's network namespace.
 func (d *demo) commands(enter map[*lab.Host]string) ([]page.Hint, error) {
 	out := []page.Hint{
 		{Purpose: "show the rules", Command: enter[d.topology.Node.Host] + " nft list table inet sluice"},
@@ -97,9 +97,9 @@ func (d *demo) commands(enter map[*lab.Host]string) ([]page.Hint, error) {
 	), nil
 }
 
-// attempt returns a shell command that opens a TCP connection from one pod to another pod to whose
-// ingress policies apply. It chooses a connection that had the result `want` in the last round. If
-// there is no such connection, ok is false.
+// attempt returns a shell command that opens a TCP connection between two pods over IPv4. It
+// chooses a connection whose destination pod has ingress policies, and that had the result `want`
+// in the last round. If there is no such connection, ok is false.
 func (d *demo) attempt(enter map[*lab.Host]string, want lab.Result) (command string, ok bool) {
 	for _, a := range d.report.Rounds[len(d.report.Rounds)-1].Attempts {
 		if a.Result == want && a.Port.Protocol == flow.TCP && a.Dst.Is4() && a.From.Kind == topology.KindPod && a.To.Kind == topology.KindPod && (len(a.Ingress.IsolatedBy) > 0 || a.Ingress.Tier != "") {

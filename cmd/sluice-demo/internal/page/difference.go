@@ -70,8 +70,9 @@ type summary struct {
 	others []*topology.End
 }
 
-// summarize forms groups of differences that are alike and have the same destination, or are
-// alike and have the same source. It adds each difference to the larger of these two groups.
+// summarize forms groups of differences. The differences in a group are alike and have the same
+// destination or the same source. Each difference could be in two such groups, and summarize adds
+// it only to the larger one.
 func summarize(all []difference) []*summary {
 	var out []*summary
 	for i := range all {

@@ -33,10 +33,10 @@ func equal(a, b report.NearMiss) bool {
 	return a.Policy == b.Policy && a.Rule == b.Rule && a.Differs == b.Differs && slices.Equal(a.Ports, b.Ports)
 }
 
-// nearMisses writes the near misses of a line. If a rule allows the same peers on other ports,
-// nearMisses writes these ports. If a rule allows only other peers on the same port, nearMisses
-// writes the rule. It omits the rule if the rule allowed another connection of the group, because
-// the page already shows it.
+// nearMisses writes the near misses of a line. For a near miss with the wrong port, it writes the
+// ports that the rule allows for the same peers. For a near miss with the wrong peer, it writes
+// only the rule. It omits this rule if the rule allowed another connection of the group, because
+// the page then already shows the rule.
 func (p *Page) nearMisses(g *group, l *groupLine) {
 	for _, n := range l.near {
 		where := fmt.Sprintf("%s, spec.%s[%d]", n.Policy, g.direction, n.Rule)

@@ -136,7 +136,7 @@ func thousands(n uint64) string {
 	return s
 }
 
-// wrap joins items to lines of at most width characters.
+// wrap joins items into lines of at most width characters.
 func wrap(items []string, width int) []string {
 	var lines []string
 	for i, item := range items {

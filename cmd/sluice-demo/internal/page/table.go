@@ -12,10 +12,10 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// mark is the character in a table cell. It summarizes the connections from one end to
-// another on one port, with at most one connection for each address family. It shows whether
-// all connections succeed, only the IPv4 connection or only the IPv6 connection succeeds, no
-// connection succeeds, or no connection was tried.
+// mark is the character in a table cell. It summarizes the connections from one end to another on
+// one port, with at most one connection for each address family. It shows which of these
+// connections succeed: all, only the IPv4 connection, only the IPv6 connection, or none. The mark
+// `untried` means that no connection was tried.
 type mark string
 
 // These are the marks. The `legend` method describes their meanings.
@@ -188,7 +188,7 @@ const (
 )
 
 // row returns the left half and the right half of a row. The result `note` states how many marks
-// differ between the halves. If all marks are equal, it is empty.
+// differ between the halves. The note is empty if no mark differs.
 func (p *Page) row(attempts [][]*wire.Attempt, keys int) (left, right, note string) {
 	var policies, results strings.Builder
 	differ := 0

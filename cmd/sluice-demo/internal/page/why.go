@@ -103,9 +103,10 @@ func (g *group) merge() {
 	g.lines = out
 }
 
-// Reasons writes, for each pod to which policies apply, which rules decided about connections, and
-// which connections were denied because no rule allowed them. Connections from a pod's own node are
-// always allowed. For these connections, Reasons writes only one line for all pods.
+// Reasons writes the reasons for the results. For each pod to which policies apply, it writes the
+// rules that decided about connections, and the connections that were denied because no rule
+// allowed them. Connections from a pod's own node are always allowed. For these connections,
+// Reasons writes only one line for all pods.
 func (p *Page) Reasons(attempts []*wire.Attempt, ports []topology.Port) {
 	all := groups(attempts)
 	if len(all) == 0 {
@@ -195,10 +196,9 @@ func (g *group) names(peers []peer) []string {
 	}
 }
 
-// peerNames returns the names of the ends in `peers`. If `peers` contains an end with both address
-// families, the name appears only once. The `all` parameter contains all peers of the group. If it
-// contains an end with both families, but `peers` contains the end with only one, peerNames appends
-// this family to the name.
+// peerNames returns the names of the ends in `peers`, each name only once. The `all` parameter
+// contains all peers of the group. If `all` contains an end with IPv4 and with IPv6, but `peers`
+// contains this end with only one of them, peerNames appends this address family to the name.
 func peerNames(peers, all []peer) []string {
 	var out []string
 	for i, o := range peers {

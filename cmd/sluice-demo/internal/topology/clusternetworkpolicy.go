@@ -45,9 +45,10 @@ func podSet(in *policy.PodSet) (namespaces *metav1.LabelSelector, pods *v1beta1.
 	return new(labelSelector(in.Namespaces)), nil
 }
 
-// clusterPeers converts peers. Adjacent networks of the same entry become one entry. For a rule that
-// denies everything because it is not understood, the result is empty. Such a rule without entries is
-// not understood either.
+// clusterPeers converts peers. It merges adjacent networks of the same entry into one entry. If a
+// rule denies every connection because it is not understood, its list of peers is empty, and
+// clusterPeers returns an empty list. The converted rule then also denies every connection, because
+// a rule with an empty list is not understood either.
 func clusterPeers(in []policy.Peer) (out []v1beta1.ClusterNetworkPolicyEgressPeer) {
 	for i, p := range in {
 		var peer v1beta1.ClusterNetworkPolicyEgressPeer
@@ -70,7 +71,8 @@ func clusterPeers(in []policy.Peer) (out []v1beta1.ClusterNetworkPolicyEgressPee
 	return out
 }
 
-// protocols converts ports. A port name has one port for each protocol, which become one entry.
+// protocols converts ports. The list `in` contains a named port once for each protocol. protocols
+// merges these ports into one entry.
 func protocols(in []policy.Port) (out []v1beta1.ClusterNetworkPolicyProtocol) {
 	for i, p := range in {
 		var entry v1beta1.ClusterNetworkPolicyProtocol

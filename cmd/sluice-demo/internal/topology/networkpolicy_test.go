@@ -29,7 +29,8 @@ func TestNetworkPolicyMeansThePolicy(t *testing.T) {
 	}
 }
 
-// The same holds for a ClusterNetworkPolicy.
+// The ClusterNetworkPolicy that the demo writes to a file must also have the same effect as the
+// enforced policy.
 func TestClusterNetworkPolicyMeansThePolicy(t *testing.T) {
 	compared := 0
 	for seed := range uint64(200) {

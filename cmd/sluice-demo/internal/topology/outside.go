@@ -7,8 +7,8 @@ import (
 	"github.com/sluicenet/sluice/policy"
 )
 
-// maxOutside is the maximum number of addresses outside the cluster. The limit
-// exists because each address adds a row and a column to the tables.
+// maxOutside is the maximum number of addresses in the ipBlocks of the policies. The limit exists
+// because each address adds a row and a column to the tables.
 const maxOutside = 10
 
 // documentation contains addresses from the ranges that are reserved for documentation (RFC
@@ -19,10 +19,10 @@ var documentation = []netip.Addr{
 	netip.MustParseAddr("2001:db8::10"), netip.MustParseAddr("2001:db8:ffff::10"), netip.MustParseAddr("3fff::10"),
 }
 
-// outside returns ends with addresses that no pod uses. There is an end with an address in each
-// ipBlock, and one in each range of the except list of an ipBlock. For each address family, one
-// address is in no ipBlock. The number of ends is at most maxOutside. The result `left` is the
-// number of ranges without an end because of this limit.
+// outside returns ends with addresses that no pod uses. It creates an end in each ipBlock, and in
+// each range of the except list of an ipBlock, but no more than maxOutside ends. The result `left`
+// is the number of ranges without an end because of this limit. One further end has addresses that
+// are in no ipBlock.
 func outside(policies []*policy.Policy, taken map[netip.Addr]bool) (ends []*End, left int) {
 	blocks := blocksOf(policies)
 	var picked []netip.Addr
@@ -94,11 +94,11 @@ func elsewhere(blocks []*policy.Block, taken map[netip.Addr]bool) *End {
 	return end
 }
 
-// pick returns an address in the prefix `within` that a host can use. The address is not in the map
-// `taken`, and fits(address) is true. The function `fits` must return false for addresses outside
-// the prefix. pick prefers addresses from the `documentation` variable. If it cannot use one of
-// these, it tries addresses at the beginning of the prefix, of its second half, of its second
-// quarter, and so on.
+// pick returns an address that a host can use and for which fits(address) is true. The address is
+// not in the map `taken`. The function `fits` must return false for addresses outside the prefix
+// `within`. pick prefers addresses from the `documentation` variable. If it cannot use any of
+// these, it tries addresses at the beginning of the prefix, of the prefix's second half, of its
+// second quarter, and so on.
 func pick(within netip.Prefix, fits func(netip.Addr) bool, taken map[netip.Addr]bool) (netip.Addr, bool) {
 	candidates := slices.Concat(documentation, following(within.Addr()))
 	for bit := within.Bits(); bit < within.Addr().BitLen(); bit++ {

@@ -1,7 +1,6 @@
-// Package topology builds the network in which sluice-demo opens connections. The network
-// consists of one node with all pods of the manifests, and of addresses outside the node. There
-// is one address in every ipBlock of the policies, and one in every range of their except
-// lists.
+// Package topology builds the network in which sluice-demo opens connections. The network consists
+// of one node with all pods of the manifests, and of addresses outside the node. One of these
+// addresses is in each ipBlock of the policies, and one is in each range of an except list.
 package topology
 
 import (

@@ -78,8 +78,9 @@ const (
 	// maxConcurrent is the maximum number of connections that the demo opens at the same
 	// time.
 	maxConcurrent = 1024
-	// openTimeout is the minimum timeout for opening a connection that the policies allow. It
-	// is long so that a slow connection on a busy machine does not count as a difference.
+	// openTimeout is the timeout for connections that the policies allow, unless the caller of Try
+	// specifies a longer one. It is long, so that a slow connection on a busy machine does not
+	// count as a difference.
 	openTimeout = 5 * time.Second
 )
 

@@ -13,8 +13,8 @@ import (
 // Allows reports whether the verdict of a side is Allow.
 func Allows(s *report.Side) bool { return s.Verdict == rule.Allow.String() }
 
-// SameRule reports whether two sides have the same reason, and the same rules with action Pass
-// matched before. If rules decided the sides, SameRule also requires that both rules are the same.
+// SameRule reports whether two sides have the same reason, and either the same deciding rule or
+// both no deciding rule. The lists of rules with action Pass that matched must also be the same.
 func SameRule(a, b *report.Side) bool {
 	if a.Reason != b.Reason || (a.Rule == nil) != (b.Rule == nil) || !slices.EqualFunc(a.Passed, b.Passed, samePass) {
 		return false

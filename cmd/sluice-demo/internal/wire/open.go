@@ -30,9 +30,9 @@ type Open struct {
 	// publication of the new policies until the last data arrived. If the last data arrived
 	// before the publication, Last is negative.
 	Last *int64 `json:"lastNanoseconds,omitempty"`
-	// Pause is set only if the connection continues. It is the longest time without data,
-	// measured from the call of ForgetPauses before the policies change to the call of Observe
-	// after the change.
+	// Pause is set only if the connection continues. It is the longest time without data between
+	// the call of ForgetPauses and the call of Observe. The policies change between these two
+	// calls.
 	Pause  *int64 `json:"longestPauseNanoseconds,omitempty"`
 	Agrees bool   `json:"agrees"`
 
@@ -56,8 +56,8 @@ func (o *Open) String() string {
 func (o *Open) Allowed() bool { return o.Verdict == rule.Allow.String() }
 
 const (
-	// observation is the time for which the demo observes the open connections before it
-	// tries other connections. During this time, data can arrive that was sent earlier.
+	// observation is the time for which the demo observes the open connections before it tries
+	// other connections. During this time, data that was sent earlier can still arrive.
 	observation = 250 * time.Millisecond
 	// delay is the maximum time that a packet takes from the node to its destination. A packet
 	// that leaves the node just before the acknowledgement can therefore arrive at most this
@@ -98,7 +98,7 @@ func ForgetPauses(open []*Open) {
 	}
 }
 
-// Observe waits for the observation time, so that data can arrive that was sent earlier. Then
+// Observe waits for the observation time, so that data that was sent earlier can still arrive. Then
 // it stores the longest pause of each connection.
 func Observe(ctx context.Context, open []*Open) error {
 	if len(open) == 0 {

@@ -17,7 +17,7 @@ import (
 
 // Packets contains the number of packets that arrived at the node.
 type Packets struct {
-	// All is the number of packets that arrived over the node's links.
+	// All is the number of packets that arrived at the node's interfaces.
 	All uint64 `json:"all"`
 	// Queued is the number of packets that the kernel passed to user space in an
 	// NFQUEUE queue.

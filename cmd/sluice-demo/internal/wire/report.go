@@ -37,8 +37,7 @@ type Round struct {
 	Enforced   int64  `json:"enforcedNanoseconds"`
 	// Differ is the number of connections whose results contradict the policies.
 	Differ int `json:"differ"`
-	// Open contains the connections that were open while the policies changed before the
-	// round.
+	// Open contains the connections that were open during the change before the round.
 	Open        []*Open      `json:"openConnections,omitempty"`
 	Connections []Connection `json:"connections"`
 

@@ -12,8 +12,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// A block of shell commands in the documentation that starts with one of these comments cannot run
-// in a plain checkout. TestDocs does not run such a block.
+// If a block of shell commands in the documentation starts with one of these comments, TestDocs
+// does not run it, because the commands cannot run in a plain checkout.
 var elsewhere = []string{"# on a cluster", "# on a node, as root", "# with docker, podman or buildah"}
 
 var (
@@ -22,9 +22,9 @@ var (
 	inlineCode = regexp.MustCompile("`([^`\n]+)`")
 )
 
-// TestDocs runs each block of shell commands in the documentation in the top folder of the project.
-// It skips blocks that start with a comment in `elsewhere`. TestDocs also checks that each sluice
-// command and flag in the documentation exists.
+// TestDocs runs each block of shell commands in the documentation, in the root directory of the
+// project. It skips blocks that start with a comment in `elsewhere`. TestDocs also checks that each
+// sluice command and flag in the documentation exists.
 func TestDocs(t *testing.T) {
 	pages, err := filepath.Glob("../../docs/*.md")
 	if err != nil || len(pages) == 0 {
@@ -55,8 +55,8 @@ func checkBlock(t *testing.T, block string) {
 		}
 	}
 	// The shell function `sluice` runs this test binary as the program sluice. It ignores exit code
-	// 1 of `sluice lint`, which means that the command reported findings. Examples in the
-	// documentation do that.
+	// 1 of `sluice lint`, because the command reports findings in some examples in the
+	// documentation.
 	sluice := "sluice() { " + asProgram + "=1 " + executable(t) + ` "$@" || [ "$1-$?" = lint-1 ]; }` + "\n"
 	shell := exec.Command("bash", "-euo", "pipefail", "-c", sluice+block)
 	shell.Dir = "../.."
@@ -79,7 +79,8 @@ func executable(t *testing.T) string {
 // callOf matches an invocation of the program sluice in shell commands, with its arguments.
 var callOf = regexp.MustCompile(`(?m)(?:^\s*(?:\$ )?|[|&;] *)((?:kubectl |bin/)?sluice) ([a-z][^|&;>\n]*)`)
 
-// checkCalls checks that the commands and flags in every invocation of sluice in a text exist.
+// checkCalls finds every invocation of sluice in a text, and checks that its commands and flags
+// exist.
 func checkCalls(t *testing.T, text string) {
 	t.Helper()
 	for _, call := range callOf.FindAllStringSubmatch(text, -1) {

@@ -78,9 +78,9 @@ func (s decidedSide) String() string {
 
 var evaluatedFlows = flag.Int("flows", 20_000, "number of flows that TestEvaluateRandomClusters evaluates")
 
-// TestEvaluateRandomClusters evaluates flows of random clusters with tiers with the command, and
-// compares each decision with test/reference. For a longer test, run go test ./cmd/sluice -run
-// TestEvaluateRandomClusters -flows=1000000.
+// TestEvaluateRandomClusters runs `sluice evaluate` on flows of random clusters that have tiers. It
+// compares each decision with the decision of test/reference. For a longer test, run go test
+// ./cmd/sluice -run TestEvaluateRandomClusters -flows=1000000.
 func TestEvaluateRandomClusters(t *testing.T) {
 	const flowsEach = 2500
 	evaluated, different := 0, 0

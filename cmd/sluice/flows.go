@@ -106,14 +106,14 @@ type flowWriter struct {
 	shown uint
 }
 
-// nodeEvent is a flow event of a node of a cluster.
+// nodeEvent is a flow event and the name of the node that reported it.
 type nodeEvent struct {
 	Node string `json:"node,omitempty"`
 	*report.Event
 }
 
-// write writes an event of a node. The name of the node is empty if the command shows only the
-// dataplane of this node. When the number of written flows reaches --count, write returns
+// write writes an event that a node reported. The `node` parameter is empty if the command shows
+// only the dataplane of this node. When the number of written flows reaches --count, write returns
 // errEnough.
 func (w *flowWriter) write(node string, e *report.Event) error {
 	if n := w.flags.namespace; n != "" && !hasEndIn(e, n) {

@@ -113,7 +113,7 @@ func followFlows(ctx context.Context, connection *live.Connection, node string, 
 }
 
 // canReconnect reports whether another attempt to connect can succeed without a change by the user.
-// While the only operator restarts, the cluster serves no flows for some seconds.
+// For example, the cluster serves no flows for some seconds while its only operator restarts.
 func canReconnect(err error) bool {
 	var notServed *live.NotServedError
 	return errors.As(err, &notServed) || errors.Is(err, errStreamEnded) ||

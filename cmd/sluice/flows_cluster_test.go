@@ -14,10 +14,10 @@ import (
 )
 
 // observed starts a simulated API server with n nodes, and returns the path of a kubeconfig file
-// for it. Each node reports one flow and then ends the stream. The first requests for flows fail,
-// as if no operator were available yet. Their number is the `away` parameter. The status of these
-// responses alternates between 404 (no operator is registered) and 503 (the operator is starting).
-// The test of controllers/observe uses a real API server.
+// for it. Each node reports one flow and then ends the stream. The `away` parameter is the number
+// of requests for flows that fail at first, as if no operator were available yet. The status of
+// these responses alternates between 404 (no operator is registered) and 503 (the operator is
+// starting). The test of controllers/observe uses a real API server.
 func observed(t *testing.T, n int, away int32) (kubeconfig string) {
 	t.Helper()
 	mux := http.NewServeMux()
@@ -60,8 +60,8 @@ func observed(t *testing.T, n int, away int32) (kubeconfig string) {
 	return kubeconfigOf(t, &rest.Config{Host: s.URL, TLSClientConfig: rest.TLSClientConfig{CAData: authority}}, "")
 }
 
-// TestFlowsOfCluster checks that each flow begins with its node, and that -n, -c and --node
-// select flows.
+// TestFlowsOfCluster checks that the line of each flow begins with the name of the node, and that
+// the flags -n, -c and --node limit the flows.
 func TestFlowsOfCluster(t *testing.T) {
 	kubeconfig := observed(t, 2, 0)
 	flows := func(args ...string) (int, string, string) {

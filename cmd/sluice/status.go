@@ -84,7 +84,7 @@ func notRunning(err error, stateDir string) error {
   The rules of a dataplane that has stopped stay installed: nft list table inet sluice`, err, stateDir)
 }
 
-// remoteStatus writes the state of the dataplane of a node of a cluster.
+// remoteStatus reads the status of a node's dataplane through the API server, and writes it.
 func remoteStatus(cmd *cobra.Command, flags *scopeFlags, node string, out *output) error {
 	connection, err := flags.connectTo(cmd)
 	if err != nil {

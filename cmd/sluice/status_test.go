@@ -19,7 +19,7 @@ func TestStatusWithoutADataplane(t *testing.T) {
 	}
 }
 
-// TestStatusOfOtherNode reads the status of the dataplane of a node through the API server.
+// TestStatusOfOtherNode reads the status of another node's dataplane through the API server.
 func TestStatusOfOtherNode(t *testing.T) {
 	kubeconfig := observed(t, 1, 0)
 	code, stdout, stderr := sluiceAs("kubectl-sluice", "", "status", "--kubeconfig", kubeconfig, "--node", "node-0")

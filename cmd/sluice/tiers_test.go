@@ -12,8 +12,8 @@ import (
 
 const tierExamples = "../../docs/examples/tiers"
 
-// TestTierExamples runs the commands with the policies of docs/tiers.md, and compares the output with
-// testdata/tiers.golden. The page contains parts of this output.
+// TestTierExamples runs the commands with the policies of docs/tiers.md, and compares the output
+// with testdata/tiers.golden. The page contains parts of this output.
 func TestTierExamples(t *testing.T) {
 	var got []string
 	for _, question := range [][]string{

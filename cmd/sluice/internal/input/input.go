@@ -114,8 +114,9 @@ func (i *Input) Planned(cmd *cobra.Command) (*inventory.Set, error) {
 	return set, nil
 }
 
-// PlannedCluster reads the objects, adds pods for the workloads that have no pods, and assigns addresses to pods without a status. Users can
-// thus check manifests before they create the objects in a cluster.
+// PlannedCluster reads the objects and adds pods for the workloads that have no pods. It assigns
+// addresses to pods without a status, so that users can check manifests before they create the
+// objects in a cluster.
 func (i *Input) PlannedCluster(cmd *cobra.Command) (*query.Cluster, error) {
 	set, err := i.Planned(cmd)
 	if err != nil {

@@ -104,7 +104,7 @@ func apply(t *testing.T, objects []*unstructured.Unstructured, options ...client
 }
 
 // TestInstall applies config/default twice, and then dist/install.yaml. The API server must accept
-// every object without a warning. Only the first call may change objects.
+// every object without a warning. Only the first of these three steps may change objects.
 func TestInstall(t *testing.T) {
 	objects := decode(t, build(t, "default"))
 	first := apply(t, objects)

@@ -99,8 +99,8 @@ func sameSet(t *testing.T, field string, needed, permitted []string) {
 	}
 }
 
-// TestServiceAccountsMayUseConstraints checks that the role that permits the use of the
-// SecurityContextConstraints is bound to the service accounts of the pods.
+// TestServiceAccountsMayUseConstraints checks that the pods' service accounts are bound to the role
+// that permits the use of the SecurityContextConstraints.
 func TestServiceAccountsMayUseConstraints(t *testing.T) {
 	var c constraints
 	read(t, "constraints.yaml", &c)

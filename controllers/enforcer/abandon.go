@@ -44,9 +44,9 @@ func unknownFaults(unknown []string) []string {
 	return []string{"the annotation " + v1alpha1.AnnotationAbandon + " names nodes that do not exist: " + message.Join(unknown, ", ")}
 }
 
-// recordLeft adds the keys of `reasons` to the list record.Left, each with its reason, and creates
-// a Warning event that names them. It removes the nodes in `proved` from the list, because these
-// nodes have proved that nothing is left on them.
+// recordLeft adds each node in `reasons` to the list record.Left, with the node's reason, and
+// creates a Warning event that names these nodes. It removes the nodes in `proved` from the list,
+// because these nodes have proved that nothing is left on them.
 func (r *Reconciler) recordLeft(ctx context.Context, enforcer *v1alpha1.Enforcer, reasons map[string]string, proved []string) error {
 	if err := r.left().Change(ctx, reasons, proved); err != nil {
 		return err

@@ -11,9 +11,9 @@ import (
 	"github.com/sluicenet/sluice/controllers/message"
 )
 
-// available returns the condition about nodes that do not enforce policies. If the condition is
-// True, it becomes False only after a node has not enforced policies for some time. Nodes that
-// are not Ready have no effect on the condition, because a dead node is no failure of Sluice.
+// available returns the condition Available. If the condition is True, a node makes it False only
+// after the node has not enforced policies for some time. Nodes that are not Ready have no effect
+// on the condition, because a dead node is no failure of Sluice.
 func (r *rollup) available() metav1.Condition {
 	text := fmt.Sprintf("%d of %d nodes enforce", r.counts.Ready, r.counts.Desired)
 	missing := ""
@@ -74,8 +74,8 @@ func (r *rollup) progressing() metav1.Condition {
 const selectorMatchesNoNode = "nodeSelector matches no node: the rules stay on all nodes that have rules; " +
 	"correct the nodeSelector or the labels of the nodes, or delete the Enforcer to remove the rules"
 
-// degraded returns the condition about objects that cannot be applied, a nodeSelector that matches
-// no node, contested objects and faulty nodes, in this order.
+// degraded returns the condition Degraded. Its message reports objects that cannot be applied, a
+// nodeSelector that matches no node, contested objects and faulty nodes, in this order.
 func (r *rollup) degraded() metav1.Condition {
 	reason, texts := v1alpha1.ReasonNodesDegraded, steady.Lines(r.faults)
 	if len(r.conflicts) > 0 {

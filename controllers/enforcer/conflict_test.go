@@ -92,8 +92,8 @@ func TestSecondInstallation(t *testing.T) {
 	must(t, f.DeleteAllOf(t.Context(), &appsv1.DaemonSet{}, client.InNamespace(other.Name)))
 }
 
-// TestOwnerIsGone checks that an operator claims an Enforcer if the namespace of the
-// installation that owned it does not exist.
+// TestOwnerIsGone checks that an operator claims an Enforcer if the namespace of its owner no
+// longer exists.
 func TestOwnerIsGone(t *testing.T) {
 	f := newFixture(t)
 	must(t, f.Create(t.Context(), &v1alpha1.Enforcer{ObjectMeta: metav1.ObjectMeta{

@@ -14,9 +14,9 @@ import (
 	"github.com/sluicenet/sluice/controllers/message"
 )
 
-// containerFailures returns, for each node with a failed container, the reason for the failure.
-// The reason includes the last line of the container's termination message, for example with
-// the name of a feature that the kernel lacks. With terminationMessagePolicy
+// containerFailures returns, for each node with a failed container, the reason for the failure. The
+// reason includes the last line of the container's termination message. This line can contain the
+// name of a feature that the kernel lacks, for example. With terminationMessagePolicy
 // FallbackToLogsOnError, the termination message is the end of the log.
 func containerFailures(pods []corev1.Pod) map[string]string {
 	out := map[string]string{}
@@ -78,7 +78,7 @@ func (u *unreadyDataplane) starting() string {
 }
 
 // late returns the text for a dataplane that should have started by now. The parameters `why` and
-// `fault` are the reason and the fault that are known from the NodeEnforcer. They may be empty.
+// `fault` are the reason and the fault from the NodeEnforcer. They may be empty.
 func (u *unreadyDataplane) late(why, fault string) string {
 	if why == u.starting() {
 		why = ""

@@ -93,13 +93,13 @@ type Reconciler struct {
 
 	owned    *apply.Applier
 	monitor  *apply.Applier
-	monitors time.Time // the last check of ServiceMonitors
+	monitors time.Time // time of the last check of ServiceMonitors
 	history  *history
 	rejected rejections
 	metrics  *metrics.Collector
-	// ignored is the owner of the Enforcer about which the `ignore` method reported last.
+	// ignored is the Enforcer's owner that the `ignore` method reported last.
 	ignored  string
-	guarded  time.Time // the last check of the objects of rbac.Installation
+	guarded  time.Time // time of the last check of the objects of rbac.Installation
 	schedule freeing.Schedule
 }
 

@@ -20,12 +20,12 @@ import (
 	"github.com/sluicenet/sluice/controllers/message"
 )
 
-// leavePlan describes what happens to the nodes that are no longer selected, and contains the
-// changes that this requires in the objects of the Enforcer.
+// leavePlan describes what happens to the nodes that are no longer selected. Its fields contain the
+// resulting changes of the Enforcer's objects.
 type leavePlan struct {
 	freeing.Plan
-	// enforcer is the Enforcer whose objects are applied. While a new nodeSelector is rejected
-	// or must wait, it has the previous nodeSelector.
+	// enforcer is the Enforcer whose objects are applied. While a new nodeSelector is rejected or
+	// must wait, this Enforcer contains the previous nodeSelector.
 	enforcer *v1alpha1.Enforcer
 	// leaving contains the nodes on which the DaemonSet for leaving nodes must run.
 	leaving []string
@@ -33,7 +33,8 @@ type leavePlan struct {
 	noMatch bool
 }
 
-// planLeave decides when nodes lose their rules, and which nodeSelector the main DaemonSet has.
+// planLeave decides when rules are removed from nodes, and which nodeSelector the main DaemonSet
+// has.
 //
 // A nodeSelector that matches no node is rejected: the previous one stays. If a nodeSelector
 // deselects nodes, planLeave first waits until a pod of the DaemonSet for leaving nodes is ready on
@@ -173,9 +174,9 @@ func (r *Reconciler) freeNodes(ctx context.Context, enforcer *v1alpha1.Enforcer,
 	return p.orNil(), nil
 }
 
-// freeAbandoned releases the NodeEnforcers of abandoned nodes that are unavailable or whose turn it
-// is (see record.Release), and returns these nodes. If the user abandons nodes that do not exist,
-// freeAbandoned adds a fault to `p`.
+// freeAbandoned releases the NodeEnforcers of abandoned nodes (see record.Release), and returns
+// these nodes. It skips an abandoned node unless the node is unavailable or it is the node's turn
+// to be freed. If the user abandons nodes that do not exist, freeAbandoned adds a fault to `p`.
 func (r *Reconciler) freeAbandoned(
 	ctx context.Context, enforcer *v1alpha1.Enforcer, o observation, l leavePlan, p *pending,
 ) (map[string]bool, error) {
@@ -239,11 +240,11 @@ func (r *Reconciler) releaseProved(
 	return freed, err
 }
 
-// unselectedNodes returns the names of the Linux nodes that have a NodeEnforcer and that the
-// nodeSelector does not select, sorted. The list `unavailable` contains those of them that no
-// longer respond and can run no pod. A node counts as selected even if a taint keeps the enforcing
-// pod off the node: the taint can be temporary, and without the rules, pods on the node would not
-// be isolated.
+// unselectedNodes returns two sorted lists of node names. The list `all` contains the Linux nodes
+// that have a NodeEnforcer and that the nodeSelector does not select. The list `unavailable`
+// contains the nodes in `all` that no longer respond and can run no pod. A node counts as selected
+// even if a taint keeps the enforcing pod off the node: the taint can be temporary, and without the
+// rules, pods on the node would not be isolated.
 func unselectedNodes(spec *v1alpha1.EnforcerSpec, o observation, now time.Time) (all, unavailable []string) {
 	unselected := func(node *corev1.Node) bool { return isLinux(node) && !selects(spec, node) }
 	gone := func(node *corev1.Node) bool { return unselected(node) && isGone(node, now) }

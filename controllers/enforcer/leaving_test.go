@@ -28,8 +28,8 @@ func (f *fixture) wantLeaving(nodes ...string) *appsv1.DaemonSet {
 	})
 }
 
-// wantSelector waits until the nodeSelector of the main DaemonSet has the given value of the label
-// `pool`.
+// wantSelector waits until the nodeSelector of the main DaemonSet requires the given value of the
+// label `pool`.
 func (f *fixture) wantSelector(pool string) {
 	f.t.Helper()
 	want := map[string]string{"pool": pool, corev1.LabelOSStable: "linux"}
@@ -69,8 +69,8 @@ func TestSelectorMatchesNoNode(t *testing.T) {
 	untouched()
 }
 
-// TestNoNodeHasTheLabel removes the selected label from all nodes. It checks that no node is freed
-// and that policies remain enforced.
+// TestNoNodeHasTheLabel relabels all nodes, so that none of them has the label that the
+// nodeSelector requires. It checks that no node is freed and that policies remain enforced.
 func TestNoNodeHasTheLabel(t *testing.T) {
 	f := newFixture(t)
 	pods := f.enforcingOperator("label-a", "label-b")
@@ -196,7 +196,7 @@ func (f *fixture) abandon(nodes string) {
 	})
 }
 
-// failedProof is the status of the container in an uninstall pod that failed.
+// failedProof is the container status of an uninstall pod that failed.
 var failedProof = corev1.ContainerStatus{Name: "uninstall", Image: testImage, ImageID: testImage, State: corev1.ContainerState{
 	Terminated: &corev1.ContainerStateTerminated{ExitCode: 1, Message: "sluice: uninstalling: a file is left"},
 }}

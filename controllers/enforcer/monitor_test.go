@@ -33,8 +33,8 @@ func serviceMonitors() *unstructured.Unstructured {
 	}}
 }
 
-// TestServiceMonitor checks that the operator creates a ServiceMonitor for its metrics if
-// the cluster serves this kind, and deletes it with the Enforcer.
+// TestServiceMonitor checks that the operator creates the ServiceMonitor for the nodes' metrics if
+// the cluster serves this kind, and that the operator deletes it with the Enforcer.
 func TestServiceMonitor(t *testing.T) {
 	f := newFixture(t)
 	definition := serviceMonitors()

@@ -13,7 +13,7 @@ import (
 )
 
 // maxProtected is the maximum number of NodeEnforcers that one reconciliation protects. Each write
-// causes an event and thereby the next reconciliation, which protects further ones.
+// causes an event and thereby the next reconciliation, which protects more NodeEnforcers.
 const maxProtected = 50
 
 // left returns the list of nodes whose NodeEnforcers were released without a proof.

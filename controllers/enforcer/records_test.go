@@ -100,7 +100,8 @@ func TestRecordOfDeletedNode(t *testing.T) {
 	must(t, f.Get(t.Context(), client.ObjectKey{Name: "deleted-b"}, &v1alpha1.NodeEnforcer{}))
 }
 
-// definition returns a CustomResourceDefinition that has only the name of a kind of Sluice.
+// definition returns a CustomResourceDefinition that has a name but no spec. The `name` parameter
+// is the plural name of one of Sluice's kinds.
 func definition(name string) *unstructured.Unstructured {
 	out := &unstructured.Unstructured{}
 	out.SetAPIVersion("apiextensions.k8s.io/v1")
@@ -167,8 +168,8 @@ func TestRecordsSurviveDeletionOfDefinitions(t *testing.T) {
 	}
 }
 
-// restore waits until a definition is deleted. It then creates the definition again, and waits until
-// the API server serves the kind.
+// restore waits until a definition is deleted. It then creates the definition again, and waits
+// until the API server serves the kind.
 func (f *fixture) restore(saved *unstructured.Unstructured) {
 	f.t.Helper()
 	ctx := context.Background()

@@ -169,8 +169,8 @@ func TestStartupTaintKeepsConcurrentChanges(t *testing.T) {
 	f.reportBoot("busy-a", "boot-1")
 	f.wantTaints("busy-a", "evicting", "draining")
 	must(t, concurrent)
-	// A write is counted when its response arrives, which can be after the event of the
-	// write.
+	// The test counts a write when the response arrives. This can be after the event that the write
+	// causes.
 	eventually.NoError(t, func() error {
 		if n := o.written("nodes/busy-a"); n != 2 {
 			return fmt.Errorf("%d writes of the Node, want one that is rejected and one that succeeds", n)

@@ -59,7 +59,7 @@ type history struct {
 	started                    bool
 	// blockedSince is the time since which a node has blocked the current rollout, or zero.
 	blockedSince time.Time
-	// template is the last observed template generation in the status of the DaemonSet.
+	// template is the template generation that the DaemonSet's status last described.
 	template string
 }
 
@@ -80,10 +80,10 @@ func (h *history) begin(enforcer *v1alpha1.Enforcer, now time.Time) time.Time {
 	return now
 }
 
-// isCurrent reports whether the status of a DaemonSet describes its current pod template.
-// After each change, the DaemonSet controller needs a moment to write the status. If the
-// change does not concern the template but, for example, the update strategy, the old status
-// still describes the current template.
+// isCurrent reports whether the status of a DaemonSet describes its current pod template. After
+// each change, the DaemonSet controller needs a moment to write the status. If a change affects
+// only other fields, such as the update strategy, the old status still describes the current
+// template.
 func (h *history) isCurrent(d *appsv1.DaemonSet) bool {
 	template := d.Annotations[appsv1.DeprecatedTemplateGeneration]
 	if d.Status.ObservedGeneration == d.Generation {
@@ -207,7 +207,7 @@ type nodeState struct {
 	failure string
 	// unreachable reports whether the Node is not Ready.
 	unreachable bool
-	// starting reports whether the node's pod is new, so that it may need time to start.
+	// starting reports whether the node's dataplane may need more time to start.
 	starting bool
 	// pod describes the dataplane of the node if it is not ready.
 	pod *unreadyDataplane

@@ -120,8 +120,8 @@ func postponed(wanted, live *unstructured.Unstructured) error {
 }
 
 // send applies an object. If the request is a repair, send counts it. If the repairs of the object
-// are delayed, send first makes a request without force to find out the name of the other client:
-// if another field manager owns a field, this request fails, and the error names the manager.
+// are delayed, send first makes a request without force. This request fails if another field
+// manager owns one of the fields, and the error contains the name of this manager.
 func (a *Applier) send(ctx context.Context, wanted *unstructured.Unstructured, repair *contest) (*unstructured.Unstructured, error) {
 	out := wanted.DeepCopy()
 	if repair != nil {

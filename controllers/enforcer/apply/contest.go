@@ -18,8 +18,8 @@ const (
 	// The delay before a further repair doubles with each repair, from firstDelay to maxDelay.
 	firstDelay = time.Second
 	maxDelay   = 5 * time.Minute
-	// The number of repairs starts at zero again when the last repair is older than twice the
-	// current delay plus quietMargin.
+	// The repair count restarts at zero after a period without repairs. This period is twice the
+	// current delay, plus quietMargin.
 	quietMargin = 30 * time.Second
 )
 

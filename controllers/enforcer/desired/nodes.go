@@ -14,9 +14,9 @@ import (
 )
 
 const (
-	// AnnotationMadeFrom is an annotation of DaemonSets that run on listed nodes. Its value is a
-	// hash of the whole object except the list of nodes. The operator compares hashes to detect
-	// outdated DaemonSets.
+	// AnnotationMadeFrom is an annotation of the DaemonSets that run only on listed nodes. Its
+	// value is a hash of the whole DaemonSet except the list of nodes. The operator compares hashes
+	// to detect outdated DaemonSets.
 	AnnotationMadeFrom = "policy.sluice.dev/made-from"
 	// LabelLeaving is a label of the pods of LeavingDaemonSet, and of no other enforcing pods.
 	LabelLeaving = "policy.sluice.dev/leaving"

@@ -40,7 +40,7 @@ var (
 	ServiceMonitorKind = schema.GroupVersionKind{Group: "monitoring.coreos.com", Version: "v1", Kind: "ServiceMonitor"}
 )
 
-// Nodes contains those properties of the cluster's nodes that determine the objects.
+// Nodes contains the properties of the cluster's nodes that affect the Enforcer's objects.
 type Nodes struct {
 	// PodRanges contains the podCIDRs of all Nodes.
 	PodRanges []netip.Prefix
@@ -74,8 +74,8 @@ func WithOwner(enforcer *v1alpha1.Enforcer, object *unstructured.Unstructured) *
 	return object
 }
 
-// UninstallDaemonSet returns the DaemonSet that removes everything that the Enforcer's dataplanes left
-// on the nodes. The DaemonSet has no owner, because otherwise a foreground deletion of the
+// UninstallDaemonSet returns the DaemonSet that removes everything that the Enforcer's dataplanes
+// left on the nodes. The DaemonSet has no owner, because otherwise a foreground deletion of the
 // Enforcer would delete the DaemonSet before its pods have finished.
 func UninstallDaemonSet(enforcer *v1alpha1.Enforcer, namespace, image string) (*unstructured.Unstructured, error) {
 	all := intstr.FromString("100%")

@@ -54,8 +54,8 @@ func pullSecrets(spec *v1alpha1.EnforcerSpec) []corev1.LocalObjectReference {
 }
 
 // apiServer returns the environment variables in which client-go finds the address of the API
-// server. The kubelet sets them to the address of the Service kubernetes unless the pod sets
-// them.
+// server. If the pod does not set these variables, the kubelet sets them to the address of the
+// Service `kubernetes`.
 func apiServer(spec *v1alpha1.EnforcerSpec) []corev1.EnvVar {
 	if spec.APIServer == nil {
 		return nil

@@ -21,9 +21,9 @@ func Owner(enforcer *v1alpha1.Enforcer) string {
 	return enforcer.Annotations[v1alpha1.AnnotationInstallation]
 }
 
-// Claim makes the installation in a namespace the owner of the Enforcer. The caller must send
-// the changed Enforcer to the API server with its resource version, so that only one of several
-// operators succeeds.
+// Claim records in the Enforcer that it belongs to the installation in the given namespace. The
+// caller must send the changed Enforcer to the API server with its resource version, so that only
+// one of several operators succeeds.
 func Claim(enforcer *v1alpha1.Enforcer, namespace string) {
 	if enforcer.Annotations == nil {
 		enforcer.Annotations = map[string]string{}
@@ -31,9 +31,10 @@ func Claim(enforcer *v1alpha1.Enforcer, namespace string) {
 	enforcer.Annotations[v1alpha1.AnnotationInstallation] = namespace
 }
 
-// Other returns the namespace of another installation that owns the Enforcer, or "" if the
-// operator in the given namespace owns the Enforcer or may claim it. An operator may claim an
-// Enforcer if the namespace of its owner no longer exists.
+// Other returns the namespace of the installation that owns the Enforcer, unless this is the given
+// namespace. It returns "" if the operator in the given namespace owns the Enforcer or may claim
+// it. An operator may claim an Enforcer without an owner, and an Enforcer whose owner's namespace
+// no longer exists.
 func Other(ctx context.Context, reader client.Reader, enforcer *v1alpha1.Enforcer, namespace string) (string, error) {
 	owner := Owner(enforcer)
 	if owner == "" || owner == namespace {

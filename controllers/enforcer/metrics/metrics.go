@@ -45,7 +45,7 @@ type State struct {
 	// Contested is the number of objects that another client changes repeatedly.
 	Contested int
 	// BlockedSince is the time since which a node has blocked a rollout. It is zero if no node
-	// does.
+	// blocks a rollout.
 	BlockedSince time.Time
 	// Uninstalling reports whether the Enforcer is being deleted.
 	Uninstalling bool
@@ -142,8 +142,8 @@ func (c *Collector) since(t time.Time) float64 {
 	return c.now().Sub(t).Seconds()
 }
 
-// collectPolicies counts the PolicyStatuses and the ClusterPolicyStatuses in the cache. It copies no
-// object.
+// collectPolicies counts the PolicyStatuses and the ClusterPolicyStatuses in the cache. It copies
+// no object.
 func (c *Collector) collectPolicies(out chan<- prometheus.Metric) {
 	var namespaced v1alpha1.PolicyStatusList
 	err := c.reader.List(context.Background(), &namespaced, client.UnsafeDisableDeepCopy)
@@ -153,9 +153,9 @@ func (c *Collector) collectPolicies(out chan<- prometheus.Metric) {
 	sendCounts(out, clustered, len(all.Items), func(i int) []metav1.Condition { return all.Items[i].Status.Conditions }, err)
 }
 
-// sendCounts sends the number of policies for each status of each condition. The function
-// `conditionsOf` returns the conditions of the policy with an index. If the error is not nil,
-// sendCounts sends only the error.
+// sendCounts counts the policies by the status of each condition, and sends the counts. The
+// function `conditionsOf` returns the conditions of the policy with the given index. If `err` is
+// not nil, sendCounts sends only this error.
 func sendCounts(out chan<- prometheus.Metric, d *prometheus.Desc, number int, conditionsOf func(int) []metav1.Condition, err error) {
 	if err != nil {
 		out <- prometheus.NewInvalidMetric(d, err)

@@ -17,8 +17,8 @@ import (
 	"github.com/sluicenet/sluice/api/v1alpha1"
 )
 
-// policyStatuses is a reader that returns the same PolicyStatuses and ClusterPolicyStatuses for every
-// request.
+// policyStatuses is a reader that returns the same PolicyStatuses and ClusterPolicyStatuses for
+// every request.
 type policyStatuses struct {
 	namespaced []v1alpha1.PolicyStatus
 	cluster    []v1alpha1.ClusterPolicyStatus

@@ -37,9 +37,9 @@ func (t *Times) Lasted(key string, d time.Duration, now time.Time) bool {
 	return ok && now.Sub(since) >= d
 }
 
-// Filter starts to report a fault when the fault has been present for the delay, and stops when the
-// fault has been absent for the delay. A fault that comes and goes faster than the delay causes no
-// change.
+// Filter delays the report of faults. It starts to report a fault when the fault has been present
+// for the delay, and stops when the fault has been absent for the delay. A fault that comes and
+// goes faster causes no change.
 type Filter struct {
 	delay  time.Duration
 	faults map[string]*fault

@@ -32,8 +32,8 @@ import (
 
 // Options configures an agent.
 type Options struct {
-	// Node is the name of the Node object of the node on which the agent runs. Namespace is
-	// the namespace of the operator.
+	// Node is the name of the node on which the agent runs. Namespace is the namespace of the
+	// operator.
 	Node, Namespace string
 	// StateDir is the state directory, which agent and dataplane share.
 	StateDir string
@@ -187,9 +187,9 @@ func newManager(ctx context.Context, config *rest.Config, a *agent) (manager.Man
 		MapperProvider: func(*rest.Config, *http.Client) (meta.RESTMapper, error) { return restMapper(), nil },
 		Cache:          caches,
 		Logger:         a.Log,
-		// The agent itself serves metrics and health checks. While the pod of the node is
-		// replaced, two agents run on the node, and the servers of the manager would use the
-		// same ports.
+		// The agent itself serves metrics and health checks, so the servers of the manager are
+		// disabled. While the pod of the node is replaced, two agents run on the node. The servers
+		// of both managers would use the same ports.
 		Metrics:                metricsserver.Options{BindAddress: "0"},
 		HealthProbeBindAddress: "0",
 	})

@@ -186,8 +186,8 @@ func newCluster(t *testing.T) *cluster {
 	if err != nil && !apierrors.IsAlreadyExists(err) {
 		t.Fatal(err)
 	}
-	// Agents of later tests would see the pods of this test, and a later pod with the same address
-	// might not own the address.
+	// Delete the pods, because agents of later tests would see them. A later pod with the same
+	// address might then not own the address.
 	t.Cleanup(func() {
 		if err := c.DeleteAllOf(context.Background(), &corev1.Pod{}, client.InNamespace(c.namespace), now); err != nil {
 			t.Errorf("deleting the pods of the test: %v", err)

@@ -13,10 +13,10 @@ import (
 	"github.com/sluicenet/sluice/controllers/reduce"
 )
 
-// cacheOptions returns the options of the caches. The caches keep only the object parts that
-// the reconcilers read, and share the memory of these parts with the snapshot. The agent
-// watches only one Node, its own, and only one ConfigMap, with the pod ranges. Otherwise, the
-// requests of all agents together would grow with the square of the number of nodes.
+// cacheOptions returns the options of the caches. The caches keep only the object parts that the
+// reconcilers read, and share the memory of these parts with the snapshot. The caches contain only
+// the agent's own Node, and only the ConfigMap with the pod ranges. Otherwise, the total number of
+// requests of all agents would grow with the square of the number of nodes.
 func cacheOptions(o Options) cache.Options {
 	node := reduce.With(reduce.Node)
 	node.Field = named(o.Node)

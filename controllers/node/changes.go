@@ -60,9 +60,10 @@ func newChanges(k kind, informer toolscache.SharedIndexInformer, m *metrics) (*c
 }
 
 // store records the version of an object that the cache stores. The cache may call `store` again
-// for the same object. Until the informer has delivered an event, `store` records nothing, unless
-// the first list was empty. If an object changes during that time, the informer delivers only the
-// last version, so a recorded earlier version would stay undelivered forever.
+// for the same object. Before the informer delivers its first event, `store` records nothing,
+// unless the first list was empty. The informer delivers only the last version of an object that
+// changes during this time. If `store` had recorded an earlier version, this version would stay
+// undelivered forever.
 func (c *changes) store(object client.Object) {
 	version := versionOf(object)
 	c.mu.Lock()
@@ -173,8 +174,8 @@ func (c *changes) take(key types.NamespacedName) (time.Time, bool) {
 	return change.at, ok
 }
 
-// contained returns a resource version up to which the reconcilers have taken all changes of
-// the kind. Reconcilers may take keys in any order, and the informer may deliver list events in
+// contained returns a resource version. The reconcilers have taken all changes of the kind up to
+// this version. Reconcilers may take keys in any order, and the informer may deliver list events in
 // any order. The result is therefore below every version that is waiting or not delivered.
 func (c *changes) contained() uint64 {
 	c.mu.Lock()
@@ -190,12 +191,11 @@ func (c *changes) contained() uint64 {
 }
 
 // atMostLast returns the lower of two versions: the argument, and the last version that the API
-// server sent. The limit matters after the store of an API server was restored from a backup.
-// The API server then reuses versions, so versions from before the restore cannot be compared
-// with new ones.
+// server sent. The limit matters after etcd was restored from a backup. The API server then uses
+// earlier versions again, so versions from before the restore cannot be compared with new ones.
 //
-// The informer updates the last version shortly after it delivers an event, so the result can
-// be too low for a moment. The callers call atMostLast repeatedly.
+// The informer updates the last version shortly after it delivers an event, so the result can be
+// too low for a moment. The callers call atMostLast repeatedly.
 func (c *changes) atMostLast(version uint64) uint64 {
 	last, _ := strconv.ParseUint(c.informer.LastSyncResourceVersion(), 10, 64)
 	return min(version, last)

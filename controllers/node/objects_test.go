@@ -97,9 +97,9 @@ func TestNamespacesAndNodes(t *testing.T) {
 	a.wantVerdict(t, "192.0.2.1", "10.3.0.2", rule.Deny)
 }
 
-// TestOtherNodesAreNotWatched checks that an agent does not receive the Nodes of other nodes.
-// Otherwise, the requests of all agents together would grow with the square of the number of
-// nodes.
+// TestOtherNodesAreNotWatched checks that an agent does not receive the Node objects of other
+// nodes. Otherwise, the total number of requests of all agents would grow with the square of the
+// number of nodes.
 func TestOtherNodesAreNotWatched(t *testing.T) {
 	c := newCluster(t)
 	for _, name := range []string{"own-node", "other-node"} {

@@ -56,7 +56,8 @@ func podRead(in *corev1.Pod) *readPod {
 // the API server.
 func (p *readPod) GetObjectKind() schema.ObjectKind { return schema.EmptyObjectKind }
 
-// DeepCopyObject returns a copy. The copy shares the parts that never change.
+// DeepCopyObject returns a copy of the readPod. The copy and the original share the parts that
+// never change.
 func (p *readPod) DeepCopyObject() runtime.Object {
 	out := *p
 	return &out

@@ -12,13 +12,15 @@ import (
 )
 
 // TestChangedPoliciesAreSoonPublished measures the time from a change of a policy at the API server
-// until the published tree contains the change. A ClusterNetworkPolicy must not take much longer than
-// a NetworkPolicy. The changes alternate, so that other programs on the machine affect both kinds.
+// until the published tree contains the change. A ClusterNetworkPolicy must not take much longer
+// than a NetworkPolicy. The changes alternate, so that other programs on the machine affect both
+// kinds.
 func TestChangedPoliciesAreSoonPublished(t *testing.T) {
 	const (
 		changes = 21
 		factor  = 5
-		// margin keeps the test from failing because of the few milliseconds of one change.
+		// margin prevents a failure of the test when both kinds of changes take only a few
+		// milliseconds.
 		margin = 250 * time.Millisecond
 	)
 	c := newCluster(t)

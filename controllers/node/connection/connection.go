@@ -171,9 +171,8 @@ func (c *Connection) complete() bool {
 // is longer than this minute, so that an outage does not make every node write its status twice.
 const failureDelay = 75 * time.Second
 
-// LastingFailure returns the same error as Check, except that it returns nil for a failure that has
-// lasted for less than failureDelay. The time during which the API server did not respond at all
-// does not count.
+// LastingFailure is like Check, but returns nil until a failure has lasted for failureDelay. The
+// time during which the API server did not respond at all does not count towards failureDelay.
 func (c *Connection) LastingFailure() error {
 	c.mu.Lock()
 	recent := c.failure != nil && (c.unreachable || time.Since(c.since) < failureDelay || time.Since(c.reachable) < failureDelay)

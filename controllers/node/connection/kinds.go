@@ -24,8 +24,8 @@ const (
 	// ClusterPolicy stands for ClusterNetworkPolicies. The agent reads them only while the API
 	// server serves them.
 	ClusterPolicy Kind = clusterpolicy.Kind
-	// OtherNode stands for the Nodes of all other nodes. The agent reads them only while a policy
-	// refers to nodes.
+	// OtherNode stands for the Node objects of all nodes except the agent's own node. The agent
+	// reads them only while a policy refers to nodes.
 	OtherNode Kind = "OtherNode"
 )
 

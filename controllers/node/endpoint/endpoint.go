@@ -165,12 +165,12 @@ func (e *Endpoint) handler() http.Handler {
 	return mux
 }
 
-// dataplane returns a handler that forwards requests to the dataplane's Unix socket, with the given
-// URL path.
+// dataplane returns a handler that forwards each request to the dataplane's Unix socket, with the
+// given URL path instead of the path of the request.
 func (e *Endpoint) dataplane(path string) http.Handler {
 	transport := status.Transport(e.StateDir)
-	// A connection that stays open after the dataplane was replaced would still go to the previous
-	// dataplane.
+	// Each request needs a new connection. After the dataplane was replaced, a connection that
+	// stayed open would still lead to the previous dataplane.
 	transport.DisableKeepAlives = true
 	return &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {

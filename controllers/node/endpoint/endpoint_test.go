@@ -126,7 +126,7 @@ func (f *fixture) get(path, token string) (int, string) {
 	return response.StatusCode, line
 }
 
-// want waits until the response has a status code and contains a text.
+// want requests a path until the response has the given status code and contains the given text.
 func (f *fixture) want(path, token string, code int, content string) {
 	f.t.Helper()
 	eventually.NoError(f.t, func() error {
@@ -175,7 +175,8 @@ func TestAccess(t *testing.T) {
 	}
 }
 
-// TestOnlyOneNode checks that a right to the flows of one node does not include other nodes.
+// TestOnlyOneNode checks that a user who may read the flows and the status of one node cannot read
+// those of another node.
 func TestOnlyOneNode(t *testing.T) {
 	namespace := server.Namespace(t)
 	server.Grant(t, "system:serviceaccount:"+namespace+":reader", rbacv1.PolicyRule{

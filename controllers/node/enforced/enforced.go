@@ -1,5 +1,5 @@
-// Package enforced computes the digests of the policies that a node must enforce, from the
-// snapshot from which the tree of the node is compiled.
+// Package enforced computes the digests of the policies that a node must enforce. It computes them
+// from the same snapshot as the tree of the node.
 package enforced
 
 import (
@@ -21,15 +21,15 @@ type Policies struct {
 	changes  *policy.Changes
 	// pods contains the pods of the node that have an address, by namespace.
 	pods map[string]byLabels
-	// byNamespace contains the digests of each namespace that has any. The digests of cluster-scoped
-	// policies have the key "".
+	// byNamespace contains the digests of each namespace that has at least one digest. The digests
+	// of cluster-scoped policies have the key "".
 	byNamespace map[string][]digest.Digest
 	// joined contains all digests. It is nil before the first computation.
 	joined []byte
 }
 
-// New returns a Policies for a node. It records changes of the snapshot until the snapshot is no
-// longer used.
+// New returns a Policies for a node. The snapshot records its changes for this Policies as long as
+// the snapshot exists.
 func New(s *policy.Snapshot, node string) *Policies {
 	return &Policies{
 		snapshot: s, node: node, changes: s.Track(node),
@@ -101,8 +101,8 @@ func (p *Policies) updatePods(namespaces map[string]bool) (affected bool) {
 	return affected
 }
 
-// The method `of` returns the digests of the policies of a namespace that select at least one pod of
-// the node.
+// The method `of` returns the digests of the policies of a namespace that select at least one pod
+// of the node.
 func (p *Policies) of(namespace string) (out []digest.Digest) {
 	ns := p.snapshot.TrackedNamespace(namespace)
 	if ns == nil || len(p.pods[namespace]) == 0 {
@@ -133,8 +133,8 @@ func (p *Policies) ofCluster() (out []digest.Digest) {
 	return out
 }
 
-// selectedBy returns the pods that a policy selects. The `namespace` parameter is the Namespace object
-// of the pods, or nil.
+// selectedBy returns the pods that a policy selects. The `namespace` parameter is the Namespace
+// object of the pods, or nil.
 func (b byLabels) selectedBy(p *policy.Policy, namespace *policy.Namespace) (out []*policy.Pod) {
 	for labels, group := range b {
 		if !p.Subject.Pods.Matches(labels) {

@@ -40,8 +40,8 @@ func policyFor(t *testing.T, name, app string, generation int64) *policy.Policy 
 	return p
 }
 
-// TestDigests checks the digests after each of several changes. They must be the digests of
-// exactly the policies that select a pod of the node that has an address.
+// TestDigests checks the digests after each of several changes. There must be one digest for each
+// policy that selects a pod with an address on the node, and no other digest.
 func TestDigests(t *testing.T) {
 	s := policy.NewSnapshot()
 	e := enforced.New(s, "n")

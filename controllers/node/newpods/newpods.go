@@ -42,8 +42,9 @@ type Observation struct {
 // Conditions computes the conditions of one node. The zero value is ready to use. The methods
 // of Conditions must not be called concurrently.
 type Conditions struct {
-	// found is true once a list has contained a sandbox. While pods have addresses although no list
-	// has contained a sandbox, emptySince is the start of this period.
+	// found is true once a list has contained a sandbox. emptySince is the time since which pods
+	// have had addresses although no list has contained a sandbox. It is zero if there is no such
+	// time.
 	found      bool
 	emptySince time.Time
 	// The `before` field is the previous status of the dataplane. For each counter in `failures`,
@@ -86,8 +87,8 @@ func (c *Conditions) observe(o Observation, now time.Time) {
 	if running == nil || running == c.before {
 		return
 	}
-	// The counters of a dataplane that started long ago may have increased before this agent
-	// first read them.
+	// If the dataplane started long ago, its counters may have increased before this agent first
+	// read them. Such increases do not count.
 	last := running.Held
 	switch {
 	case c.before != nil && c.before.Started.Equal(running.Started):

@@ -55,8 +55,8 @@ func readyCondition(s *v1alpha1.NodeEnforcerStatus, running *report.Status, behi
 		"the dataplane enforces the published generation")
 }
 
-// rejected returns a message with the error of the dataplane. The message does not depend on the
-// time, because the dataplane may reject the same tree again and again.
+// rejected returns a message with the error of the dataplane. The message contains no time.
+// Otherwise, it would change each time the dataplane rejects the same tree again.
 func rejected(r *report.RejectedTree) string {
 	return "the dataplane cannot use the published tree: " + message.Truncate(r.Reason, message.Limit/2)
 }

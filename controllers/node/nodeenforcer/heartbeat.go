@@ -30,8 +30,7 @@ type heartbeat struct {
 	client    client.Client
 	// interval is the minimum time between two renewals.
 	interval time.Duration
-	// lease is the Lease that was last read or written. It is nil if the API server may have
-	// another version of it.
+	// lease is the Lease that was last read or written. It is nil if this version may be outdated.
 	lease *coordinationv1.Lease
 	// due is the time of the next renewal.
 	due time.Time

@@ -79,8 +79,8 @@ type Source struct {
 	progressed time.Time
 	// acknowledged is the newest generation that the dataplane acknowledged.
 	acknowledged *v1alpha1.Generation
-	// enforced contains the digests of the policies that the acknowledged generation enforces.
-	// It is nil until this agent has published an acknowledged generation.
+	// enforced contains the digests of the policies that the acknowledged generation enforces. It
+	// is nil until the dataplane acknowledges a generation that this agent published.
 	enforced []byte
 }
 

@@ -27,14 +27,14 @@ const (
 	// checkStatusInterval is the time between two computations of the status.
 	checkStatusInterval = time.Second
 	// changeInterval is the minimum time between two writes, unless a condition changes.
-	// counterInterval is the time between two writes if only counters have changed. A random
-	// time of up to a fifth of the interval is added, so that the nodes do not all write at the
-	// same time.
+	// counterInterval is the time between two writes if only counters have changed. A random time
+	// of up to a fifth is added to each interval, so that the nodes do not all write at the same
+	// time.
 	changeInterval  = 10 * time.Second
 	counterInterval = 5 * time.Minute
 	// retryInterval is the time between a failed write and the next attempt. If the interval
-	// between two renewals is shorter, it applies instead. A random time of up to a fifth of the
-	// interval is added, too.
+	// between two renewals of the Lease is shorter, the shorter interval applies. A random time of
+	// up to a fifth of the interval is added.
 	retryInterval = 10 * time.Second
 	// registerInterval is the time between two attempts to create the NodeEnforcer before the
 	// first publication. A random time of up to half of the interval is added.
@@ -58,8 +58,8 @@ type Writer struct {
 	Status func() (v1alpha1.NodeEnforcerStatus, error)
 	Log    logr.Logger
 
-	// current is the NodeEnforcer that was last read or written. It is nil if the API server
-	// may have another version of it.
+	// current is the NodeEnforcer that was last read or written. It is nil if this version may be
+	// outdated.
 	current *v1alpha1.NodeEnforcer
 	// read is the time at which the NodeEnforcer was last read from the API server.
 	read time.Time
@@ -133,8 +133,8 @@ type faults struct {
 	failed bool
 }
 
-// record logs an error unless the previous error has been logged, or the context has ended. The
-// `err` parameter is nil after a success.
+// record logs an error only if the previous call recorded a success and the context has not ended.
+// The `err` parameter is nil after a success.
 func (f *faults) record(ctx context.Context, err error) {
 	if err != nil && !f.failed && ctx.Err() == nil {
 		f.log.Error(err, f.text)

@@ -50,7 +50,8 @@ type reporter struct {
 	reported map[types.NamespacedName]string
 }
 
-// Add adds a controller that reports problems to the manager of the agent of a node.
+// Add adds a controller to the manager of a node's agent. The controller reports problems of
+// policies.
 func Add(mgr manager.Manager, node string, log logr.Logger, options controller.Options) error {
 	r := &reporter{client: mgr.GetClient(), node: node, log: log, reported: map[types.NamespacedName]string{}}
 	err := builder.ControllerManagedBy(mgr).

@@ -88,8 +88,8 @@ func (l *leases) responding(node string) metav1.ConditionStatus {
 	return metav1.ConditionUnknown
 }
 
-// suspicious reports whether the Lease of an agent has not changed for half of the timeout,
-// although the agent does not count as silent yet.
+// suspicious reports whether an agent may soon count as silent, because its Lease has not changed
+// for half of the timeout.
 func (l *leases) suspicious(now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

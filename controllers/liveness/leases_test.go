@@ -59,8 +59,8 @@ func TestSilence(t *testing.T) {
 	want("b", metav1.ConditionUnknown)
 }
 
-// TestOutageOfAPIServer checks that an outage of the API server makes no agent silent, as long as
-// the agents renew their Leases within 50 seconds after the outage.
+// TestOutageOfAPIServer checks that no agent becomes silent because of an outage of the API server,
+// as long as the agents renew their Leases within 50 seconds after the outage.
 func TestOutageOfAPIServer(t *testing.T) {
 	start := time.Now()
 	l := newLeases(time.Minute)

@@ -81,7 +81,7 @@ func SetupWithManager(mgr manager.Manager, o Options) error {
 	r := &Reconciler{Options: o, reader: mgr.GetCache(), direct: mgr.GetAPIReader(), client: mgr.GetClient(), leases: newLeases(o.Timeout)}
 	c, err := controller.New("liveness", mgr, controller.Options{
 		Reconciler: r,
-		// Tests run several operators in one process, one after the other, with the same name.
+		// Tests run several operators in one process, so the controller name is not unique.
 		SkipNameValidation: ptr.To(true),
 	})
 	if err != nil {

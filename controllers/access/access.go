@@ -36,8 +36,8 @@ const (
 	reviewsAtOnce    = 50
 	// reviewTimeout limits the duration of one review.
 	reviewTimeout = 10 * time.Second
-	// reviewTTL is the time for which the result of a review is used again. After a token
-	// or a right is revoked, it remains usable for up to this time.
+	// reviewTTL is the time for which the stored result of a review is reused. A revoked token or
+	// right therefore remains usable for up to this time.
 	reviewTTL = 10 * time.Second
 	// maxReviews is the maximum number of stored results of each kind.
 	maxReviews = 1024
@@ -50,8 +50,9 @@ type Reviewer struct {
 	rights *cache.LRUExpireCache
 }
 
-// NewReviewer returns a reviewer that sends its reviews to the API server that `config` names. The
-// user that `config` names needs the right to create TokenReviews and SubjectAccessReviews.
+// NewReviewer returns a reviewer that sends its reviews to the API server with the given client
+// configuration. The user of this configuration needs the right to create TokenReviews and
+// SubjectAccessReviews.
 func NewReviewer(config *rest.Config) (*Reviewer, error) {
 	scheme := runtime.NewScheme()
 	mapper := meta.NewDefaultRESTMapper(nil)

@@ -22,7 +22,7 @@ func NewObject(version string) *unstructured.Unstructured {
 
 // NewCache returns a cache for ClusterNetworkPolicies of one API version. The options `o` define in
 // which form the cache stores them. Each time a watch ends, the cache calls the function `failed`
-// with the error.
+// with the error that ended the watch.
 func NewCache(config *rest.Config, transport *http.Client, version string, o cache.ByObject, failed toolscache.WatchErrorHandlerWithContext) (cache.Cache, error) {
 	object := NewObject(version)
 	mapper := meta.NewDefaultRESTMapper(nil)

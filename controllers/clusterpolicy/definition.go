@@ -43,8 +43,8 @@ func NewDefinition() *unstructured.Unstructured {
 	return out
 }
 
-// CachedDefinition returns cache options for NewDefinition. The cache contains only the
-// CustomResourceDefinition of ClusterNetworkPolicies, as a *Definition.
+// CachedDefinition returns the cache options for the kind of NewDefinition. With these options, the
+// cache contains only the CustomResourceDefinition of ClusterNetworkPolicies, as a *Definition.
 func CachedDefinition() cache.ByObject {
 	out := reduce.With(ReadDefinition)
 	out.Field = fields.OneTermEqualSelector(metav1.ObjectNameField, DefinitionName)

@@ -23,10 +23,10 @@ const Size = 8
 // Digest identifies a version of a policy, and the pods of one node that the policy selects.
 type Digest [Size]byte
 
-// Of returns the digest of a policy on one node. The `pods` parameter contains the pods of the node
-// that the policy selects, in any order, and is not modified. The digest depends only on pods with
-// an address, and only on the addresses in the Pod object. CNI results and announced addresses do
-// not change it.
+// Of returns the digest of a policy on one node. The `pods` parameter contains the node's pods that
+// the policy selects, in any order. Of does not modify it. The digest depends only on pods with an
+// address, and only on the addresses in the Pod object. CNI results and announced addresses do not
+// change it.
 func Of(p *policy.Policy, pods []*policy.Pod) Digest {
 	hash := sha256.New()
 	write := func(text string) {

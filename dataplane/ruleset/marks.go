@@ -23,11 +23,10 @@ type Marks struct {
 	Accepted uint32
 	// Denied is the higher bit: the flow is denied.
 	Denied uint32
-	// Either is both bits. In a connection mark, it means that connection tracking picked up a
-	// TCP connection in mid-stream, and that policies allow a connection in at least one of the
-	// two directions. The connection may continue, but a new SYN is evaluated again. In the
-	// packet mark of a packet from the hold queue, Either means that the packet has been
-	// released.
+	// Either is both bits. In a connection mark, Either means two things: connection tracking
+	// picked up a TCP connection in mid-stream, and policies allow a connection in at least one
+	// direction. The connection may continue, but a new SYN is evaluated again. In the packet mark
+	// of a packet from the hold queue, Either means that the packet has been released.
 	Either uint32
 }
 
@@ -47,8 +46,8 @@ func (m Marks) Of(mark uint32) uint32 { return mark & m.Mask }
 // other bits.
 func (m Marks) Set(mark, state uint32) uint32 { return mark&^m.Mask | state&m.Mask }
 
-// From translates a mark that uses the values of `other`. It returns the value of m with the same
-// meaning. For example, if the mark contains other.Denied, From returns m.Denied.
+// From returns the mark of m that has the same meaning as the given mark of `other`. For example,
+// it converts other.Denied to m.Denied.
 func (m Marks) From(other Marks, mark uint32) uint32 {
 	switch other.Of(mark) {
 	case 0:

@@ -2,22 +2,22 @@ package ruleset
 
 import "golang.org/x/sys/unix"
 
-// The dataplane identifies a pod by its addresses. So no other host may open a connection
-// from the address of a pod, and an egress-isolated pod may not use the address of another
-// host. The rules below drop packets with such forged source addresses.
+// The dataplane identifies a pod by its addresses. So the rules below drop two kinds of forged
+// packets: packets with which another host tries to open a connection from a pod's address, and
+// packets from an egress-isolated pod with the address of another host.
 
 // firstPacketRules returns the rules for packets that do not belong to an established connection.
 // If the source address belongs to a pod, isolated or not, the packet must arrive on the interface
-// to which the address is routed. Otherwise the address is forged, and the rules drop the packet,
-// so the packet creates no connection. If the rules accepted it, connection tracking would treat
-// later packets from the attacker to the pod as replies.
+// to which the address is routed. Otherwise the address is forged, and the rules drop the packet.
+// If the rules accepted it, the packet would create a connection, and connection tracking would
+// treat later packets from the attacker to the pod as replies.
 func (c Config) firstPacketRules() []expressions {
 	if c.WithoutReversePath {
 		return nil
 	}
 	rules := []expressions{
-		// A program on this node, such as a transparent proxy, may send from the address
-		// of a pod to an address of this node.
+		// A program on this node, such as a transparent proxy, may send packets with the source
+		// address of a pod to the node's own addresses.
 		append(fromLoopback(), returnToCaller()),
 	}
 	for _, s := range linkedSets {

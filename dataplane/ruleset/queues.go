@@ -11,7 +11,7 @@ type Queues struct {
 	Base, Count uint16
 }
 
-// ranges is the number of ranges of a node.
+// ranges is the number of queue ranges per node.
 const ranges = 2
 
 // Hold returns the number of the queue for held packets.
@@ -22,8 +22,8 @@ func (q Queues) Ranges() [ranges]Queues {
 	return [ranges]Queues{q, {Base: q.Hold() + 1, Count: q.Count}}
 }
 
-// Fit reports whether the workers have at least one queue and both ranges of a node contain
-// only valid queue numbers. The first range is q.
+// Fit reports whether at least one queue exists for the workers, and whether both ranges of a node
+// contain only valid queue numbers. The first range is q.
 func (q Queues) Fit() bool { return q.Count > 0 && int(q.Base)+ranges*(int(q.Count)+1) <= 1<<16 }
 
 // Contain reports whether a queue number belongs to the range.

@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// chain is an nftables chain with its rules. The fields hook and priority are set only for a
+// chain is an nftables chain with its rules. The fields `hook` and `priority` are set only for a
 // base chain.
 type chain struct {
 	name     string
@@ -81,8 +81,8 @@ func (c Config) chains() []chain {
 	}, c.holdChains(), []chain{
 		observeChain(),
 		{name: evaluate, rules: c.evaluateReceivedRules(c.marksRule(), c.firstPacketsChain())},
-		// In the output hook, a packet has no input interface. In this hook, the kernel rejects
-		// rules that look up the reverse path.
+		// A packet in the output hook has no input interface, so the kernel rejects rules in this
+		// hook that look up the reverse path.
 		{name: evaluateSent, rules: c.evaluateRules(c.clearRule(), nil, nil, nil)},
 		{name: "forward", hook: nftables.ChainHookForward, priority: priority, rules: []expressions{{goTo(evaluate)}}},
 		{name: "forward-settle", hook: nftables.ChainHookForward, priority: priority + 1, rules: []expressions{{goTo(settle)}}},
@@ -101,11 +101,11 @@ func (c Config) chains() []chain {
 	})
 }
 
-// countingChains returns the chains that count the packets that FailOpen accepts without a
-// verdict. The kernel does not count these packets. Each of them continues at the next base chain
-// of the hook, like a packet that the chain `evaluate` or `enqueue` accepts. To distinguish both
-// kinds of packets, the counting chains repeat the conditions of `evaluate` and `enqueue`, and
-// count only packets that these two chains would queue.
+// countingChains returns the chains that count unevaluated packets, which FailOpen accepts. The
+// kernel has no counter for these packets. An unevaluated packet continues at the next base chain
+// of the hook. So does a packet that the chain `evaluate` or `enqueue` accepts. To distinguish the
+// two cases, the counting chains repeat the conditions of `evaluate` and `enqueue`, and count a
+// packet only if these two chains would queue it.
 func (c Config) countingChains() []chain {
 	if c.FailurePolicy != FailOpen {
 		return nil
@@ -122,10 +122,9 @@ func (c Config) countingChains() []chain {
 	}
 }
 
-// evaluateReceivedRules returns the rules that evaluate packets that arrived on an interface.
-// The parameter `bits` is the rule that handles Sluice's bits of the packet mark. The parameter
-// `first` is the name of the chain to which the rules jump for packets that do not belong to an
-// established connection.
+// evaluateReceivedRules returns the rules for packets that arrived on an interface. The parameter
+// `bits` is the rule that handles Sluice's bits of the packet mark. If a packet does not belong to
+// an established connection, the rules jump to the chain whose name is `first`.
 func (c Config) evaluateReceivedRules(bits expressions, first string) []expressions {
 	return c.evaluateRules(
 		bits,
@@ -156,7 +155,8 @@ func (c Config) evaluateRules(bits expressions, first, unmarked, more []expressi
 		bits,
 		// An expected connection of a conntrack helper starts with the mark of its master
 		// connection. Clear this mark, so that the new connection is evaluated. Do not clear the
-		// mark for an ICMP error, because it is the mark of the connection of the quoted packet.
+		// mark for an ICMP error, because an ICMP error has the mark of the quoted packet's
+		// connection.
 		append(join(stateIs(expr.CtStateBitRELATED), notICMP()), setConnectionMark(m.Mask, 0)...),
 	}
 	marked := []expressions{
@@ -184,7 +184,8 @@ func unmarkedRules() []expressions {
 	}
 }
 
-// isolatedTo returns rules that send packets from and to isolated pods to a chain.
+// isolatedTo returns rules with a goto to the given chain. The rules match packets from isolated
+// pods and packets to isolated pods.
 func isolatedTo(chain string) []expressions {
 	var rules []expressions
 	for _, s := range isolatedSets {
@@ -198,7 +199,7 @@ func isolatedTo(chain string) []expressions {
 func (c Config) enqueueRules() []expressions {
 	return []expressions{
 		append(neighbourDiscovery(), accept()),
-		// A packet that arrives on an interface with a source address of this node is
+		// If a packet with a source address of this node arrives on an interface, the packet is
 		// forged. The kernel drops such packets during routing for IPv4, but not for IPv6.
 		append(join(hasInputInterface(), sourceIsLocal()), drop()),
 		append(sourceIsLocal(), accept()),
@@ -206,16 +207,16 @@ func (c Config) enqueueRules() []expressions {
 	}
 }
 
-// settleRules returns the rules that carry out the verdict in the packet mark and copy it to
-// the connection mark. If a packet has no connection, a statement that sets the connection mark
-// ends the evaluation of its rule. So each such statement is the last statement of a separate
-// rule.
+// settleRules returns the rules that carry out the verdict in the packet mark and copy it to the
+// connection mark. If a packet has no connection, the kernel stops evaluating a rule at a
+// statement that sets the connection mark. So each such statement is the last statement of a
+// separate rule.
 func (c Config) settleRules() []expressions {
 	m := c.Marks
 	accepted := markIs(m.Mask, m.Accepted)
-	// Policies deny a TCP packet with the verdict Either, but allow the reverse direction of
-	// its flow, so the packet may be a reply. Accept such a packet only if it is the first
-	// packet of its connection that connection tracking has seen.
+	// The verdict Either for a TCP packet means that policies deny the packet's flow, but allow a
+	// flow in the reverse direction. So the packet may be a reply. Accept it only if connection
+	// tracking has seen no earlier packet of its connection.
 	either := join(markIs(m.Mask, m.Either), protocol(unix.IPPROTO_TCP), stateIs(expr.CtStateBitNEW|expr.CtStateBitUNTRACKED))
 	unmarked := accept()
 	if c.FailurePolicy == FailOpen {

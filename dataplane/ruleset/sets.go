@@ -84,9 +84,9 @@ type Addresses struct {
 	// of ingress-isolated pods. Workers evaluate only packets from addresses in Egress and
 	// packets to addresses in Ingress.
 	Egress, Ingress []netip.Addr
-	// Known contains the addresses of all pods of this node, including pods that are not
-	// isolated. If Config.Hold is set, first packets from and to other addresses are held,
-	// unless the interface is an uplink.
+	// Known contains the addresses of all pods of this node, including pods that are not isolated.
+	// If Config.Hold is set, the rules hold first packets from and to all other addresses, except
+	// on uplinks.
 	Known []netip.Addr
 }
 
@@ -101,9 +101,10 @@ type Links struct {
 	// packet that arrives on such an interface must have a source address that is routed
 	// to the same interface.
 	Egress []uint32
-	// Closed contains those interfaces in Egress on which pods may use their link-local addresses
-	// only for neighbour discovery, multicast listener discovery and DHCPv6. An interface is in
-	// Closed unless it leads to a pod that may use its link-local address freely.
+	// Closed is a subset of Egress. On an interface in Closed, pods may use their link-local
+	// addresses only for neighbour discovery, multicast listener discovery and DHCPv6. An
+	// interface in Egress is also in Closed unless it leads to a pod that may use its link-local
+	// address freely.
 	Closed []uint32
 	// Uplinks contains the interfaces that do not lead to pods.
 	Uplinks []uint32

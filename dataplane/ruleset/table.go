@@ -32,7 +32,7 @@ type Deny string
 const (
 	// Drop sends nothing to the sender, so a connection attempt fails only after a timeout.
 	Drop Deny = "Drop"
-	// Reject sends a TCP reset to the sender, or for other protocols the ICMP error
+	// Reject sends a TCP reset to the sender. For other protocols, it sends the ICMP error
 	// "administratively prohibited".
 	Reject Deny = "Reject"
 )
@@ -63,8 +63,8 @@ type Config struct {
 	// WithoutReversePath omits the rules that look up the reverse path. Some kernels
 	// before Linux 6.1 accept such rules only in the prerouting hook.
 	WithoutReversePath bool
-	// WithoutSetCounters omits the counters of the packets of pods, which some kernels before
-	// Linux 5.11 do not support.
+	// WithoutSetCounters omits the counters for the packets of pods. Some kernels before Linux
+	// 5.11 do not support these counters.
 	WithoutSetCounters bool
 	// Hold adds the rules that send first packets of unknown pods to the hold queue.
 	Hold bool
@@ -77,9 +77,9 @@ type Table struct {
 	conn   *nftables.Conn
 	table  *nftables.Table
 	config Config
-	// installed is set if the table has been installed with the current config. Only then are
-	// the fields `now` and `addresses` valid. The field `now` is the content of the sets. The
-	// field `addresses` contains the addresses from the last call of Install or SetAddresses.
+	// installed is true if the table has been installed with the current config. If it is false,
+	// the fields `now` and `addresses` are not valid. The field `now` is the content of the sets.
+	// The field `addresses` contains the addresses from the last call of Install or SetAddresses.
 	installed bool
 	now       content
 	addresses Addresses
@@ -88,8 +88,8 @@ type Table struct {
 	// bridged is the content of the sets of the bridge table. It is nil while the bridge table
 	// does not exist.
 	bridged content
-	// port is the netlink port of conn. Events about changes that this Table made contain
-	// this port.
+	// The field `port` is the netlink port of `conn`. Events about changes that this Table made
+	// contain this port.
 	port uint32
 }
 
@@ -103,8 +103,8 @@ func Open(config Config) (*Table, error) {
 	var err error
 	t.conn, err = nftables.New(nftables.AsLasting(), nftables.WithSockOptions(func(c *netlink.Conn) error {
 		t.port = c.PID()
-		// The kernel sends a copy of each added rule and an acknowledgement before the
-		// transaction ends, so the buffer must have space for all these messages.
+		// Before the transaction ends, the kernel sends a copy of each added rule, and an
+		// acknowledgement. The buffer must have space for all these messages.
 		return c.SetReadBuffer(receiveBuffer)
 	}))
 	if err != nil {
@@ -157,8 +157,8 @@ func (t *Table) Install(addresses Addresses) error {
 // Install tries again after any error.
 const installAttempts = 16
 
-// ReversePath reports whether the rules look up the reverse path, which detects forged source
-// addresses. The result is valid only after a call of Install.
+// ReversePath reports whether the rules look up the reverse path. This lookup detects forged
+// source addresses. The result is valid only after a call of Install.
 func (t *Table) ReversePath() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -235,17 +235,17 @@ func (t *Table) commit(from content, addresses Addresses, links Links) error {
 	return nil
 }
 
-// foreign contains the objects in the table that do not belong to Sluice, including objects
-// that have the name of a Sluice object but another type or hook.
+// foreign contains the objects in the table that do not belong to Sluice. An object with the name
+// of a Sluice object is also foreign if it has another type or another hook.
 type foreign struct {
 	chains  []*nftables.Chain
 	sets    []*nftables.Set
 	objects []nftables.Obj
 }
 
-// remove adds commands to the transaction to remove the foreign objects in f. If there are any,
-// the transaction first removes all rules, because the kernel does not remove an object to which a
-// rule refers.
+// remove adds commands to the transaction to remove the foreign objects in f. If f contains any
+// objects, the transaction first removes all rules, because the kernel does not remove an object
+// to which a rule refers.
 func (t *Table) remove(f foreign) {
 	if len(f.chains)+len(f.sets)+len(f.objects) == 0 {
 		return
@@ -282,8 +282,8 @@ func (t *Table) foreign() (foreign, error) {
 
 // foreignChains returns the chains in the table that do not belong to Sluice. It returns
 // ErrForeignShape if a chain of Sluice has an unexpected hook or priority. If another program adds
-// or removes chains during the call, the result may be wrong. The transaction that uses a wrong
-// result fails.
+// or removes chains during the call, the result may be wrong. A transaction with a wrong result
+// fails.
 func (t *Table) foreignChains() ([]*nftables.Chain, error) {
 	all, err := t.conn.ListChainsOfTableFamily(nftables.TableFamilyINet)
 	if err != nil {

@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// unevaluatedCounter is the name of the nftables counter for packets that FailOpen accepts
-// without a verdict.
+// unevaluatedCounter is the name of the nftables counter for unevaluated packets, which FailOpen
+// accepts.
 const unevaluatedCounter = "unevaluated"
 
 // counterNamed returns the expression for the nft text `counter name NAME`.
@@ -18,9 +18,9 @@ func counterNamed(name string) expr.Any {
 	return &expr.Objref{Type: unix.NFT_OBJECT_COUNTER, Name: name}
 }
 
-// Unevaluated returns the number of packets from or to isolated pods that FailOpen accepted
-// without a verdict, because no worker was running or because a queue was full. If the
-// dataplane restarts, the counter keeps its value unless the failure policy changes.
+// Unevaluated returns the number of unevaluated packets from or to isolated pods. FailOpen accepts
+// such a packet if no worker is running or if a queue is full. The counter keeps its value when
+// the dataplane restarts, unless the failure policy changes.
 func (t *Table) Unevaluated() (packets uint64, err error) {
 	if t.config.FailurePolicy != FailOpen {
 		return 0, nil // The table has no counter.

@@ -20,8 +20,9 @@ const (
 	// maxFiles is the largest number of files in the directory. Some runtimes write two
 	// files for each pod.
 	maxFiles = 4096
-	// maxTries is the number of attempts to read and parse a file that does not change. A file
-	// can be incomplete because libcni writes files in place.
+	// maxTries is the maximum number of attempts to read and parse a file while the file does not
+	// change. An attempt can fail because libcni writes files in place, so a file can be
+	// incomplete.
 	maxTries = 6
 )
 
@@ -117,8 +118,8 @@ func checkDirectory(handle *os.File) error {
 	return checkOwner(&s)
 }
 
-// checkOwner returns an error if a user other than root and the user of this process can
-// write to a file or directory.
+// checkOwner returns an error unless root and the user of this process are the only users who can
+// write to the file or directory.
 func checkOwner(s *unix.Stat_t) error {
 	if s.Uid != 0 && int(s.Uid) != os.Geteuid() {
 		return fmt.Errorf("owned by user %d, want user 0", s.Uid)
@@ -130,8 +131,8 @@ func checkOwner(s *unix.Stat_t) error {
 }
 
 // update returns the cached content of a file. It reads the file only if the file has changed
-// since the last read, or if the file may have been incomplete at the last read. If the file
-// has been removed, exists is false.
+// since the last read, or if the last read may have returned incomplete content. If the file has
+// been removed, exists is false.
 func (d *directory) update(dir int, name string) (f file, exists bool) {
 	var s unix.Stat_t
 	if err := unix.Fstatat(dir, name, &s, unix.AT_SYMLINK_NOFOLLOW); err != nil {

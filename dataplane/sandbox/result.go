@@ -11,7 +11,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/report"
 )
 
-// The largest lengths of names in a result, in bytes, and the largest number of addresses.
+// The maximum lengths of names in a result, in bytes, and the maximum number of addresses.
 const (
 	maxNamespace = 63
 	maxPod       = 253
@@ -24,8 +24,8 @@ const (
 // describes a loopback interface or a container that Kubernetes does not manage.
 var errNotPod = errors.New("not an address of a pod")
 
-// cached contains the fields of a result file that this package uses. libcni 0.7 and later
-// write these files from the type cachedInfo.
+// cached contains those fields of a result file that this package uses. libcni 0.7 and later write
+// these files from the type cachedInfo.
 type cached struct {
 	Kind        string     `json:"kind"`
 	ContainerID string     `json:"containerId"`
@@ -63,9 +63,9 @@ const (
 	argumentUID       = "K8S_POD_UID"
 )
 
-// parse returns the sandbox that the content of a file describes. It returns errNotPod if
-// the file does not describe an address of a pod, and another error if the content is
-// invalid or incomplete.
+// parse returns the sandbox that the content of a file describes. If the file does not describe an
+// address of a pod, parse returns errNotPod. If the content is invalid or incomplete, it returns
+// another error.
 func parse(content []byte) (report.Sandbox, error) {
 	var c cached
 	if err := json.Unmarshal(content, &c); err != nil {
@@ -150,8 +150,8 @@ func (r *result) hostInterface(own string) string {
 	return name
 }
 
-// validate returns an error if a name of the sandbox is too long, is empty although it is
-// required, or contains a character that is not allowed.
+// validate checks the names of the sandbox. It returns an error if a name is too long, if a
+// required name is empty, or if a name contains a character that is not allowed.
 func validate(s *report.Sandbox) error {
 	for _, field := range []struct {
 		what, value string

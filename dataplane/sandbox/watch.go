@@ -27,7 +27,7 @@ const (
 	// These reads detect that the directory was replaced or that an interface has disappeared.
 	rescanInterval = 2 * time.Second
 	// pollInterval is the interval at which the directory is read while the kernel cannot watch
-	// the directory, for example because the directory does not exist.
+	// it. For example, the kernel cannot watch a directory that does not exist.
 	pollInterval = 100 * time.Millisecond
 	// retryInterval is the interval at which incomplete files are read again.
 	retryInterval = 10 * time.Millisecond
@@ -49,8 +49,8 @@ type Watcher struct {
 	// links is a socket in the network namespace of the node. It is used to look up
 	// interfaces.
 	links int
-	// notify is the inotify instance, and inotify is its file descriptor. The descriptor
-	// is stored because os.File.Fd would disable deadlines.
+	// notify is the inotify instance, and `inotify` is its file descriptor. The descriptor is
+	// stored because os.File.Fd would disable deadlines.
 	notify  *os.File
 	inotify int
 	// watch is the watch descriptor of the directory, or -1 if the directory is not watched.
@@ -213,7 +213,7 @@ func claim(owned map[attachment]bool, s *Sandbox) []netip.Addr {
 }
 
 // exists reports whether the node has an interface with this name. It also returns true if the
-// name is empty, or if the lookup fails although the interface may exist.
+// name is empty, or if the lookup fails for another reason than a missing interface.
 func (w *Watcher) exists(name string) bool {
 	if name == "" {
 		return true

@@ -49,8 +49,8 @@ func write(t *testing.T, path string, content []byte) {
 	}
 }
 
-// watching starts a watcher that runs until the test ends. It returns the deliveries of the
-// watcher.
+// The function `watching` starts a watcher that runs until the test ends. It returns the
+// deliveries of the watcher.
 func watching(t *testing.T, dir string) *deliveries {
 	t.Helper()
 	d := &deliveries{t, make(chan report.Sandboxes, 10_000)}

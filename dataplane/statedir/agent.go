@@ -51,9 +51,8 @@ func AgentAlive(stateDir string) (bool, error) {
 		return false, fmt.Errorf("checking for a running agent: %w", err)
 	}
 	defer func() { _ = directory.Close() }()
-	// The kernel checks whether a write lock would conflict with another lock on the directory.
-	// If so, the kernel stores the other lock in the variable `lock`. Otherwise it sets the
-	// type to F_UNLCK.
+	// The kernel checks whether a write lock would conflict with another lock on the directory. If
+	// so, it stores the other lock in the variable `lock`. Otherwise it sets lock.Type to F_UNLCK.
 	lock := unix.Flock_t{Type: unix.F_WRLCK}
 	if err := unix.FcntlFlock(directory.Fd(), unix.F_OFD_GETLK, &lock); err != nil {
 		return false, fmt.Errorf("checking for a running agent in %s: %w", stateDir, err)

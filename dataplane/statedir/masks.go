@@ -20,8 +20,8 @@ const (
 	bootIDPath = "/proc/sys/kernel/random/boot_id"
 )
 
-// Masks returns the path of the file with the recorded mark masks. Connections may have bits of
-// these masks in their marks.
+// Masks returns the path of the file with the recorded mark masks. The marks of open connections
+// may contain bits of these masks.
 func Masks(stateDir string) string { return filepath.Join(stateDir, masksName) }
 
 // masksRecord is the content of the file. Connection marks do not survive a reboot, so the file
@@ -56,8 +56,8 @@ func parseMasks(content []byte) (r masksRecord, err error) {
 	return r, nil
 }
 
-// WriteMasks records mark masks by an atomic rename. When WriteMasks returns, the record is
-// on the disk. Only the process that holds the lock on the table may call WriteMasks.
+// WriteMasks records mark masks by an atomic rename. When WriteMasks returns, the record is on the
+// disk. Only the process that holds the table lock may call WriteMasks.
 func WriteMasks(stateDir string, masks []uint32) error {
 	if err := writeMasks(stateDir, masks); err != nil {
 		return fmt.Errorf("recording the mark mask: %w", err)

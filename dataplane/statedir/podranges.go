@@ -53,8 +53,8 @@ func (p *Publisher) writePodRanges(content []byte) error {
 	return os.Rename(partial, filepath.Join(p.dir, podRangesName))
 }
 
-// ReadPodRanges returns the published pod ranges. If the agent has not published any ranges
-// yet, it returns an error that wraps fs.ErrNotExist. If the file is not valid, it returns an
+// ReadPodRanges returns the published pod ranges. If the agent has not published any ranges yet,
+// it returns an error that wraps fs.ErrNotExist. If the file is not valid, it returns another
 // error.
 func ReadPodRanges(stateDir string) (report.PodRanges, error) {
 	return podRangesDocument(stateDir).read()

@@ -32,7 +32,7 @@ func NewPublisher(stateDir string) (*Publisher, error) {
 	return p, nil
 }
 
-// Publish writes the rules of the builder to the tree file of the next generation, and makes
+// Publish writes the rules of the builder to the tree file of the next generation. It then makes
 // this tree the current one by an atomic rename. So a reader that opens DIR/tree/current always
 // gets a complete file: either the previous tree or the new tree. The new generation is higher
 // than every generation in the directory. Publish keeps the previous tree for readers that are
@@ -64,8 +64,9 @@ func (p *Publisher) Publish(b *build.Builder) (generation uint64, err error) {
 	return generation, nil
 }
 
-// locked acquires the lock on the directory, calls f, and releases the lock. During the call of f,
-// no other publisher writes to the directory. If necessary, locked first creates the directory.
+// The method `locked` acquires the lock on the directory, calls f, and releases the lock. During
+// the call of f, no other publisher writes to the directory. If necessary, the method first creates
+// the directory.
 func (p *Publisher) locked(f func() error) error {
 	if err := makeDir(filepath.Dir(p.dir)); err != nil {
 		return err

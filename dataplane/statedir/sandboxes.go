@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	// sandboxesMode is the mode of the file. Only the dataplane can write to the file, and only
-	// its group can read the file.
+	// sandboxesMode is the mode of the file. Only the dataplane's user can write to the file. The
+	// dataplane's group can read it.
 	sandboxesMode = 0o640
 	// sandboxesSize is the largest size in bytes of a file that ReadSandboxes accepts.
 	sandboxesSize = 16 << 20
@@ -24,8 +24,8 @@ const (
 // Sandboxes returns the path of the file with the pod sandboxes of the node.
 func Sandboxes(stateDir string) string { return filepath.Join(stateDir, sandboxesName) }
 
-// WriteSandboxes publishes the pod sandboxes of the node by an atomic rename. The group of
-// this process may read the file. Several processes may publish at the same time.
+// WriteSandboxes publishes the pod sandboxes of the node by an atomic rename. The users in this
+// process's group can read the file. Several processes may publish at the same time.
 // WriteSandboxes creates the state directory if necessary.
 func WriteSandboxes(stateDir string, s report.Sandboxes) error {
 	if err := writeSandboxes(stateDir, s); err != nil {
@@ -71,8 +71,8 @@ func createLocked(path string) (*os.File, error) {
 		if err := flock(file, unix.LOCK_EX); err != nil {
 			return nil, errors.Join(err, file.Close())
 		}
-		// While this call waited for the lock, another process may have renamed the file. In
-		// this case, the path no longer leads to the locked file, so try again.
+		// While this call waited for the lock, another process may have renamed the file. In this
+		// case, the locked file is no longer at the path, so try again.
 		mine, err := file.Stat()
 		if err != nil {
 			return nil, errors.Join(err, file.Close())

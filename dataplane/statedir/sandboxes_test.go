@@ -134,8 +134,8 @@ func TestWatchSandboxesDeliversEachChangeOnce(t *testing.T) {
 	if err := os.WriteFile(statedir.Sandboxes(dir), []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	// os.WriteFile first creates an empty file and then writes the content. WatchSandboxes may
-	// deliver an error for the empty file, for the complete file, or for both.
+	// os.WriteFile first creates an empty file and then writes the content. Both the empty file
+	// and the complete file are invalid, so WatchSandboxes may deliver one or two errors.
 	want("error")
 	for {
 		if err := statedir.WriteSandboxes(dir, sandboxesOf("a", "b", "c")); err != nil {

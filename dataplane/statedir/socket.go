@@ -19,8 +19,8 @@ func Listen(path string, mode os.FileMode) (*net.UnixListener, error) {
 	if err != nil {
 		return nil, err
 	}
-	// By default, Close would remove the file at the temporary path, which may then belong to
-	// another process.
+	// By default, Close would remove the file at the temporary path. After the rename, a file at
+	// this path may belong to another process.
 	listener.SetUnlinkOnClose(false)
 	if err := errors.Join(os.Chmod(temporary, mode), os.Rename(temporary, path)); err != nil {
 		return nil, errors.Join(err, listener.Close(), os.Remove(temporary))

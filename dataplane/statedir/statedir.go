@@ -76,8 +76,8 @@ func Socket(stateDir string) string { return filepath.Join(stateDir, socketName)
 // the nftables table.
 func Lock(stateDir string) string { return filepath.Join(stateDir, lockName) }
 
-// HandoverSocket returns the path of the socket for hand-overs. The dataplane that may write
-// the nftables table accepts requests of its successor on this socket.
+// HandoverSocket returns the path of the socket for hand-overs. On this socket, the dataplane that
+// holds the table lock accepts requests from its successor.
 func HandoverSocket(stateDir string) string { return filepath.Join(stateDir, handoverName) }
 
 func treeName(generation uint64) string { return strconv.FormatUint(generation, 10) + treeSuffix }
@@ -103,8 +103,8 @@ func Share(stateDir string) error {
 			return fmt.Errorf("preparing state directory %s: %w", stateDir, err)
 		}
 	}
-	// According to chown(2), the owner of a directory may change its group to any group of
-	// which the owner is a member.
+	// According to chown(2), the owner of a directory may change the directory's group to any
+	// group of which the owner is a member.
 	if err := errors.Join(os.Chown(dir, -1, os.Getegid()), os.Chmod(dir, sharedDirMode)); err != nil {
 		return fmt.Errorf("preparing state directory %s: %w", stateDir, err)
 	}

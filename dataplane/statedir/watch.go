@@ -35,7 +35,8 @@ func OpenCurrent(stateDir string) (*tree.Tree, error) {
 	}
 }
 
-// resolve returns the path to which a symlink refers. target is the content of the symlink.
+// resolve returns the path to which a symlink refers. The `target` parameter is the content of the
+// symlink.
 func resolve(link, target string) string {
 	if filepath.IsAbs(target) {
 		return target
@@ -107,8 +108,8 @@ func watchDir(ctx context.Context, dir string, again <-chan time.Time, changed f
 type watch struct {
 	notify *fsnotify.Watcher
 	dir    string
-	// watched is the directory that is currently watched: dir or its nearest existing
-	// parent directory.
+	// The variable `watched` is the directory that is currently watched: `dir` or its nearest
+	// existing parent directory.
 	watched     string
 	watchedInfo fs.FileInfo
 }
@@ -166,9 +167,10 @@ func (d *delivery) deliver() {
 	link := Current(d.stateDir)
 	var info fs.FileInfo
 	var target string
-	// Read the symlink and its file information until both belong to the same symlink. If the
-	// target of a new symlink were stored with the file information of the previous symlink,
-	// the event about the replacement would cause a second delivery of the same tree.
+	// Read the symlink and its file information until both belong to the same symlink. Otherwise,
+	// the target of a new symlink could be stored with the file information of the previous
+	// symlink. The event about the replacement would then cause a second delivery of the same
+	// tree.
 	for consistent := false; !consistent; {
 		before, err := os.Lstat(link)
 		if err != nil {

@@ -20,7 +20,8 @@ type delivery struct {
 	err  error
 }
 
-// watching starts a call of Watch that runs until the test ends, and returns the deliveries.
+// The function `watching` starts a call of Watch that runs until the test ends, and returns the
+// deliveries.
 func watching(t *testing.T, dir string) <-chan delivery {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())

@@ -15,14 +15,14 @@ import (
 const (
 	// listenInterval is the interval between two attempts to listen on the address for metrics.
 	listenInterval = 100 * time.Millisecond
-	// serverTimeout is the maximum time that reading the header of a metrics request may take.
-	// It is also the maximum time that writing the response may take.
+	// serverTimeout limits the time for reading the header of a metrics request, and also the time
+	// for writing the response.
 	serverTimeout = 10 * time.Second
 )
 
-// Endpoints serves the status and the metrics of a dataplane while the dataplane holds the
-// table lock. Only one dataplane of a node at a time can listen on the address for metrics and
-// serve the socket of the state directory. Endpoints implements engine.Endpoints.
+// Endpoints serves the status and the metrics of a dataplane while the dataplane holds the table
+// lock. The metrics address and the socket of the state directory can be used by only one of a
+// node's dataplanes at a time. Endpoints implements engine.Endpoints.
 type Endpoints struct {
 	StateDir string
 	Source   Source
@@ -41,8 +41,9 @@ type Endpoints struct {
 	metrics sync.WaitGroup
 }
 
-// Acquired starts to serve the metrics on the address. While another process, such as the
-// previous dataplane, listens on the address, Acquired retries in the background.
+// Acquired is called when this dataplane has acquired the table lock. Acquired starts to serve the
+// metrics on the address. While another process, such as the previous dataplane, listens on the
+// address, Acquired retries in the background.
 func (e *Endpoints) Acquired() error {
 	if e.MetricsAddress == "" {
 		return nil
@@ -91,8 +92,8 @@ func (e *Endpoints) serveMetrics(listener net.Listener, yielded <-chan struct{})
 	_ = server.Close() // Ignore the error: even if Close fails, the process no longer listens.
 }
 
-// Settled starts to serve the status on the socket. It replaces the socket of the previous
-// dataplane.
+// Settled is called when this dataplane has taken over from the previous dataplane. Settled starts
+// to serve the status on the socket, and replaces the socket of the previous dataplane.
 func (e *Endpoints) Settled() error {
 	before := e.server
 	var err error
@@ -105,7 +106,8 @@ func (e *Endpoints) Settled() error {
 	return nil
 }
 
-// Yielded stops serving the metrics on the address.
+// Yielded is called before this dataplane releases the table lock for a successor. Yielded stops
+// serving the metrics on the address.
 func (e *Endpoints) Yielded() {
 	if e.yielded != nil {
 		close(e.yielded)
@@ -114,8 +116,8 @@ func (e *Endpoints) Yielded() {
 	e.metrics.Wait()
 }
 
-// Replaced stops serving the status, because the socket in the state directory now belongs
-// to another dataplane.
+// Replaced is called when a successor has taken over. The socket in the state directory then
+// belongs to the successor, so Replaced stops serving the status.
 func (e *Endpoints) Replaced() {
 	if e.server == nil {
 		return

@@ -12,9 +12,9 @@ import (
 	"github.com/sluicenet/sluice/dataplane/report"
 )
 
-// stallTime is the maximum time for which packets may wait while no packet is evaluated. A worker
-// needs only microseconds to evaluate a packet, so most of stallTime is a margin for overloaded
-// machines.
+// stallTime is the time after which a dataplane counts as stalled if packets wait and no packet is
+// evaluated. A worker needs only microseconds to evaluate a packet, so most of stallTime is a
+// margin for overloaded machines.
 const stallTime = 5 * time.Second
 
 // Health serves the health checks of a dataplane:
@@ -29,9 +29,9 @@ type Health struct {
 	source atomic.Pointer[func() (report.Status, error)]
 
 	mu sync.Mutex
-	// since is the start of the current period in which packets wait and no packet is
-	// evaluated. It is the zero time while no packets wait. evaluated is the number of packets
-	// that had been evaluated at the start of the period.
+	// since is the start of the current period in which packets wait and no packet is evaluated.
+	// It is the zero time while no packets wait. The `evaluated` field is the number of packets
+	// that had been evaluated when the period started.
 	evaluated uint64
 	since     time.Time
 	// now returns the current time. Tests replace it.
@@ -108,8 +108,8 @@ func (h *Health) ready() error {
 		return err
 	case s.Standby:
 		// Another dataplane enforces the policies. This dataplane takes over when the other
-		// dataplane ends. If this dataplane were not ready, a rollout would not stop the other
-		// dataplane.
+		// dataplane ends. A rollout stops the other dataplane only if this dataplane is ready, so
+		// return no error.
 		return nil
 	case s.Rejected != nil:
 		return fmt.Errorf("the published tree cannot be used; generation %d stays in use: %s", s.Generation, s.Rejected.Reason)

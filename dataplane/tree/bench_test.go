@@ -87,9 +87,9 @@ func slowdown(c *cluster.Realistic, flows []flow.Flow, evaluation time.Duration)
 	return float64(time.Since(start)) / float64(n) / float64(max(evaluation, 1))
 }
 
-// everyPodMatched returns a delta with the given number of pods. Of these pods, 250 are local
-// and have two programs each, and the others are remote. Every pod has a class, as if a
-// selector matched the pod, because the tree then has its maximum size.
+// everyPodMatched returns a delta with the given number of pods. Of these pods, 250 are local and
+// have two programs each, and the others are remote. Every pod has a class, as if a selector
+// matched it. With a class for every pod, the tree has its maximum size.
 func everyPodMatched(pods int, dualStack bool) rule.Delta {
 	var d rule.Delta
 	const locals = 250

@@ -46,8 +46,8 @@ func (t *Tree) ruleAt(program, number uint32) uint32 {
 	return program + format.ProgramBody + t.programs[program+format.ProgramIsolated] + number*format.RuleWords
 }
 
-// source describes a rule. The `tier` parameter is the tier of the rule. The `at` parameter is its
-// position in the section with the programs.
+// source describes a rule. The `tier` parameter is the tier of the rule. The `at` parameter is the
+// position of the rule in the section with the programs.
 func (t *Tree) source(tier rule.Tier, at uint32) rule.Source {
 	r := t.programs[at : at+format.RuleWords]
 	return rule.Source{
@@ -80,8 +80,9 @@ type Pod struct {
 	// Addresses lists the addresses of the pod in no particular order. It is empty if the
 	// pod does not have an address yet.
 	Addresses []netip.Addr
-	// DeniesEgress and DeniesIngress report for each direction whether a policy can deny flows of
-	// the pod. A pod to which only accepting rules apply needs no evaluation.
+	// DeniesEgress reports whether a policy can deny flows from the pod. DeniesIngress reports
+	// whether a policy can deny flows to the pod. If only accepting rules apply to a pod, its
+	// flows need no evaluation.
 	DeniesEgress, DeniesIngress bool
 }
 
@@ -112,8 +113,8 @@ func (t *Tree) Pods() iter.Seq[Pod] {
 	}
 }
 
-// denies reports whether one of a pod's programs for a direction can deny a flow. The `pod` parameter
-// is the record of the pod.
+// denies reports whether a pod has at least one program for the direction that can deny a flow.
+// The `pod` parameter is the record of the pod.
 func (t *Tree) denies(pod []uint32, d rule.Direction) bool {
 	for _, program := range pod[format.PodPrograms+int(d)*format.Tiers:][:format.Tiers] {
 		if program != 0 && t.programs[program+format.ProgramDenies] != 0 {

@@ -24,8 +24,8 @@ type end struct {
 	endpoint []uint32
 }
 
-// Evaluate implements rule.Evaluator. If the address of a side does not belong to a pod
-// of this node, Evaluate allows this side with reason Elsewhere.
+// Evaluate implements rule.Evaluator. If the address on one side of the flow does not belong to a
+// pod of this node, this side has the verdict Allow and the reason Elsewhere.
 func (t *Tree) Evaluate(f flow.Flow) rule.Decision {
 	src, dst := t.find(f.Src), t.find(f.Dst)
 	elsewhere := rule.Side{Verdict: rule.Allow, Reason: rule.Elsewhere}
@@ -87,8 +87,8 @@ func (t *Tree) find(a netip.Addr) end {
 	return e
 }
 
-// evaluate evaluates one side of a flow with the programs of a pod. The `table` parameter is the index
-// of the port table, and peer is the other end of the flow.
+// evaluate evaluates one side of a flow with the programs of a pod. The `table` parameter is the
+// index of the port table. The `peer` parameter is the other end of the flow.
 func (t *Tree) evaluate(programs []uint32, table int, port uint32, peer *end) rule.Side {
 	side := rule.Side{Verdict: rule.Allow, Reason: rule.NotIsolated}
 	if t.decideTier(programs, rule.AdminTier, table, port, peer, &side) {
@@ -115,9 +115,9 @@ func (t *Tree) evaluateSelf(programs []uint32, table int, port uint32, peer *end
 	return side
 }
 
-// decideTier evaluates the Admin or the Baseline tier. If a rule of the tier decides, decideTier
-// changes the side and returns true. If a rule passes the flow to the next tier, decideTier records
-// this rule in the side.
+// decideTier evaluates the Admin or the Baseline tier. If a rule of the tier allows or denies the
+// flow, decideTier records the verdict and the rule in `side`, and returns true. If a rule passes
+// the flow to the next tier, decideTier records this rule in `side`, and returns false.
 func (t *Tree) decideTier(programs []uint32, tier rule.Tier, table int, port uint32, peer *end, side *rule.Side) bool {
 	program := programs[tier]
 	if program == 0 {
@@ -144,8 +144,8 @@ func (t *Tree) lookup(program uint32, table int, port uint32, peer *end) uint32 
 	return decide(p, leafAt(p, p[format.ProgramPorts+table], port), peer)
 }
 
-// setMatched stores in `side` the verdict and the reason for a rule that decided this side. The
-// `entry` parameter is the entry of the rule.
+// setMatched records in `side` that a rule decided the side. It stores the verdict, the reason and
+// the rule. The `entry` parameter is the entry of the rule.
 func setMatched(side *rule.Side, program, entry uint32) {
 	side.Verdict, side.Reason = rule.Deny, rule.Matched
 	side.Ref = rule.Ref{Program: program, Rule: entry >> format.ActionBits}
@@ -154,8 +154,8 @@ func setMatched(side *rule.Side, program, entry uint32) {
 	}
 }
 
-// leafAt returns the offset of the leaf for a port. p is the program, and offset is the
-// offset of the port table in p.
+// leafAt returns the offset of the leaf for a port. The `p` parameter is the program, and the
+// `offset` parameter is the offset of the port table in the program.
 func leafAt(p []uint32, offset, port uint32) uint32 {
 	n := p[offset]
 	table := p[offset+1 : offset+1+2*n]
@@ -172,12 +172,12 @@ func leafAt(p []uint32, offset, port uint32) uint32 {
 }
 
 // decide returns the entry of the first rule in program p that matches a peer, or 0 if no rule
-// matches. It searches the leaf at the given offset and the chain of leaves that LeafNext links to
-// this leaf.
+// matches. It searches the leaf at the given offset, and then each leaf that follows it through
+// LeafNext.
 func decide(p []uint32, leaf uint32, peer *end) uint32 {
 	l := p[leaf : leaf+format.LeafWords]
-	// decideAt subtracts 1 from each entry. Entry 0, which means that no rule matches, thus
-	// becomes the largest number, so the minimum belongs to the earliest rule that matches.
+	// decideAt subtracts 1 from each entry. Entry 0, which means that no rule matches, becomes the
+	// largest uint32. So the minimum is the entry of the earliest rule that matches.
 	best := decideAt(p, l, peer)
 	for l[format.LeafNext] != 0 {
 		l = p[l[format.LeafNext] : l[format.LeafNext]+format.LeafWords]
@@ -186,8 +186,8 @@ func decide(p []uint32, leaf uint32, peer *end) uint32 {
 	return best + 1
 }
 
-// decideAt returns the entry of the first rule in leaf l that matches a peer, minus 1. If no
-// rule in the leaf matches, it returns the largest uint32. p is the program.
+// decideAt returns the entry, minus 1, of the first rule in leaf l that matches a peer. If no rule
+// in the leaf matches, it returns the largest uint32. The `p` parameter is the program.
 func decideAt(p, l []uint32, peer *end) uint32 {
 	best := l[format.LeafEvery] - 1
 	if page := peer.class >> format.PageBits; page < l[format.LeafDirectory+1] {

@@ -110,7 +110,8 @@ func TestZeroDecisionDenies(t *testing.T) {
 	}
 }
 
-// TestDecisionFitsIntoRegisters checks the size that the documentation of rule.Decision promises.
+// TestDecisionFitsIntoRegisters checks that a rule.Decision has the size that its documentation
+// promises.
 func TestDecisionFitsIntoRegisters(t *testing.T) {
 	if size := unsafe.Sizeof(rule.Decision{}); size > 32 {
 		t.Errorf("a decision has %d bytes, want at most 32", size)
@@ -178,9 +179,9 @@ func TestNearMisses(t *testing.T) {
 	}
 }
 
-// Every near miss that the tree returns is also a near miss of the naive implementation.
-// If the naive implementation finds near misses by port, and the program contains no deny
-// rule, the tree returns at least one near miss by port.
+// Every near miss that the tree returns is also a near miss of the naive implementation. The tree
+// must return at least one near miss by port if the naive implementation finds any, and if the
+// program contains no deny rule.
 func TestNearMissesAgreeWithNaiveImplementation(t *testing.T) {
 	s := newFixture(t)
 	rapid.Check(t, func(rt *rapid.T) {
@@ -213,8 +214,8 @@ func TestNearMissesAgreeWithNaiveImplementation(t *testing.T) {
 	})
 }
 
-// hasHidingRules reports whether rules of a pod deny or pass flows. Such a rule can hide later
-// rules, which then never decide.
+// hasHidingRules reports whether the pod has a rule that denies or passes flows. Such a rule can
+// prevent later rules from deciding a flow.
 func (n *naive) hasHidingRules(pod rule.Pod, d rule.Direction) bool {
 	for tier := range rule.Tier(rule.Tiers) {
 		p := n.programs[pod.Program(d, tier)]

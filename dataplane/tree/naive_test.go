@@ -89,8 +89,8 @@ func (n *naive) evaluate(f flow.Flow) (egress, ingress explained) {
 	return egress, ingress
 }
 
-// side evaluates one side of a flow of a pod. If no tier decides, the side has the given reason. If
-// this reason is SamePod, NetworkPolicies do not apply.
+// side evaluates one side of a pod's flow. If no tier decides the side, the reason is `undecided`.
+// If `undecided` is SamePod, NetworkPolicies do not apply.
 func (n *naive) side(pod rule.Pod, d rule.Direction, f flow.Flow, undecided rule.Reason) explained {
 	out := explained{Verdict: rule.Allow, Reason: undecided}
 	for _, tier := range []rule.Tier{rule.AdminTier, rule.NetworkPolicyTier, rule.BaselineTier} {
@@ -123,7 +123,8 @@ func (n *naive) side(pod rule.Pod, d rule.Direction, f flow.Flow, undecided rule
 	return out
 }
 
-// peer returns the end of a flow that is the peer for a direction, and the owner of its address.
+// peer returns the address of the flow's peer: the destination for egress, or the source for
+// ingress. It also returns the owner of this address.
 func (n *naive) peer(d rule.Direction, f flow.Flow) (netip.Addr, rule.Owner) {
 	if d == rule.Egress {
 		return f.Dst, n.addresses[f.Dst]
@@ -155,8 +156,9 @@ func hasPeer(m rule.Match, peer netip.Addr, owner rule.Owner) bool {
 }
 
 // nearMisses returns the near misses in the programs of a pod, in two lists. It searches the tiers
-// up to the tier `last`. byPort contains the rules that allow the peer, with the ports at which
-// they allow it. byPeer contains the rules that allow other peers at the port of the flow.
+// up to the tier `last`. The list `byPort` contains the rules that allow the peer at other ports,
+// with these ports. The list `byPeer` contains the rules that allow other peers at the port of the
+// flow.
 func (n *naive) nearMisses(pod rule.Pod, d rule.Direction, last rule.Tier, f flow.Flow) (byPort, byPeer []rule.NearMiss) {
 	peer, owner := n.peer(d, f)
 	for tier := rule.AdminTier; tier <= last; tier++ {
@@ -190,7 +192,7 @@ func (n *naive) nearMisses(pod rule.Pod, d rule.Direction, last rule.Tier, f flo
 // everyPort contains the ports of a match without ports.
 var everyPort = []rule.Ports{{Protocol: 6, Last: 65535}, {Protocol: 17, Last: 65535}, {Protocol: 132, Last: 65535}}
 
-// denies reports whether one of a pod's programs for a direction can deny a flow.
+// denies reports whether a pod has at least one program for the direction that can deny a flow.
 func (n *naive) denies(pod rule.Pod, d rule.Direction) bool {
 	for tier := range rule.Tier(rule.Tiers) {
 		if p := n.programs[pod.Program(d, tier)]; p != nil && p.Denies() {

@@ -8,14 +8,14 @@ import (
 	"github.com/sluicenet/sluice/dataplane/tree/internal/format"
 )
 
-// NearMisses returns the near misses of a denied side: first the rules that allow the same peer at
-// other ports or protocols, then the rules that allow other peers at the same port. Each of these
-// two groups is in the order of the rules in the program. If several rules allow the same traffic,
-// NearMisses returns only the first of them. It considers the rules of the tier that denied the
-// flow, and of the tiers before it.
+// NearMisses returns the near misses of a denied side. The rules that allow the same peer at other
+// ports or protocols come first. The rules that allow other peers at the same port follow. Each of
+// these two groups is in the order of the rules in the program. If several rules allow the same
+// traffic, NearMisses returns only the first of them. It considers the rules of the tier that
+// denied the flow, and of the tiers before it.
 //
-// The `s` parameter must be the side for the given direction, and must come from the decision that
-// this tree returned for the flow. If no policy denied the side, the result is empty.
+// The `s` parameter is the side for the given direction, from the decision that this tree returned
+// for the flow. If no policy denied the side, the result is empty.
 func (t *Tree) NearMisses(f flow.Flow, direction rule.Direction, s rule.Side) []rule.NearMiss {
 	if s.Verdict != rule.Deny || s.Ref.Program == 0 {
 		return nil

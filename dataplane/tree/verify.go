@@ -89,8 +89,8 @@ func (t *Tree) verifyPods(programs []uint32) error {
 	return nil
 }
 
-// verifyUses returns an error if a record refers to a program that does not exist, or that belongs
-// to another tier. The first words of the record are the offsets of the programs of a pod. The
+// verifyUses returns an error if a record refers to a program that does not exist, or to a program
+// of the wrong tier. The first words of the record are the offsets of the programs of a pod. The
 // `programs` parameter contains all valid offsets in ascending order.
 func (t *Tree) verifyUses(programs, record []uint32) error {
 	for i, offset := range record[:format.Programs] {

@@ -14,15 +14,15 @@ import (
 // part only once, so that the work is proportional to the size of the file.
 type programVerifier struct {
 	tree *Tree
-	// words contains the current program. rules is the subslice of words that contains the
-	// rules.
+	// The `words` field contains the current program. The `rules` field is the part of `words`
+	// that contains the rules.
 	words []uint32
 	rules []uint32
-	// marks contains one byte for each word of the program. Each bit of the byte represents a
-	// kind of part. After the verifier has visited a part, the bit of this kind is set in the
-	// byte of the part's first word.
+	// marks records which leaves and pages have been verified. It contains one byte for each word
+	// of the program. The bits markLeaf and markPage are set in the byte of the first word of each
+	// verified leaf and page.
 	marks []uint8
-	// regions contains the visited parts of the kinds that have no bit in marks.
+	// regions contains the verified parts that are neither leaves nor pages.
 	regions map[region]struct{}
 }
 
@@ -52,16 +52,17 @@ func (v *programVerifier) begin(words []uint32) {
 	clear(v.regions)
 }
 
-// unmarked sets a bit of the byte in `marks` that belongs to the word at the given offset. It
-// returns true if this bit was not set before.
+// The method `unmarked` records in `marks` that the leaf or the page at the given offset has been
+// verified. The `mark` parameter is markLeaf or markPage. It returns true if this mark was not set
+// before.
 func (v *programVerifier) unmarked(offset uint32, mark uint8) bool {
 	seen := v.marks[offset]&mark != 0
 	v.marks[offset] |= mark
 	return !seen
 }
 
-// first adds a region to the `regions` field. It returns true if the field did not contain the
-// region before.
+// The method `first` adds a region to the `regions` field. It returns false if the field already
+// contained the region.
 func (v *programVerifier) first(r region) bool {
 	_, seen := v.regions[r]
 	v.regions[r] = struct{}{}

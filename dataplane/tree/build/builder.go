@@ -18,10 +18,10 @@ type Builder struct {
 	programs   map[rule.ProgramID]*builtProgram
 	pods       map[rule.PodID]*builtPod
 
-	// podAt contains the pod records of the tree, and endpoints contains the endpoint records. The
-	// number of a record is its index. A free record is nil in podAt, and the zero Addr in
-	// endpoints. freePods and freeEndpoints list the numbers of free records, which new pods and
-	// addresses reuse.
+	// The list podAt contains the pod records of the tree, and the list `endpoints` contains the
+	// endpoint records. The index of a record is its number. A free record is nil in podAt, or the
+	// zero Addr in `endpoints`. The lists freePods and freeEndpoints contain the numbers of free
+	// records, which are reused for new pods and addresses.
 	podAt         []*builtPod
 	endpoints     []builtEndpoint
 	freePods      []uint32

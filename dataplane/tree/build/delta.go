@@ -24,7 +24,8 @@ func (b *Builder) check(d rule.Delta) error {
 		programs[c.ID] = c.Program
 	}
 	pods := make(map[rule.PodID]bool, len(d.Pods))
-	// programUses contains, for each program, the number by which the delta changes its uses.
+	// programUses contains, for each program, the number of uses that the delta adds. The number
+	// is negative if the delta removes more uses than it adds.
 	programUses := map[rule.ProgramID]int{}
 	for _, c := range d.Pods {
 		if _, twice := pods[c.ID]; twice {
@@ -79,8 +80,9 @@ func (b *Builder) check(d rule.Delta) error {
 	return nil
 }
 
-// checkUse returns an error if a program does not exist after a delta, or belongs to another tier.
-// The `programs` map contains the changed programs. Its value is nil for a removed program.
+// checkUse returns an error if the program will not exist after the delta, or if its tier differs
+// from the `tier` parameter. The `programs` map contains the programs that the delta changes. The
+// value is nil for a program that the delta removes.
 func (b *Builder) checkUse(id rule.ProgramID, tier rule.Tier, programs map[rule.ProgramID]*rule.Program) error {
 	program, changed := programs[id]
 	var actual rule.Tier

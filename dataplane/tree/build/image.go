@@ -12,7 +12,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/tree/internal/format"
 )
 
-// Image is an encoded tree. It shares memory with its builder, so it is valid only until the
+// Image is an encoded tree. An Image shares memory with its builder, so it is valid only until the
 // next call of Apply or Encode.
 type Image struct {
 	head  []uint32
@@ -20,8 +20,8 @@ type Image struct {
 	words uint64
 }
 
-// padding contains zero bytes. They are written after each section, so that the next section
-// starts at a multiple of format.Alignment.
+// padding contains zero bytes. After each section, some of these bytes are written, so that the
+// next section starts at a multiple of format.Alignment.
 var padding [format.Alignment * format.WordSize]byte
 
 // Encode encodes the current rules as the tree with the given generation.

@@ -9,8 +9,8 @@ import (
 	"github.com/sluicenet/sluice/dataplane/tree/internal/format"
 )
 
-// span is an inclusive range of addresses of one family, with the entry of a rule that matches
-// these addresses. See format.ActionBits for the definition of an entry.
+// span is an inclusive range of addresses of one family. It also contains the entry of a rule that
+// matches these addresses. See format.ActionBits for the definition of an entry.
 type span struct {
 	first, last format.Address
 	entry       uint32
@@ -105,9 +105,9 @@ func flatten(spans []span, is4 bool) []step {
 		}
 		steps = append(steps, step{first: at, entry: entry})
 	}
-	// closeSpans removes from the heap `open` all spans at its top that end before the address
-	// `until`. If the parameter `all` is set, it removes all spans. Where the entry changes at the
-	// end of a removed span, closeSpans adds a step.
+	// closeSpans removes spans from the top of the heap `open` while the top span ends before the
+	// address `until`. If the parameter `all` is set, it removes all spans. If the entry changes
+	// at the end of a removed span, closeSpans adds a step.
 	closeSpans := func(until format.Address, all bool) {
 		for len(open) > 0 && (all || open[0].last.Compare(until) < 0) {
 			top := heap.Pop(&open).(span)

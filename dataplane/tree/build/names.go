@@ -8,8 +8,8 @@ type names struct {
 	all     []name
 	free    []uint32
 	changed bool
-	// words and bytes contain the latest encodings of the sections for names. The `encode` method
-	// updates both fields.
+	// The fields `words` and `bytes` contain the latest encodings of the sections for names. The
+	// `encode` method updates both fields.
 	words []uint32
 	bytes []uint32
 }

@@ -7,19 +7,19 @@ import (
 	"github.com/sluicenet/sluice/dataplane/tree/internal/format"
 )
 
-// DefaultFlatLimit is the default flat limit: the maximum size of a port table with flat
-// leaves. The size is the number of matches in all leaves, where a match counts as 1 plus
-// the number of its classes, blocks and excepts.
+// DefaultFlatLimit is the default flat limit: the maximum size of a port table with flat leaves.
+// The size is the sum over the matches in all leaves. Each match counts as 1 plus the number of
+// its classes, blocks and excepts.
 //
-// A flat leaf contains all matches that apply to an interval of ports, so a lookup reads
-// only one leaf. However, n rules with overlapping port ranges result in n intervals with
-// up to n matches each, so a short policy could fill the memory of a node. If the size
-// exceeds the flat limit, the builder stores matches in leaves that several intervals
-// share. A lookup then reads several leaves. The port tables of nearly all programs stay
-// below the limit.
+// A flat leaf contains all matches that apply to an interval of ports, so a lookup reads only one
+// leaf. However, n rules with overlapping port ranges result in n intervals with up to n matches
+// each. So with flat leaves, a short policy could fill the memory of a node. If the size exceeds
+// the flat limit, the builder stores matches in leaves that several intervals share. A lookup then
+// reads several leaves. The port tables of nearly all programs stay below the limit.
 const DefaultFlatLimit = 1 << 16
 
-// portRange is a range of ports of a match. It includes first and excludes end.
+// portRange is a range of ports of a match. It includes the port `first` and excludes the port
+// `end`.
 type portRange struct {
 	ref        matchRef
 	first, end uint32
@@ -54,8 +54,8 @@ func (e *encoder) portTable(table int) uint32 {
 	return e.place(slices.Concat([]uint32{uint32(len(starts))}, starts, leaves))
 }
 
-// portRanges returns the port ranges of all matches for a port table, ordered by match. The
-// ranges of one match neither overlap nor adjoin each other.
+// portRanges returns the port ranges that the program's matches have for a port table, ordered by
+// match. The ranges of one match neither overlap nor adjoin each other.
 func (e *encoder) portRanges(table int) []portRange {
 	var out []portRange
 	for i := range e.program.Rules {
@@ -109,10 +109,10 @@ func edgesOf(ranges []portRange) []edge {
 }
 
 // isFlat reports whether a port table with flat leaves stays within the flat limit (see
-// DefaultFlatLimit). firsts contains the first port of each interval. Intervals with the
-// same set of matches share a leaf, so isFlat counts each set once. It identifies a set by
-// the sum of the hashes of its matches. To limit its own running time, isFlat stops and
-// returns false after 100*flatLimit steps.
+// DefaultFlatLimit). The `firsts` parameter contains the first port of each interval. Intervals
+// with the same set of matches share a leaf, so isFlat counts each set once. It identifies a set
+// by the sum of the hashes of its matches. To limit its own running time, isFlat stops and returns
+// false after 100*flatLimit steps.
 func (e *encoder) isFlat(ranges []portRange, firsts []uint32) bool {
 	var set uint64
 	size, open, steps, edges := 0, 0, 0, edgesOf(ranges)
@@ -184,12 +184,11 @@ func compareRefs(a, b matchRef) int {
 	return a.match - b.match
 }
 
-// sharedLeaves encodes leaves that several intervals share. It returns the offset of the first
-// leaf to search for each interval. To encode the leaves, it builds a segment tree, which is a
-// binary tree over the intervals. It adds each range to the nodes that together cover the
-// range, which are at most two nodes per level. LeafNext links the leaf of an interval to the
-// leaves of the nodes above the interval. Therefore, n ranges need space proportional to n log
-// n.
+// sharedLeaves encodes leaves that several intervals share. It returns, for each interval, the
+// offset of the first leaf to search. To encode the leaves, it builds a segment tree, which is a
+// binary tree over the intervals. It adds each range to the smallest set of nodes that together
+// cover the range: at most two nodes per level. LeafNext links the leaf of an interval to the
+// leaves of the nodes above the interval. Therefore, n ranges need space proportional to n log n.
 func (e *encoder) sharedLeaves(ranges []portRange, firsts []uint32) []uint32 {
 	nodes := make([][]matchRef, 4*len(firsts))
 	var add func(node, low, high, first, end int, ref matchRef)

@@ -17,15 +17,15 @@ type encoder struct {
 	// entries contains the entry of each rule. See format.ActionBits for the definition of an
 	// entry.
 	entries []uint32
-	// placed and leaves contain the offsets of parts that have already been encoded, so that
-	// equal parts are stored only once. A key of placed is the content of a part. A key of
-	// leaves consists of the offset of the next leaf and the matches of the leaf.
+	// The maps `placed` and `leaves` contain the offsets of parts that have already been encoded,
+	// so that equal parts are stored only once. A key of `placed` is the content of a part. A key
+	// of `leaves` consists of the offset of the next leaf and the matches of the leaf.
 	placed map[string]uint32
 	leaves map[string]uint32
 }
 
-// matchRef identifies a match. rule is the index of the rule in the program, and match is the
-// index of the match in the rule.
+// matchRef identifies a match. The `rule` field is the index of the rule in the program, and the
+// `match` field is the index of the match in the rule.
 type matchRef struct{ rule, match int }
 
 // encodeProgram returns the words of a program. For each occurrence of a policy name in the

@@ -104,8 +104,8 @@ func (t *addressTable) put(i int, a format.Address, value uint32) {
 	s[4] = value
 }
 
-// remove frees slot i. Because a search ends at a free slot, remove then moves later addresses to
-// earlier slots, so that searches still find these addresses.
+// remove frees slot i. A search ends at a free slot, so remove then moves later addresses to
+// earlier slots. Searches thus still find these addresses.
 func (t *addressTable) remove(i int) {
 	mask := t.slots() - 1
 	for j := (i + 1) & mask; t.slot(j)[t.width-1] != 0; j = (j + 1) & mask {

@@ -70,8 +70,8 @@ func Hash6(a Address) uint32 {
 	return uint32(x >> 32)
 }
 
-// Shift returns the number of bits by which a 32-bit hash must be shifted right to select one
-// of the given number of slots.
+// Shift returns a shift distance for a table with the given number of slots. A 32-bit hash,
+// shifted right by this number of bits, is the index of a slot.
 func Shift(slots int) uint8 { return uint8(33 - bits.Len(uint(slots))) }
 
 // PortTable returns the index of the port table for a protocol, for example PortsTCP.

@@ -89,8 +89,8 @@ const (
 	EndpointIPv6 = 2
 )
 
-// Programs is the number of programs of a pod: first those for egress in the order of the tiers,
-// then those for ingress.
+// Programs is the number of programs of a pod. The programs for egress come first, in the order of
+// the tiers, and then the programs for ingress.
 const Programs = 2 * Tiers
 
 // Tiers is the number of tiers: Admin, NetworkPolicy and Baseline.
@@ -105,8 +105,8 @@ const (
 	NoName = 1<<32 - 1
 )
 
-// The words of a program. A program contains the rules of one tier. Offsets inside a program count
-// from its first word.
+// The words of a program. A program contains the rules of one tier. Offsets inside a program are
+// relative to its first word.
 const (
 	ProgramLength   = 0 // including padding
 	ProgramTier     = 1

@@ -24,7 +24,7 @@ type Result struct {
 	Masks []uint32
 	// Cleared is the number of connections from which Run has removed mark bits.
 	Cleared int
-	// Shared is set if another program sets bits of Masks.
+	// Shared is true if another program sets the same bits of connection marks as Sluice.
 	Shared bool
 	// Foreign contains the paths of the files in the state directory that do not belong to
 	// Sluice.
@@ -60,12 +60,12 @@ func Run(stateDir string, fallback ruleset.Marks) (Result, error) {
 const (
 	// checkPause is the time between the removal of marks and the check that no mark is left.
 	checkPause = 100 * time.Millisecond
-	// repairTime is longer than the time within which a running dataplane reinstalls its rules.
+	// repairTime is longer than a running dataplane needs to reinstall its rules.
 	repairTime = time.Second
 )
 
-// removeMarks removes the marks of connections and checks that no mark is left. If connections are
-// marked again although no rules of Sluice are installed, another program sets the same bits.
+// removeMarks removes the marks of connections and checks that no mark is left. If connections get
+// marks again although no rules of Sluice are installed, another program sets the same bits.
 func (r *Result) removeMarks() error {
 	if len(r.Masks) == 0 {
 		return nil

@@ -26,8 +26,8 @@ const (
 	retryPause = 20 * time.Millisecond
 )
 
-// Walker runs walks through the open connections one at a time, as long as walks are requested.
-// Set the exported fields before the first call of Run.
+// Walker runs a walk through all open connections whenever a walk is requested. It runs only one
+// walk at a time. Set the exported fields before the first call of Run.
 //
 // During a walk, the walker switches to the newest generation about every hundred connections. So
 // a walk does not keep old generations open for long, and a new generation is applied to each
@@ -84,8 +84,9 @@ func New(log logr.Logger) *Walker {
 	return &Walker{log: log, due: trigger.New()}
 }
 
-// Request requests a walk. The `g` parameter is either a new generation that the workers and the
-// nftables sets already use, or the generation of the previous request, to repeat its walk.
+// Request requests a walk. The `g` parameter is either a new generation, or the generation of the
+// previous request, whose walk is then repeated. The workers and the nftables sets must already
+// use a new generation.
 func (w *Walker) Request(g *generation.Shared) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -171,9 +172,9 @@ func (w *Walker) walk(ctx context.Context, check bool) (changed int, err error) 
 	return r.Changed(), nil
 }
 
-// begin returns the generation for the next walk. It also reports whether this walk is still a
-// check, which is not the case if a new walk has been requested. While a check runs, a new request
-// cancels it.
+// begin returns the generation for the next walk. The result stillCheck is true if the parameter
+// `check` is true and no new walk has been requested. In this case, the walk is a check, and a new
+// request during the walk cancels it.
 func (w *Walker) begin(check bool, cancel context.CancelFunc) (g *generation.Shared, stillCheck bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -201,8 +201,8 @@ func TestRepeatedFailureIsReportedOnce(t *testing.T) {
 }
 
 // TestChangedMarksAreChecked checks that the walker checks the marks after a walk that changed
-// marks, and that the number of checks is limited. The check is necessary because a change by
-// the walk can be lost if another program sets other bits of the mark at the same moment.
+// marks, and that the number of checks is limited. The check is necessary because the walk's
+// change of a mark can be lost if another program sets other bits of the mark at the same moment.
 func TestChangedMarksAreChecked(t *testing.T) {
 	for name, test := range map[string]struct {
 		denied                      []int
@@ -238,8 +238,8 @@ func TestChangedMarksAreChecked(t *testing.T) {
 	}
 }
 
-// TestNewGenerationCancelsCheck checks that the walk for a new generation waits neither for
-// the check of the previous generation nor for the pause before that check.
+// TestNewGenerationCancelsCheck checks that the walk for a new generation starts without delay. It
+// must not wait for the check of the previous generation, nor for the pause before that check.
 func TestNewGenerationCancelsCheck(t *testing.T) {
 	for name, wait := range map[string]time.Duration{"pause": 30 * time.Second, "check": 90 * time.Second} {
 		t.Run(name, func(t *testing.T) {

@@ -87,8 +87,8 @@ func within(name, root string) bool {
 	return name == root || strings.HasPrefix(name, root+"/")
 }
 
-// TestProgramsAreListed fails if a command is missing in this test. The author of a new command
-// must add the command here. A command that is shipped must also be added to
+// TestProgramsAreListed fails if this test does not list a command. The author of a new command
+// must add the command here. If the command is shipped, the author must also add it to
 // TestTransitiveImports.
 func TestProgramsAreListed(t *testing.T) {
 	entries, err := os.ReadDir("../cmd")

@@ -206,9 +206,9 @@ func heading(unit string) string {
 	}
 }
 
-// scaled converts a value to the largest unit in which it is at least 1, and formats it with up to
-// three significant digits. The value is given in units[0]. Each unit is 1000 times the previous
-// one.
+// scaled converts a value to the largest unit in which the value is at least 1, and formats it
+// with up to three significant digits. The value is given in units[0]. Each unit is 1000 times the
+// previous one.
 func scaled(value float64, units []string) string {
 	unit := 0
 	for value >= 1000 && unit < len(units)-1 {

@@ -223,7 +223,7 @@ func TestIconIsSVG(t *testing.T) {
 }
 
 // TestImageOfBundle checks that the labels of the bundle image equal the annotations of the
-// bundle, and that each file that is copied into the image exists.
+// bundle. It also checks that each file that the build copies into the image exists.
 func TestImageOfBundle(t *testing.T) {
 	var file struct{ Annotations map[string]string }
 	if err := sigsyaml.UnmarshalStrict(readFile(t, bundle+"/metadata/annotations.yaml"), &file); err != nil {

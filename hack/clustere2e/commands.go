@@ -32,8 +32,8 @@ func (c *cluster) commands(ctx context.Context) error {
 	)
 }
 
-// prints runs the plugin with the given arguments. It returns an error if the output does not
-// contain the text `word`.
+// The method `prints` runs the plugin with the given arguments. It returns an error if the output
+// does not contain the text `word`.
 func (c *cluster) prints(ctx context.Context, word string, arguments ...string) error {
 	shown := "kubectl sluice " + strings.Join(arguments, " ")
 	if c.kubeconfig != "" {

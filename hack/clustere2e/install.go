@@ -74,8 +74,8 @@ func (c *cluster) apply(ctx context.Context, deny v1alpha1.DenyAction) error {
 	return c.available(ctx)
 }
 
-// available waits until every node that the Enforcer selects enforces policies with the current
-// spec of the Enforcer.
+// The method `available` waits until every node that the Enforcer selects enforces policies with
+// the current spec of the Enforcer.
 func (c *cluster) available(ctx context.Context) error {
 	return until(ctx, func(ctx context.Context) error {
 		var e v1alpha1.Enforcer

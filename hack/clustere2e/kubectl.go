@@ -15,8 +15,8 @@ import (
 type cluster struct {
 	kubeconfig     string
 	image, agnhost string
-	// config is the directory that contains the kustomize bases. plugin is the path of the
-	// kubectl plugin.
+	// The `config` field is the directory that contains the kustomize bases. The `plugin` field is
+	// the path of the kubectl plugin.
 	config, plugin string
 	// killInterval is the time between two kills of the operator; 0 means that it is not killed.
 	killInterval time.Duration
@@ -72,8 +72,8 @@ func (c *cluster) read(ctx context.Context, to any, arguments ...string) error {
 	return json.Unmarshal([]byte(out), to)
 }
 
-// until calls the function `attempt` repeatedly. It returns when a call returns nil or the context
-// ends.
+// The function `until` calls the function `attempt` repeatedly. It returns when a call returns nil
+// or the context ends.
 func until(ctx context.Context, attempt func(context.Context) error) error {
 	for {
 		err := attempt(ctx)

@@ -35,9 +35,9 @@ func (c *cluster) leaveAndReturn(ctx context.Context) error {
 	return nil
 }
 
-// leaving waits until the operator reports that the nodeSelector matches no node, and until all
-// pods of the DaemonSet sluice-leaving are ready. These pods enforce policies on nodes that are no
-// longer selected.
+// The method `leaving` waits until the operator reports that the nodeSelector matches no node, and
+// until all pods of the DaemonSet sluice-leaving are ready. These pods enforce policies on nodes
+// that are no longer selected.
 func (c *cluster) leaving(ctx context.Context) error {
 	_, err := c.kubectl(ctx, "", "wait", "--timeout=1m", "enforcer/"+v1alpha1.EnforcerName,
 		`--for=jsonpath={.status.conditions[?(@.type=="Degraded")].reason}=`+string(v1alpha1.ReasonSelectorMatchesNoNode))
@@ -86,8 +86,8 @@ func (c *cluster) selectNodes(ctx context.Context, selector string) error {
 	return c.available(ctx)
 }
 
-// freed waits until all nodes are uninstalled: no NodeEnforcer exists, no uninstall DaemonSet
-// exists, and no Sluice pod runs on a node. It then waits until no policy is enforced.
+// The method `freed` waits until all nodes are uninstalled: no NodeEnforcer exists, no uninstall
+// DaemonSet exists, and no Sluice pod runs on a node. It then waits until no policy is enforced.
 func (c *cluster) freed(ctx context.Context) error {
 	err := until(ctx, func(ctx context.Context) error {
 		for _, arguments := range [][]string{

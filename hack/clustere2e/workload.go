@@ -67,8 +67,8 @@ spec:
       containers: [{name: client, image: AGNHOST, imagePullPolicy: IfNotPresent, command: [/agnhost, pause]}]
 `
 
-// policies isolate all pods. Only one client is allowed to connect to the server, and only to
-// one port.
+// The constant `policies` contains policies that isolate all pods. Only one client is allowed to
+// connect to the server, and only to one port.
 const policies = `apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
 metadata: {name: default-deny, namespace: sluice-e2e}
@@ -142,7 +142,7 @@ func (c *cluster) connect(ctx context.Context, from string, to target) error {
 // connectionReset is the text that `agnhost connect` prints if it receives a TCP reset.
 const connectionReset = "REFUSED"
 
-// denied returns an error if a client can connect to a target.
+// The method `denied` returns an error if a client can connect to a target.
 func (c *cluster) denied(ctx context.Context, from string, to target) error {
 	err := c.connect(ctx, from, to)
 	switch {
@@ -156,7 +156,7 @@ func (c *cluster) denied(ctx context.Context, from string, to target) error {
 	return fmt.Errorf("connecting to %s from %s: %w", to.at, from, err)
 }
 
-// reachable waits until every client can connect to every target.
+// The method `reachable` waits until every client can connect to every target.
 func (c *cluster) reachable(ctx context.Context) error {
 	web, other, udp, pod, err := c.targets(ctx)
 	if err != nil {
@@ -235,9 +235,10 @@ func (c *cluster) probesSucceed(ctx context.Context) error {
 	return nil
 }
 
-// rejected returns an error unless a denied client receives a TCP reset. The client connects to the
-// address of a pod, because a reset for a connection to a Service can get lost: on a bridge with
-// br_netfilter, such a reset has the source address of the pod, and the client ignores it.
+// The method `rejected` returns an error unless a denied client receives a TCP reset. The client
+// connects to the address of a pod, because a reset for a connection to a Service can get lost: on
+// a bridge with br_netfilter, such a reset has the source address of the pod, and the client
+// ignores it.
 func (c *cluster) rejected(ctx context.Context) error {
 	_, _, _, pod, err := c.targets(ctx)
 	if err != nil {
@@ -249,9 +250,9 @@ func (c *cluster) rejected(ctx context.Context) error {
 	return nil
 }
 
-// watched calls the function `do`. Until this call returns, it repeatedly opens connections. It
-// returns an error if a denied connection succeeds. Allowed connections can be delayed while a node
-// runs no dataplane, so watched only prints the longest delay.
+// The method `watched` calls the function `do`. Until this call returns, it repeatedly opens
+// connections. It returns an error if a denied connection succeeds. Allowed connections can be
+// delayed while a node runs no dataplane, so the method only prints the longest delay.
 func (c *cluster) watched(ctx context.Context, do func(context.Context) error) error {
 	web, other, _, pod, err := c.targets(ctx)
 	if err != nil {

@@ -185,8 +185,8 @@ func (d direction) write(scratch string, i int) error {
 	return nil
 }
 
-// lint runs the linter on the scratch module with depguard as the only check. It
-// returns the files for which the linter reports a finding.
+// lint runs the linter on the scratch module with only the check depguard enabled. It returns the
+// files for which the linter reports a finding.
 func lint(scratch, linter string) (map[string]bool, error) {
 	command := exec.Command(linter,
 		"run", "--enable-only=depguard", "--show-stats=false", "--output.json.path=stdout", "./...")

@@ -144,8 +144,8 @@ func build(root, directory, version string, p program) error {
 	return nil
 }
 
-// linkerFlags returns the linker flags that set the version of the API server, like in a
-// release build. Feature gates and version emulation depend on this version.
+// linkerFlags returns the linker flags that set the version of the API server, as in a release
+// build. Feature gates and version emulation depend on this version.
 func linkerFlags(version string) string {
 	const variables = "k8s.io/component-base/version."
 	parts := strings.SplitN(strings.TrimPrefix(version, "v"), ".", 3)

@@ -29,7 +29,7 @@ var validators = append(slices.Clone(validation.DefaultBundleValidators),
 	validation.AlphaDeprecatedAPIsValidator,
 )
 
-// expected contains the warnings that are accepted, each with the reason.
+// expected maps each warning that is accepted to the reason for accepting it.
 var expected = map[string]string{
 	"NodeEnforcer: provided API should have an example annotation":        "agents write it, users do not",
 	"ClusterPolicyStatus: provided API should have an example annotation": "the operator writes it, users do not",

@@ -32,8 +32,8 @@ func sentences(name string, content []byte) ([]block, error) {
 type document struct {
 	name   string
 	blocks []block
-	// paragraph contains the lines of the current paragraph. begin is the number of
-	// its first line.
+	// The `paragraph` field contains the lines of the current paragraph. The `begin` field is the
+	// number of its first line.
 	paragraph []string
 	begin     int
 	inCode    bool

@@ -18,8 +18,8 @@ var testName = regexp.MustCompile(`^(Test|Fuzz|Example)($|[^a-z])`)
 
 // tests contains the names of the tests in one package.
 type tests struct {
-	// need lists the tests that use at least one package in the list `environments`. free lists the
-	// other tests.
+	// The `need` field lists the tests that use at least one package in the list `environments`.
+	// The `free` field lists the other tests.
 	free, need []string
 }
 
@@ -69,14 +69,15 @@ func (g *graph) add(name string, content []byte) error {
 
 // A scope describes to which declarations the names in one file can refer.
 type scope struct {
-	// test is true if the file is a test file. Only other test files can refer to the
+	// The `test` field is true if the file is a test file. Only other test files can refer to the
 	// declarations in a test file.
 	test bool
-	// imported contains the names by which the file refers to packages in the list `environments`.
+	// imported contains the local names of the imported packages that are in the list
+	// `environments`.
 	imported map[string]bool
 }
 
-// declared returns the name that the graph uses for a declaration in this file.
+// The method `declared` returns the name that the graph uses for a declaration in this file.
 func (s scope) declared(name string) string {
 	if s.test {
 		return "test:" + name
@@ -206,8 +207,8 @@ func (g *graph) tests() tests {
 	return found
 }
 
-// reaches reports whether a declaration uses an environment, directly or through declarations
-// to which it refers.
+// The method `reaches` reports whether a declaration uses an environment, directly or through
+// declarations to which it refers.
 func (g *graph) reaches(name string) bool {
 	seen := map[string]bool{name: true}
 	queue := []string{name}

@@ -89,10 +89,10 @@ type vulnerability struct {
 // library.
 const standardLibrary = "stdlib"
 
-// reached reads the output of govulncheck. It returns the vulnerabilities whose functions the code
-// calls, sorted by module and ID. Some vulnerabilities are both in the standard library and in a
-// module, for example in net/http and in golang.org/x/net/http2. The result contains such a
-// vulnerability twice, once for each of the two.
+// The function `reached` reads the output of govulncheck. It returns the vulnerabilities whose
+// functions the code calls, sorted by module and ID. Some vulnerabilities are both in the standard
+// library and in a module, for example in net/http and in golang.org/x/net/http2. The result
+// contains such a vulnerability twice, once for the standard library and once for the module.
 func reached(output io.Reader) ([]vulnerability, error) {
 	type frame struct{ Module, Version, Function string }
 	var found []vulnerability

@@ -18,7 +18,7 @@ const output = `
 
 const inModule = `{"finding": {"osv": "GO-3", "trace": [{"module": "example.com/a", "version": "v1.2.3", "function": "F"}]}}`
 
-// inBoth is one vulnerability that is in the standard library and in a module.
+// inBoth is the output for one vulnerability that is both in the standard library and in a module.
 // govulncheck prints its findings in random order.
 const inBoth = `
 {"finding": {"osv": "GO-4", "fixed_version": "v1.26.9", "trace": [{"module": "stdlib", "version": "v1.26.8", "function": "F"}]}}

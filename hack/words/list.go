@@ -193,7 +193,8 @@ func (l *list) findings(file string, t text) []finding {
 }
 
 // allowed reports whether an exception applies to a finding. The finding is the text
-// content[at[0]:at[1]]. A match of the exception's pattern must contain this whole text.
+// content[at[0]:at[1]]. The exception applies if its pattern matches a text that contains the
+// whole finding.
 func allowed(exceptions []exception, file, content string, at []int) bool {
 	for _, e := range exceptions {
 		if len(e.In) > 0 && !slices.ContainsFunc(e.In, func(folder string) bool { return below(file, folder) }) {

@@ -16,11 +16,12 @@ import (
 
 // A text is a part of a file that people read, such as a comment.
 type text struct {
-	// line is the number of the line in the file on which the text begins.
+	// line is the line of the file on which the text begins.
 	line int
 	// content contains the text with the line breaks of the file.
 	content string
-	// name is true if `content` consists of the words of a name, such as "read file" for readFile.
+	// name is true if the text is a declared name, split into words. For example, the text for
+	// readFile is "read file".
 	name bool
 }
 

@@ -18,8 +18,8 @@ const (
 	// unixPrefix is the prefix of addresses of unix sockets. The path of the socket follows
 	// the prefix, for example "unix:/run/health/agent.sock".
 	unixPrefix = "unix:"
-	// timeout is the maximum duration of reading a request header, of writing a response, and
-	// of a check.
+	// timeout limits three durations: the reading of a request header, the writing of a response,
+	// and a whole check.
 	timeout = 5 * time.Second
 	// maxReply is the maximum number of bytes that Check reads from a reply.
 	maxReply = 4 << 10

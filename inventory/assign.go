@@ -10,11 +10,11 @@ var (
 	BenchmarkIPv6 = netip.MustParsePrefix("2001:2::/48")
 )
 
-// AssignAddresses assigns an IPv4 and an IPv6 address from the benchmark ranges to every pod
-// without a status, in the order of the input. It skips pods in the host network, and stops
-// when the IPv4 range is exhausted. It returns the number of pods to which it assigned
-// addresses. Callers that print these addresses should mention that the pods do not really
-// have them.
+// AssignAddresses assigns addresses from the benchmark ranges, one IPv4 address and one IPv6
+// address, to every pod without a status. It processes the pods in the order of the input, skips
+// pods in the host network, and stops when the IPv4 range is exhausted. It returns the number of
+// pods to which it assigned addresses. Callers that print these addresses should mention that the
+// pods do not really have them.
 func (s *Set) AssignAddresses() int {
 	taken := map[netip.Addr]bool{}
 	for i := range s.Pods {

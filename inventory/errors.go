@@ -10,8 +10,8 @@ const maxErrorsShown = 20
 
 // Origin is the origin of an object or an error: a file and line, or a cluster.
 type Origin struct {
-	// File is the path of a file, "standard input", or the name of a cluster. The path is as
-	// the user specified it, or as Read found the file in a directory.
+	// File is the path of a file, "standard input", or the name of a cluster. The path is the one
+	// that the user specified, or the one under which Read found the file in a directory.
 	File string
 	// Line is the line on which the object or the field begins, counted from 1. If the line
 	// is unknown, Line is 0.

@@ -9,8 +9,8 @@ import (
 // namesShown is the maximum number of names that a note lists.
 const namesShown = 5
 
-// Notes returns one sentence for each category of input that the set does not contain:
-// objects of other kinds, files without objects, and duplicates.
+// Notes returns one sentence for each category of objects and files in the input that are not part
+// of the set: objects of other kinds, files without objects, and duplicates.
 func (s *Set) Notes() []string {
 	var notes []string
 	if len(s.Skipped) > 0 {
@@ -33,7 +33,8 @@ func (s *Set) Notes() []string {
 	return append(notes, s.duplicates(true, "different content", "The first one counts")...)
 }
 
-// duplicates returns a note about the duplicates with or without a difference, if there are any.
+// duplicates returns a note about the duplicates whose field Differs equals the `differ`
+// parameter. If there are no such duplicates, the result is empty.
 func (s *Set) duplicates(differ bool, content, effect string) []string {
 	var found []Duplicate
 	for _, d := range s.Duplicates {
@@ -59,8 +60,8 @@ var NotEvaluatedKinds = []string{"AdminNetworkPolicy", "BaselineAdminNetworkPoli
 // NotEvaluatedVersion is the API version of the kinds in NotEvaluatedKinds.
 const NotEvaluatedVersion = "policy.networking.k8s.io/v1alpha1"
 
-// OtherPolicies contains the kinds of policies of other engines by API group. The resource is the
-// name of the kind in URLs.
+// OtherPolicies contains the kinds of policies that only other policy engines evaluate. Resource
+// is the name of the kind in URLs.
 var OtherPolicies = []struct{ Group, Kind, Resource string }{
 	{"cilium.io", "CiliumNetworkPolicy", "ciliumnetworkpolicies"},
 	{"cilium.io", "CiliumClusterwideNetworkPolicy", "ciliumclusterwidenetworkpolicies"},
@@ -77,8 +78,8 @@ var OtherPolicies = []struct{ Group, Kind, Resource string }{
 	{"policy.linkerd.io", "AuthorizationPolicy", "authorizationpolicies"},
 }
 
-// NotEvaluatedName returns the name under which Set.NotEvaluated counts objects of a kind. If the
-// kind is not a kind of policies that Sluice does not evaluate, ok is false.
+// NotEvaluatedName returns the name under which Set.NotEvaluated counts policies of a kind that
+// Sluice does not evaluate. For all other kinds, ok is false.
 func NotEvaluatedName(apiVersion, kind string) (name string, ok bool) {
 	group, _, _ := strings.Cut(apiVersion, "/")
 	tiers, _, _ := strings.Cut(NotEvaluatedVersion, "/")

@@ -15,20 +15,21 @@ type Set struct {
 	Namespaces []Namespace
 	Nodes      []Node
 	Policies   []Policy
-	// Services contains the Services, and Slices the EndpointSlices and Endpoints. They do not
-	// affect verdicts. They determine the backends of a Service.
+	// Services contains the Services. Slices contains the EndpointSlices and Endpoints, which
+	// determine the backends of the Services. None of these objects affects a verdict.
 	Services []*service.Service
 	Slices   []*service.Slice
 	// Workloads contains the objects that create pods from a pod template.
 	Workloads []Workload
-	// NotListed contains the resources that affect no verdict and that the user may not list in
-	// the cluster.
+	// NotListed contains the resources that the user has no right to list in the cluster. It
+	// contains only resources that affect no verdict.
 	NotListed []string
 	// Skipped contains, for each kind that the set does not support, the number of skipped
 	// objects. It is sorted by kind.
 	Skipped []Skipped
-	// NotEvaluated contains the number of objects of each kind for which NotEvaluatedName returns a
-	// name. It is sorted by kind. A count of 0 means that the number is unknown because the user may not list the kind.
+	// NotEvaluated contains the number of objects of each kind for which NotEvaluatedName returns
+	// a name. It is sorted by kind. A count of 0 means that the user has no right to list the
+	// kind, so the number is unknown.
 	NotEvaluated []Skipped
 	// SkippedFiles lists files of Helm and Kustomize, such as Chart.yaml, that were found in
 	// a directory but contain no Kubernetes object.
@@ -57,7 +58,7 @@ type Pod struct {
 	Template bool
 	// Assigned is true if AssignAddresses assigned the addresses of the pod.
 	Assigned bool
-	// NoStatus is true if the object has neither a phase nor an address. This is usual for
+	// NoStatus is true if the Pod object has neither a phase nor an address. This is usual for
 	// hand-written manifests.
 	NoStatus bool
 }

@@ -21,10 +21,10 @@ type Workload struct {
 	// Pod is a pod that the workload would create. Its name is the kind and the name of the
 	// workload, such as deployment/web. It has no addresses.
 	Pod policy.Pod
-	// Owner is the kind and the name of the controller of the workload, such as CronJob/backup.
-	// If it has no controller, Owner is "".
+	// Owner is the kind and the name of the workload's controller, such as CronJob/backup. If the
+	// workload has no controller, Owner is "".
 	Owner string
-	// Finished is true for a Job that has finished, so that it creates no further pods.
+	// Finished is true for a finished Job, which creates no further pods.
 	Finished bool
 
 	labels map[string]string
@@ -57,8 +57,8 @@ func ReadWorkload(kind string, in metav1.Object, template *corev1.PodTemplateSpe
 	return w, errs
 }
 
-// podLabels returns the labels of the template, and for a Job also the labels that the API server
-// adds to its pods.
+// podLabels returns the labels of the template. For a Job, it also returns the labels that the API
+// server adds to the Job's pods.
 func (w *Workload) podLabels() map[string]string {
 	if w.Kind != "Job" {
 		return w.labels
@@ -95,8 +95,8 @@ func (s *Set) AddTemplates() []*Workload {
 // key identifies a workload.
 func (w *Workload) key() string { return w.Namespace + "/" + w.Kind + "/" + w.Name }
 
-// creates reports whether the workload would create pods with all labels of the pod p. Manifests
-// can contain pods of a workload without references to the workload.
+// creates reports whether the pod p has all labels of the workload's pod template. Manifests can
+// contain pods that do not refer to their workload.
 func (w *Workload) creates(p *Pod) bool {
 	if len(w.labels) == 0 {
 		return false
@@ -109,8 +109,8 @@ func (w *Workload) creates(p *Pod) bool {
 	return true
 }
 
-// podsByController returns the keys of the workloads that have unfinished pods, and the unfinished
-// pods without a controller by namespace.
+// podsByController returns the keys of the workloads that have unfinished pods. It also returns
+// the unfinished pods without a controller, by namespace.
 func (s *Set) podsByController() (owned map[string]bool, free map[string][]*Pod) {
 	owned, free = map[string]bool{}, map[string][]*Pod{}
 	owners := map[string]string{}
@@ -136,9 +136,9 @@ func (s *Set) podsByController() (owned map[string]bool, free map[string][]*Pod)
 	return owned, free
 }
 
-// CronJobOf returns the name of the CronJob that created the Job with the given name, assuming that
-// a CronJob created the Job. Such a name is the name of the CronJob followed by a number, such as
-// backup-28900000. For another name, ok is false.
+// CronJobOf returns the name of the CronJob to which a Job with the given name can belong. The
+// name of a CronJob's Job is the name of the CronJob followed by a number, such as
+// backup-28900000. If the given name has another form, ok is false.
 func CronJobOf(job string) (name string, ok bool) {
 	at := strings.LastIndexByte(job, '-')
 	if at < 1 {

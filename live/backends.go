@@ -74,7 +74,7 @@ func each[T any](list []T, f func(*T)) {
 	}
 }
 
-// finished reports whether a Job has finished.
+// The function `finished` reports whether a Job has finished.
 func finished(j *batchv1.Job) bool {
 	return slices.ContainsFunc(j.Status.Conditions, func(c batchv1.JobCondition) bool {
 		return (c.Type == batchv1.JobComplete || c.Type == batchv1.JobFailed) && c.Status == corev1.ConditionTrue

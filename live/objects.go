@@ -68,8 +68,8 @@ type denials struct {
 	first     error
 }
 
-// If the error reports that the API server denied the request, add records the error and
-// returns nil. It returns any other error unchanged.
+// add handles an error of a request. If the API server denied the request, the method records the
+// error and returns nil. It returns any other error unchanged.
 func (r *denials) add(resource string, err error) error {
 	if !apierrors.IsForbidden(err) {
 		return err

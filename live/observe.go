@@ -80,9 +80,9 @@ func (c *Connection) NodeStatus(ctx context.Context, node string) (json.RawMessa
 	return object.Status, nil
 }
 
-// Forwards checks whether the API server forwards requests to the operator so that the operator can
-// recognize the user. It requests the status of a node that does not exist. The result is nil if the
-// operator recognized the user, and the error of the request otherwise.
+// Forwards checks that the API server forwards requests to the operator, and that the operator
+// recognizes the user. For this check, it requests the status of a node that does not exist. If
+// the operator recognizes the user, the result is nil. Otherwise it is the error of the request.
 func (c *Connection) Forwards(ctx context.Context) error {
 	_, err := c.NodeStatus(ctx, noNode)
 	if namesNode(err) {

@@ -18,7 +18,7 @@ import (
 )
 
 // Each reads all objects of a kind in pages. It stores one page at a time in the `list` parameter,
-// and calls the `each` parameter after every page.
+// and calls the function `each` after every page.
 func (c *Connection) Each(ctx context.Context, list client.ObjectList, each func(), options ...client.ListOption) error {
 	return c.list(ctx, list, each, options...)
 }
@@ -104,8 +104,8 @@ func (c *Connection) Log(ctx context.Context, namespace, pod string, o LogOption
 		return nil, err
 	}
 	defer stream.Close()
-	// If the size were limited with the parameter limitBytes, the API server would remove the end
-	// of the log. So remove the beginning here.
+	// Remove the beginning of the text here, instead of limiting the size with the parameter
+	// limitBytes. With this parameter, the API server would remove the end of the text.
 	text, err := io.ReadAll(io.LimitReader(stream, o.Lines*maxLine))
 	if extra := int64(len(text)) - o.Bytes; extra > 0 {
 		text = text[extra:]
@@ -113,7 +113,7 @@ func (c *Connection) Log(ctx context.Context, namespace, pod string, o LogOption
 	return text, err
 }
 
-// maxLine limits the bytes that Log reads: to the requested number of lines times maxLine.
+// maxLine limits the size of a log: Log reads at most maxLine bytes for each requested line.
 const maxLine = 16 << 10
 
 // getJSON requests a path and parses the response.

@@ -27,8 +27,9 @@ type Reports struct {
 func (c *Connection) Reports(ctx context.Context) (*Reports, error) {
 	r := &Reports{}
 	denied := denials{verb: "list"}
-	// List all Enforcers instead of getting the single Enforcer. To a get request, the API server
-	// responds with "not found" both if the kind does not exist and if the object does not exist.
+	// List all Enforcers instead of getting the single Enforcer. For a get request, the API server
+	// responds with "not found" in two cases that must be distinguished: the kind does not exist,
+	// or the object does not exist.
 	var (
 		enforcers v1alpha1.EnforcerList
 		nodes     v1alpha1.NodeEnforcerList

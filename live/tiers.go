@@ -30,9 +30,9 @@ var tierKinds = []struct {
 	{inventory.NotEvaluatedKinds[1], "baselineadminnetworkpolicies", []string{"v1alpha1"}},
 }
 
-// readTiers reads the ClusterNetworkPolicies of the cluster, and counts the objects of the kinds in
-// inventory.NotEvaluatedKinds. It skips kinds that the cluster does not serve. If the user may not
-// list the ClusterNetworkPolicies, readTiers adds the missing right to `denied`.
+// readTiers reads the ClusterNetworkPolicies of the cluster, and counts the objects of the kinds
+// in inventory.NotEvaluatedKinds. It skips kinds that the cluster does not serve. If the user has
+// no right to list the ClusterNetworkPolicies, readTiers adds the missing right to `denied`.
 func (c *Connection) readTiers(ctx context.Context, b *builder, denied *denials) error {
 	served, err := c.served(ctx, read.Group)
 	if err != nil {
@@ -66,7 +66,8 @@ func (c *Connection) readTiers(ctx context.Context, b *builder, denied *denials)
 	return nil
 }
 
-// readOthers counts the policies of other engines. If the user may not list a kind, the count is 0.
+// readOthers counts the policies of other engines. If the user has no right to list a kind, the
+// count is 0.
 func (c *Connection) readOthers(ctx context.Context, b *builder) error {
 	groups, err := c.Groups(ctx)
 	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsForbidden(err) {
@@ -100,7 +101,7 @@ func (c *Connection) readOthers(ctx context.Context, b *builder) error {
 	return nil
 }
 
-// count returns the number of objects of the list at a path.
+// count requests a list at a URL path, and returns the number of objects in the list.
 func (c *Connection) count(ctx context.Context, path string) (int, error) {
 	var page metav1.PartialObjectMetadataList
 	if err := c.getJSON(ctx, path, &page); err != nil {
@@ -138,8 +139,8 @@ func (c *Connection) ClusterNetworkPolicies(ctx context.Context) (list []unstruc
 	return list, served, err
 }
 
-// served returns the resources of each version of an API group. If the cluster does not serve the
-// group, the result is empty.
+// The method `served` returns the resources of each version of an API group. If the cluster does
+// not serve the group, the result is empty.
 func (c *Connection) served(ctx context.Context, name string) (map[string][]string, error) {
 	var group metav1.APIGroup
 	if err := c.getJSON(ctx, "/apis/"+name, &group); apierrors.IsNotFound(err) {

@@ -19,9 +19,10 @@ import (
 
 const tierGroup = "/apis/policy.networking.k8s.io"
 
-// connect starts a simulated API server and connects to it. The server responds with the texts,
-// which are keyed by path, and with empty lists of pods, namespaces, nodes and NetworkPolicies. The
-// response for an empty text is Forbidden. The response for any other path is NotFound.
+// connect starts a simulated API server and connects to it. The map `texts` contains the server's
+// response for each path. If the text for a path is empty, the response is Forbidden. If there is
+// no text for a path, the response is NotFound. The lists of pods, namespaces, nodes and
+// NetworkPolicies are always empty.
 func connect(t *testing.T, texts map[string]string) *live.Connection {
 	t.Helper()
 	for path, kind := range map[string]string{

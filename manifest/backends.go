@@ -12,8 +12,8 @@ import (
 	"github.com/sluicenet/sluice/policy/service"
 )
 
-// The types in this file define only the fields of Services, EndpointSlices, Endpoints and
-// workloads that this package reads, as the types of the other kinds do.
+// The types in this file define only those fields of Services, EndpointSlices, Endpoints and
+// workloads that this package reads.
 
 type serviceObject struct {
 	metav1.TypeMeta `json:",inline"`
@@ -145,7 +145,7 @@ func (d *decoder) workload(raw []byte, root path, kind, name string, origin inve
 	}
 }
 
-// finished reports whether the status is that of a Job that has finished.
+// The method `finished` reports whether the status is that of a Job that has finished.
 func (o *workloadObject) finished() bool {
 	for _, c := range o.Status.Conditions {
 		if (c.Type == "Complete" || c.Type == "Failed") && c.Status == corev1.ConditionTrue {

@@ -64,8 +64,8 @@ spec:
   policyTypes: [Ingress]
 `
 
-// dump returns the objects of a cluster in each format in which kubectl prints objects. The
-// key of the result is the name of the format.
+// dump returns the objects of a cluster in each format in which kubectl can print objects. A key
+// of the result is the name of a format.
 func dump(b *testing.B, pods, policies int) map[string]string {
 	b.Helper()
 	var items []json.RawMessage

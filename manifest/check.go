@@ -12,10 +12,10 @@ import (
 	kjson "sigs.k8s.io/json"
 )
 
-// checker compares a decoded JSON value with the Go type into which it should be decoded, and
-// reports each difference with the path of the field. It runs only after the JSON decoder has
-// returned an error, because the decoder's error names only the first value of a wrong type,
-// and contains a path without indexes.
+// checker compares a decoded JSON value with the Go type for which the value is meant. It reports
+// each difference with the path of the field. It runs only after the JSON decoder has returned an
+// error. The error of the decoder is not sufficient: it names only the first value of a wrong
+// type, and its path contains no indexes.
 type checker struct {
 	// If strict is true, the checker also reports fields that the type does not define.
 	strict bool

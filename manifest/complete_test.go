@@ -155,9 +155,9 @@ func FuzzReadIsComplete(f *testing.F) {
 	})
 }
 
-// FuzzReadWholeStream compares Read with independent parsers. If Read returns no error for a
-// text, one of the parsers must be able to read the whole text, as a stream of JSON values or
-// of YAML documents. Read and this parser must find the same number of objects.
+// FuzzReadWholeStream compares Read with independent parsers. If Read returns no error for a text,
+// the whole text must be a stream of JSON values or of YAML documents that one of the parsers can
+// read. Read and this parser must find the same number of objects.
 func FuzzReadWholeStream(f *testing.F) {
 	for _, seed := range []string{
 		podYAML + "---\n" + policyYAML, "{}\noops", "kind: List\napiVersion: v1\nitems: []\n---\n" + podYAML, "... x\n" + podYAML,

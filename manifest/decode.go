@@ -22,8 +22,8 @@ const maxListDepth = 8
 // decoder decodes the objects of one unit.
 type decoder struct {
 	file string
-	// text is the text of the unit, and line is the line of the file on which the text
-	// begins.
+	// The `text` field is the text of the unit. The `line` field is the line of the file on which
+	// the text begins.
 	text []byte
 	line int
 	// nodes is the parsed text, with line numbers. The text is not parsed until a line number is
@@ -41,8 +41,8 @@ func (d *decoder) fail(line int, object, field, message string) {
 	})
 }
 
-// lineOf returns the line of a field in the file. The `root` parameter is the path of the
-// object in the text, and p is the path of the field in the object.
+// lineOf returns the line of a field in the file. The `root` parameter is the path of the object
+// in the text. The `p` parameter is the path of the field in the object.
 func (d *decoder) lineOf(root, p path) int {
 	if !d.parsed {
 		d.nodes, d.parsed = yamltext.Nodes(d.text), true
@@ -54,8 +54,9 @@ func (d *decoder) lineOf(root, p path) int {
 }
 
 // yaml decodes a YAML text. If listKind is empty, the text is a document. Otherwise the text is a
-// sequence with a single item from a list of the kind listKind. If an earlier attempt to parse the
-// text as JSON failed, jsonError is its syntax error. Otherwise jsonError is nil.
+// sequence that contains a single item, which comes from a list of the kind listKind. If an
+// earlier attempt to parse the text as JSON failed, jsonError is the syntax error of this attempt.
+// Otherwise jsonError is nil.
 func (d *decoder) yaml(listKind string, jsonError *inventory.Error) {
 	raw, err := yamlToJSON(d.text, itemKind(listKind))
 	if err != nil {
@@ -93,9 +94,9 @@ func (d *decoder) yamlErrors(err error, jsonError *inventory.Error) {
 }
 
 // object decodes one object. The `root` parameter is the path of the object in the text. The
-// `depth` parameter is the number of lists in the text that contain the object. If the object
-// specifies no kind, its kind is defaultKind, because the API server omits the kind of items in
-// lists such as PodList.
+// `depth` parameter is the number of lists in the text that contain the object. The API server
+// omits the kind of the items in lists such as PodList, so an object without a kind has the kind
+// defaultKind.
 func (d *decoder) object(raw []byte, root path, defaultKind string, depth int) {
 	raw = bytes.TrimSpace(raw)
 	if len(raw) == 0 || bytes.Equal(raw, []byte("null")) {
@@ -153,7 +154,7 @@ func (d *decoder) list(raw []byte, root path, kind string, depth int) {
 	}
 }
 
-// known decodes an object whose kind this package reads.
+// The method `known` decodes an object whose kind this package reads.
 func (d *decoder) known(raw []byte, root path, kind, name string, origin inventory.Origin) {
 	switch kind {
 	case "Pod":
@@ -187,9 +188,9 @@ func (d *decoder) known(raw []byte, root path, kind, name string, origin invento
 	}
 }
 
-// clusterPolicy decodes a ClusterNetworkPolicy. A field that is unknown or has a wrong type is not an
-// error of the input, because a newer version of the API can define it. The policy itself contains
-// an error for the field and fails closed, as on a node.
+// clusterPolicy decodes a ClusterNetworkPolicy. An unknown field, or a field with a wrong type, is
+// not an error of the input, because a newer version of the API can define the field. The policy
+// itself contains an error for the field and fails closed, as on a node.
 func (d *decoder) clusterPolicy(raw []byte, root path, name string, origin inventory.Origin) {
 	const kind = "ClusterNetworkPolicy"
 	var o unstructured.Unstructured

@@ -66,8 +66,8 @@ func (d *decoder) valid(root path, name string, errs []policy.FieldError) bool {
 	return len(errs) == 0
 }
 
-// named reports an error if the name or the namespace of an object is invalid. It returns
-// true if both are valid.
+// The method `named` reports an error if the name or the namespace of an object is invalid. It
+// returns true if both are valid.
 func (d *decoder) named(root path, object, kind, name, namespace string) bool {
 	before := len(d.out.errs)
 	field := path{}.key("metadata")

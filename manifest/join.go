@@ -23,8 +23,8 @@ type decoded struct {
 	skipped map[string]int
 	// notEvaluated contains the number of policies of each kind that Sluice does not evaluate.
 	notEvaluated map[string]int
-	// notObject is true if the unit contains no Kubernetes object, and belongs to a file that
-	// does not have to contain objects, such as Chart.yaml.
+	// notObject is true if the unit contains no Kubernetes object and does not have to contain
+	// one. For example, the unit is in a file named Chart.yaml.
 	notObject bool
 	errs      inventory.Errors
 	// syntax is true if the unit is not valid YAML.
@@ -37,7 +37,7 @@ type versioned[T any] struct {
 	version string
 }
 
-// skip counts an object that this package does not read.
+// skip counts one more object of a kind that this package does not read.
 func (d *decoded) skip(apiVersion, kind string) {
 	if d.skipped == nil {
 		d.skipped, d.notEvaluated = map[string]int{}, map[string]int{}
@@ -94,8 +94,8 @@ func sorted(counts map[string]int) (out []inventory.Skipped) {
 	return out
 }
 
-// earlier describes the first object in the input that has a certain kind and name. Later
-// objects with the same kind and name are compared with it.
+// earlier describes the first object in the input with a certain kind and name. Later objects with
+// the same kind and name are compared with this object.
 type earlier struct {
 	origin  inventory.Origin
 	version string
@@ -168,9 +168,9 @@ func (j *joiner) addBackends(d decoded) {
 	}
 }
 
-// first reports whether an object is the first object with its kind and name. If an earlier
-// object is identical, first records a Duplicate. If an earlier object differs, first records
-// an error.
+// The method `first` reports whether an object is the first object with its kind and name. If an
+// earlier object is identical, the method records a Duplicate. If an earlier object differs, the
+// method records an error.
 func (j *joiner) first(object string, origin inventory.Origin, version string, content any) bool {
 	before := j.seen[object].origin
 	first, differs := j.record(object, origin, version, content)
@@ -195,8 +195,8 @@ func (j *joiner) firstOrDuplicate(object string, origin inventory.Origin, versio
 }
 
 // record records an object. It reports whether the object is the first object with its kind and
-// name. If it is not, differs reports whether the first object has other content. If the contents
-// are equal, record records a Duplicate.
+// name. If it is not, differs reports whether its content differs from the content of the first
+// object. If the contents are equal, record adds a Duplicate.
 func (j *joiner) record(object string, origin inventory.Origin, version string, content any) (first, differs bool) {
 	before, twice := j.seen[object]
 	switch {

@@ -82,8 +82,8 @@ func notInKind(r rune) bool {
 	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9')
 }
 
-// misspelled returns a message if the given kind does not exist, but this package reads a kind
-// of the same API group whose name differs only in upper and lower case.
+// misspelled returns a message if the given kind differs only in upper and lower case from a kind
+// that this package reads. Both kinds must be in the same API group.
 func misspelled(apiVersion, kind string) string {
 	for _, right := range slices.Sorted(maps.Keys(apiVersions)) {
 		if strings.EqualFold(kind, right) && (apiVersion == "" || sameGroup(apiVersion, apiVersions[right][0])) {

@@ -59,9 +59,9 @@ func TestReadReportedInputs(t *testing.T) {
 	}
 }
 
-// TestReadRejectsUnreadInput reads inputs from public reports that begin with valid objects
-// and continue with other text. Read must return an error instead of only the objects at the
-// beginning, regardless of the file name.
+// TestReadRejectsUnreadInput reads inputs from public reports. The inputs begin with valid objects
+// and continue with other text. Regardless of the file name, Read must return an error, and not
+// only the objects at the beginning.
 func TestReadRejectsUnreadInput(t *testing.T) {
 	separate := "invalid YAML: the document ends before this line; indent the line as the lines above it, or separate documents with a line ---"
 	for name, want := range map[string]string{

@@ -26,9 +26,9 @@ type unit struct {
 	// If the chunk is an item of a list, listKind is the kind of the list. Otherwise it is
 	// empty.
 	listKind string
-	// If the chunk is an item that was cut out of a document without parsing the document,
-	// whole is this document. Otherwise it is nil. If one of the items is not valid YAML, the
-	// whole document is decoded instead of the items.
+	// If the chunk is an item that was cut out of a document without parsing the document, the
+	// field `whole` is this document. Otherwise it is nil. If one of the items is not valid YAML,
+	// the whole document is decoded instead of the items.
 	whole *chunk
 	// If the chunk is a document that begins like JSON but is not valid JSON, jsonError is the
 	// syntax error. Otherwise it is nil. Such a document can still be valid YAML.

@@ -7,22 +7,22 @@ import (
 	"slices"
 )
 
-// Network plugins announce the addresses of a pod in annotations of the Pod object. Every
-// user who may change the Pod can write these annotations. A snapshot therefore treats an
-// announced address as an address of the pod only if the address cannot belong to another pod
-// or to a node. All of these conditions must hold:
+// Network plugins announce the addresses of a pod in annotations of the Pod object. Every user who
+// may change the Pod can write these annotations. Therefore, a snapshot treats an announced
+// address as an address of the pod only if no other pod and no node can have the address. All of
+// these conditions must hold:
 //
-//   - The sandboxes of the pod's node are not known. If they are known, the snapshot uses the
-//     addresses of the sandboxes, and ignores announcements of pods on this node.
-//   - No sandbox has the address, and no pod has the address in status.podIPs.
-//   - The address is in a pod range of the pod's node, but is not one of the first two
-//     addresses of the range. Network plugins use these two addresses for the node itself.
-//   - No other pod of the node announces the address.
-//   - Every other pod of the node has an address in its status or announces an address. If a
-//     pod did neither, the announced address could belong to that pod.
+//  - The sandboxes of the pod's node are not known. If they are known, the snapshot uses the
+//    addresses of the sandboxes, and ignores announcements of pods on this node.
+//  - No sandbox has the address, and no pod has the address in status.podIPs.
+//  - The address is in a pod range of the pod's node, but is not one of the first two
+//    addresses of the range. Network plugins use these two addresses for the node itself.
+//  - No other pod of the node announces the address.
+//  - Every other pod of the node has an address in its status or announces an address. If a
+//    pod did neither, the announced address could belong to that pod.
 
-// announcing records a Pod object that announces addresses, and returns a copy of the object
-// without these addresses. If the addresses meet the conditions, settleAnnounced later adds
+// The method `announcing` records a Pod object that announces addresses, and returns a copy of the
+// object without these addresses. If the addresses meet the conditions, settleAnnounced later adds
 // them to the state of the pod.
 func (s *Snapshot) announcing(p *TrackedPod, object *Pod) *Pod {
 	s.announced[p] = object
@@ -31,7 +31,8 @@ func (s *Snapshot) announcing(p *TrackedPod, object *Pod) *Pod {
 	return &state
 }
 
-// waits reports whether a pod will receive an address but has no address in its status yet.
+// The method `waits` reports whether a pod will receive an address but has no address in its
+// status yet.
 func (s *Snapshot) waits(p *TrackedPod) bool {
 	return p.Node != "" && p.selectable() && (len(p.Addresses) == 0 || s.announced[p] != nil)
 }

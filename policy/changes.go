@@ -13,9 +13,9 @@ import (
 type Changes struct {
 	// Pods lists the pods of the node that were added, changed or deleted.
 	Pods []*TrackedPod
-	// Namespaces contains the namespaces in which the policies that select a pod may have changed.
-	// It is a set and not a list, because each change of a ClusterNetworkPolicy can add all
-	// namespaces.
+	// Namespaces contains the namespaces for which a policy may have changed: a policy of the
+	// namespace, or a cluster-scoped policy that can select its pods. It is a set and not a list,
+	// because each change of a ClusterNetworkPolicy can add all namespaces.
 	Namespaces map[*TrackedNamespace]struct{}
 	// Cohorts lists the cohorts that appeared or disappeared. It also lists all cohorts of
 	// a namespace if the labels of the namespace changed.

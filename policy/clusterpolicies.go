@@ -36,8 +36,9 @@ func (s *Snapshot) deleteClusterPolicy(name string) {
 	}
 }
 
-// clusterPolicyChanged records a change in all namespaces whose pods one of the versions can select.
-// A version can be nil.
+// clusterPolicyChanged must be called when a policy changes, with the old and the new version. One
+// of them can be nil. It records a change in each namespace in which one of the versions can
+// select pods.
 func (s *Snapshot) clusterPolicyChanged(versions ...*Policy) {
 	sorted := slices.SortedFunc(maps.Values(s.cluster.all), inOrder)
 	baseline := slices.IndexFunc(sorted, func(p *Policy) bool { return p.Tier == rule.BaselineTier })

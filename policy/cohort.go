@@ -6,10 +6,10 @@ import (
 	"github.com/sluicenet/sluice/policy/label"
 )
 
-// Cohort is a group of live pods in one namespace with equal labels and equal named ports. A
-// pod whose Pod object is gone is never in the same cohort as a pod whose object still
-// exists. A selector or a port name matches either all pods of a cohort or none of them, so
-// it is sufficient to match selectors against cohorts instead of pods.
+// Cohort is a group of live pods in one namespace with equal labels and equal named ports. A pod
+// whose Pod object is gone is never in the same cohort as a pod whose object still exists. A
+// selector or a port name matches either all pods of a cohort or none of them. So selectors are
+// matched against cohorts instead of pods.
 type Cohort struct {
 	snapshot *Snapshot
 	ns       *TrackedNamespace

@@ -26,8 +26,8 @@ func (s *Snapshot) UpsertNode(in Node) {
 	s.settleAnnounced(in.Name)
 }
 
-// DeleteNode removes a Node object. If Pod objects also list an address for the node, the
-// address belongs to the node until the last of these Pod objects is deleted.
+// DeleteNode removes a Node object. Pod objects can also list addresses for the node. Such an
+// address belongs to the node until the last Pod object that lists it is deleted.
 func (s *Snapshot) DeleteNode(name string) {
 	n := s.nodes[name]
 	if n == nil || n.object == nil {

@@ -6,10 +6,10 @@ import (
 )
 
 // precedence compares the claims of two pods to an address. The claim with the higher precedence
-// sorts last. Two pods can claim an address, for example if it is assigned to a new pod before the
+// sorts last. For example, two pods claim an address if it is assigned to a new pod before the
 // object of the previous pod is deleted. Claims are compared by kind first, in the order of the
-// claim constants. Among claims of the same kind, running pods take precedence over other pods, and
-// then newer pods take precedence over older pods.
+// claim constants. If the kinds are equal, running pods take precedence over other pods, and then
+// newer pods take precedence over older pods.
 func (s *Snapshot) precedence(a netip.Addr, p, q *TrackedPod) int {
 	running := func(p *TrackedPod) int {
 		if p.Running {

@@ -84,8 +84,8 @@ type Peer struct {
 	PodSet
 	// If Block is not nil, the peer is this block, and the set of pods is ignored.
 	Block *Block
-	// If OfNodes is set, the peer consists of all addresses of the nodes whose labels match
-	// Nodes, and the set of pods is ignored.
+	// If OfNodes is set, the peer consists of nodes, and the set of pods is ignored. The peer then
+	// contains all addresses of each node whose labels match Nodes.
 	OfNodes bool
 	Nodes   label.Selector
 	// Invalid is true if a part of the entry cannot be understood. An invalid peer matches

@@ -33,11 +33,11 @@ type sandboxes struct {
 	byPod     map[sandboxKey][]Sandbox
 	// addresses contains the addresses of all sandboxes.
 	addresses map[netip.Addr]bool
-	// routed contains the addresses to which the node has a route through the link of one
-	// pod. If available is true, routed is not used.
+	// routed contains the pod addresses to which the node has a route through an interface that
+	// leads to only one pod. If available is true, routed is not used.
 	routed map[netip.Addr]bool
-	// pods contains the pods of the node that have a sandbox with an address. If available is
-	// false, it contains the pods with an address in routed instead.
+	// pods contains the pods of the node that have a sandbox with an address. If `available` is
+	// false, it instead contains the pods that have an address in `routed`.
 	pods map[*TrackedPod]*sandboxed
 }
 
@@ -94,11 +94,10 @@ func (s *Snapshot) SetSandboxes(nodeName string, list []Sandbox) {
 	}
 }
 
-// SetRouted replaces the addresses to which a node has a route through the link of one pod.
-// If the sandboxes of the node are not known, these routes show which pods still have a
-// sandbox. While the node has a route to an address in a pod's status.podIPs, the pod stays
-// live as if a sandbox had this address. The node must be the same as in calls of
-// SetSandboxes.
+// SetRouted replaces the addresses to which a node has a route through an interface that leads to
+// only one pod. If the sandboxes of the node are not known, these routes show which pods still
+// have a sandbox. While the node has a route to an address in a pod's status.podIPs, the pod stays
+// live as if a sandbox had this address. The node must be the same as in calls of SetSandboxes.
 func (s *Snapshot) SetRouted(nodeName string, addresses []netip.Addr) {
 	before := s.sandboxes.routed
 	s.sandboxes.node, s.sandboxes.routed = nodeName, make(map[netip.Addr]bool, len(addresses))
@@ -232,9 +231,9 @@ func (s *Snapshot) objectOf(p *TrackedPod) *Pod {
 	return p.Pod
 }
 
-// PodObjects returns an iterator over the states of the Pod objects that are bound to a node.
-// These states contain only what the Pod objects contain: they include neither the addresses of
-// sandboxes nor pods whose Pod objects are gone. The caller must not modify the states.
+// PodObjects returns an iterator over the states of the Pod objects that are bound to a node. It
+// omits pods whose Pod objects are gone. A state contains only information from the Pod object,
+// and not the addresses of sandboxes. The caller must not modify the states.
 func (s *Snapshot) PodObjects(nodeName string) iter.Seq[*Pod] {
 	return func(yield func(*Pod) bool) {
 		n := s.nodes[nodeName]

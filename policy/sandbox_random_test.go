@@ -16,12 +16,12 @@ import (
 
 // lifecycleModel is a simple but slow model of a node's pods and their sandboxes.
 type lifecycleModel struct {
-	// pods contains the Pod objects by name. The `gone` field contains the last states of
-	// deleted objects.
+	// The `pods` field contains the Pod objects by name. The `gone` field contains the last states
+	// of deleted objects.
 	pods map[string]policy.Pod
 	gone []policy.Pod
-	// sandboxes is nil if the sandboxes are not known. In this case, routed determines which
-	// pods are live.
+	// sandboxes is nil if the sandboxes are not known. In this case, the field `routed` determines
+	// which pods are live.
 	sandboxes []policy.Sandbox
 	routed    []netip.Addr
 }

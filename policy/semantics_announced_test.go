@@ -121,9 +121,9 @@ func anAnnouncementTakesNoAddress(t *testing.T) {
 			s.want(tt.address + ` -> shop/db TCP 5432 | ` + tt.want + ` | NotIsolated`)
 		}
 	}
-	// While lab/bare has no address, the address that shop/web announces could belong to lab/bare,
-	// so it counts as external. After lab/bare has also announced an address, the address that
-	// shop/web announces can only belong to shop/web.
+	// While lab/bare has no address, the address that shop/web announces could belong to lab/bare.
+	// So the address counts as external. After lab/bare has also announced an address, the address
+	// that shop/web announces can only belong to shop/web.
 	s := newFixture(t, shop, stage.Policy(t, "shop/web", webDenied))
 	s.ranges("10.9.0.0/24")
 	s.announce("shop/web", "10.9.0.5")

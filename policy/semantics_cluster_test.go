@@ -29,8 +29,8 @@ type clusterUnderTest struct {
 	objects  cluster.Objects
 	snapshot *policy.Snapshot
 	nodes    []*nodeUnderTest
-	// sandboxed is true if the snapshot contains sandboxes. In this case, decisions are not
-	// compared with the reference implementation, because it evaluates only API objects.
+	// sandboxed is true if the snapshot contains sandboxes. The reference implementation evaluates
+	// only API objects, so it is not used in this case.
 	sandboxed bool
 	// encoded is the number of ClusterNetworkPolicies that were read.
 	encoded int
@@ -199,9 +199,9 @@ func (w *clusterUnderTest) denies(f flow.Flow, direction rule.Direction) bool {
 	return false
 }
 
-// checkPods checks that a tree marks only those directions of a pod in which a policy can deny a flow
-// (S81). The mark matters because the dataplane queues the packets of these directions only. The
-// function checkSide checks that no mark is missing.
+// checkPods checks that a tree marks a direction of a pod only if a policy can deny a flow in this
+// direction (S81). The mark matters because the dataplane queues only the packets of marked
+// directions. The function checkSide checks that no mark is missing.
 func (w *clusterUnderTest) checkPods() {
 	w.Helper()
 	for _, n := range w.nodes {

@@ -28,8 +28,8 @@ func (s *fixture) sandboxes(list ...policy.Sandbox) {
 	s.snapshot.SetSandboxes("one", list)
 }
 
-// starting returns a function that changes a pod into a starting pod. A starting pod has a
-// UID but no address yet.
+// The function `starting` returns a function that changes a pod into a starting pod. A starting
+// pod has a UID but no address yet.
 func starting(uid string) func(*corev1.Pod) {
 	return func(p *corev1.Pod) {
 		p.UID = types.UID(uid)
@@ -49,9 +49,9 @@ const (
 	webDenied = `{podSelector: {matchLabels: {app: web}}, policyTypes: [Ingress, Egress]}`
 )
 
-// As soon as the snapshot contains both a pod and its sandbox, the sandbox's address belongs
-// to the pod, even if status.podIPs does not contain the address yet. The pod and the sandbox
-// can be added in either order.
+// As soon as the snapshot contains both a pod and its sandbox, the sandbox's address belongs to
+// the pod. The address need not be in status.podIPs yet. The pod and the sandbox can be added in
+// either order.
 func aPodIsKnownByItsSandbox(t *testing.T) {
 	web := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "web", UID: "w1"}}
 	box := sandbox(web, "10.9.0.1", "fd09::1")
@@ -157,7 +157,8 @@ func aSandboxIsReplaced(t *testing.T) {
 }
 
 // anAddressThatIsReusedAtOnce checks that an address belongs to the pod whose sandbox has the
-// address, even if the status of the previous owner still contains the address.
+// address. This must be true even while the status of the address's previous owner still contains
+// it.
 func anAddressThatIsReusedAtOnce(t *testing.T) {
 	s := newFixture(t, shop, stage.Policy(t, "shop/web", webDenied))
 	s.edit("shop/web", starting("w1"))
@@ -231,8 +232,8 @@ func isolationEndsWithTheSandbox(t *testing.T) {
 	}
 }
 
-// isolationEndsWithTheRoute checks that a pod remains isolated while its node has a route to
-// the pod, if the sandboxes of the node are not known.
+// isolationEndsWithTheRoute checks a node whose sandboxes are not known. A pod must remain
+// isolated as long as its node has a route to the pod.
 func isolationEndsWithTheRoute(t *testing.T) {
 	for name, end := range map[string]func(*fixture){
 		"force-deleted": func(s *fixture) { s.remove(s.pod("shop/web")) },

@@ -30,8 +30,8 @@ func TestTiers(t *testing.T) {
 	}
 }
 
-// S81: a tree marks only those directions of a pod in which a policy can deny a flow, because only
-// the packets of these directions are queued.
+// S81: a tree marks a direction of a pod only if a policy can deny a flow in this direction,
+// because only the packets of marked directions are queued.
 func TestDirectionsThatCanDeny(t *testing.T) {
 	for name, test := range map[string]struct {
 		policies        string
@@ -59,7 +59,8 @@ func TestDirectionsThatCanDeny(t *testing.T) {
 	}
 }
 
-// S83: a policy that is removed, as when its CustomResourceDefinition is removed, has no effect.
+// S83: a removed policy has no effect. A policy is also removed when its CustomResourceDefinition
+// is removed.
 func TestRemovedPolicies(t *testing.T) {
 	t.Run("S83 policies are removed", func(t *testing.T) {
 		f := newFixture(t, `

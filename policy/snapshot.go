@@ -16,9 +16,9 @@ import (
 // deleted one by one, in any order. A Snapshot is not safe for concurrent use.
 type Snapshot struct {
 	namespaces map[string]*TrackedNamespace
-	// order lists the namespaces in the order in which they were added. A compiler processes
-	// them in this order, so that adding the same objects in the same order results in the
-	// same IDs in the tree.
+	// order lists the namespaces in the order in which they were added. A compiler processes them
+	// in this order. So if the same objects are added in the same order, the IDs in the tree are
+	// the same.
 	order []*TrackedNamespace
 	nodes map[string]*node
 	// cluster contains the cluster-scoped policies.
@@ -37,11 +37,12 @@ type Snapshot struct {
 // It exists while it contains at least one of these objects.
 type TrackedNamespace struct {
 	name string
-	// object is nil if the namespace has no Namespace object. The `deleted` field contains the last
-	// Namespace object if it was deleted while a pod had a sandbox. See Snapshot.retain.
+	// The `object` field is nil if the namespace has no Namespace object. If the Namespace object
+	// was deleted while a pod had a sandbox, the `deleted` field contains the last Namespace
+	// object. See Snapshot.retain.
 	object, deleted *Namespace
-	// pods contains the pods that have a Pod object, by name. The `gone` field contains the
-	// lingering pods, by UID.
+	// The `pods` field contains the pods that have a Pod object, by name. The `gone` field
+	// contains the lingering pods, by UID.
 	pods, gone map[string]*TrackedPod
 	cohorts    map[cohortKey]*Cohort
 	ordered    []*Cohort
@@ -103,12 +104,12 @@ func (s *Snapshot) Load(in Objects) {
 	}
 }
 
-// UpsertPod adds a pod or updates its state. If the change affects no policy, the call does
-// not update the indexes of the snapshot.
+// UpsertPod adds a pod or updates its state. If the change affects no policy, the call does not
+// update the indexes of the snapshot.
 //
-// UpsertPod takes ownership of the pod. The caller must not change the pod after the call, and
-// must not read it while the snapshot is in use. The reason is that the snapshot replaces parts
-// of the pod, so that pods with equal parts share memory.
+// UpsertPod takes ownership of the pod. The caller must not change the pod after the call. To
+// share memory between pods with equal parts, the snapshot replaces parts of the pod. Therefore
+// the caller must not read the pod while the snapshot is in use.
 func (s *Snapshot) UpsertPod(in *Pod) {
 	ns := s.namespace(in.Namespace)
 	in.Namespace = ns.name
@@ -237,9 +238,9 @@ func (s *Snapshot) DeleteNamespace(name string) {
 	s.settle(ns)
 }
 
-// UpsertPolicy adds or updates a policy. If the new version of a policy has the same effect
-// as the old version, the snapshot keeps the old version, with the UID and the generation of
-// the new one. UpsertPolicy takes ownership of the policy.
+// UpsertPolicy adds or updates a policy. If the new version of a policy has the same effect as the
+// old version, the snapshot keeps the old version, but replaces its UID and its generation.
+// UpsertPolicy takes ownership of the policy.
 func (s *Snapshot) UpsertPolicy(in *Policy) {
 	if in.Scope == "" {
 		s.upsertClusterPolicy(in)

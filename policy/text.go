@@ -32,8 +32,8 @@ func (p *Policy) String() string {
 // namespace default on TCP 6379".
 func (r *Rule) String() string { return r.text(r.Peers, "") }
 
-// StringFor describes the rule for a connection whose peer is the given end. It lists only
-// the peers of the rule that match this end. If none of them matches, it lists all peers.
+// StringFor describes the rule for a connection whose peer is the given end. It lists only those
+// peers of the rule that match this end. If no peer matches, it lists all peers.
 func (r *Rule) StringFor(end *End) string {
 	var matching []Peer
 	for _, p := range r.Peers {

@@ -13,9 +13,9 @@ import (
 	"github.com/sluicenet/sluice/test/cluster"
 )
 
-// BenchmarkPolicyChange measures the time from a change of a policy until the new tree is published,
-// in a cluster with 200 ClusterNetworkPolicies. It changes a NetworkPolicy of a local pod, or a
-// ClusterNetworkPolicy that selects all pods.
+// BenchmarkPolicyChange measures the time from a change of a policy until the new tree is
+// published. The cluster has 200 ClusterNetworkPolicies. The benchmark changes a NetworkPolicy of
+// a local pod, or a ClusterNetworkPolicy that selects all pods.
 func BenchmarkPolicyChange(b *testing.B) {
 	size := cluster.Size{Pods: 100_000, Policies: 10_000}
 	objects := reduce(b, size)

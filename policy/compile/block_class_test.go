@@ -12,10 +12,10 @@ import (
 	"github.com/sluicenet/sluice/policy"
 )
 
-// If a rule combines a block with a port name, the pod addresses in the block are in a class
-// that is separate from the class of the pod's cohort. When the last program that uses the
-// block is removed, this class is removed too. If a later program uses the block, the
-// addresses get a class again, even though they did not change.
+// If a rule combines a block with a port name, the pod addresses in the block need a separate
+// class, which differs from the class of the pod's cohort. When the last program that uses the
+// block is removed, this class is removed too. If a later program uses the block, the addresses
+// get a class again, even though they did not change.
 func TestClassOfAnAddressIsRemovedWithItsBlock(t *testing.T) {
 	s := policy.NewSnapshot()
 	named := intstr.FromString("http")

@@ -13,8 +13,8 @@ import (
 // match records that one peer matches a cohort or an address.
 type match struct {
 	peer *peer
-	// number is the port number to which the peer's port name resolves. If the peer has no
-	// port name, number is unused.
+	// The `number` field is the port number to which the peer's port name resolves. If the peer
+	// has no port name, the field is unused.
 	number uint16
 }
 
@@ -34,7 +34,7 @@ type class struct {
 // cohortState is a cohort that at least one peer matches.
 type cohortState struct {
 	cohort *policy.Cohort
-	// matches are sorted by the ID of the peer.
+	// The list `matches` is sorted by the ID of the peer.
 	matches []match
 	class   *class
 	// changed is true if Compiler.changed lists the cohort.
@@ -190,8 +190,8 @@ func (c *Compiler) reclass(st *cohortState) {
 	}
 }
 
-// class returns the class for a list of matches, or nil if the list is empty. If class
-// creates the class, it marks every program that uses one of the matching peers as dirty.
+// class returns the class for a list of matches, or nil if the list is empty. If it creates the
+// class, it marks as dirty every program that uses one of the matching peers.
 func (c *Compiler) class(matches []match) *class {
 	if len(matches) == 0 {
 		return nil

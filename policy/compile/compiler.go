@@ -101,10 +101,10 @@ func (c *Compiler) assignOwners(d *rule.Delta) {
 	}
 }
 
-// owner returns the owner of an address. An address of the node itself always belongs to the
-// node, because the kernel delivers packets for this address to the node, even if a pod also
-// claims the address. If no peer matches a remote pod, the pod does not affect the rules. For
-// the addresses of such a pod, owner returns NoOwner.
+// owner returns the owner of an address. An address of the node itself always belongs to the node,
+// even if a pod also claims it, because the kernel delivers packets for this address to the node.
+// If no peer matches a remote pod, the pod does not affect the rules. For the addresses of such a
+// pod, owner returns NoOwner.
 func (c *Compiler) owner(a netip.Addr) rule.Owner {
 	if c.snapshot.IsNodeAddress(c.node, a) {
 		c.setAddressClass(a, nil)
@@ -125,8 +125,8 @@ func (c *Compiler) owner(a netip.Addr) rule.Owner {
 	return rule.Owner{Kind: rule.RemotePod, Class: class}
 }
 
-// ids assigns numbers, starting at 1. A released number becomes available again only after
-// the next call of settle, so that a delta never uses one number for two objects.
+// ids assigns numbers, starting at 1. A released number becomes available only after the next call
+// of the method `settle`. So a delta never uses one number for two objects.
 type ids struct {
 	last           uint32
 	free, released []uint32

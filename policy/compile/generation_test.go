@@ -12,8 +12,8 @@ import (
 	"github.com/sluicenet/sluice/policy/read"
 )
 
-// TestGenerationWithoutEffect checks that a new generation of a policy with the same effect
-// changes no rule, and that the snapshot contains the new generation nevertheless.
+// TestGenerationWithoutEffect checks a policy whose generation changes while its effect stays the
+// same. No rule must change, but the snapshot must contain the new generation.
 func TestGenerationWithoutEffect(t *testing.T) {
 	s := policy.NewSnapshot()
 	np := &networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "db", UID: "u", Generation: 1}}

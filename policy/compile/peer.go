@@ -15,8 +15,8 @@ type peer struct {
 	key peerKey
 	// If key.block is empty, block is nil.
 	block *policy.Block
-	// programs contains the programs whose rules contain the peer. If classes changes, these
-	// programs must be compiled again.
+	// programs contains the programs whose rules contain the peer. If the `classes` field changes,
+	// these programs must be compiled again.
 	programs map[*program]struct{}
 	// classes contains each class whose pods the peer matches. If the peer has a port name,
 	// the map value is the port number to which these pods resolve the name.
@@ -43,15 +43,15 @@ type peerKey struct {
 type peers struct {
 	all    map[peerKey]*peer
 	lastID uint32
-	// These two fields contain the peers that are matched against cohorts. The map `in`
-	// contains, for each namespace, the peers that can match pods of only this namespace.
-	// The list `across` contains the peers that can match pods of several namespaces.
+	// These two fields contain the peers that are matched against cohorts. For each namespace, the
+	// map `in` contains the peers that can match only pods of this namespace. The list `across`
+	// contains the peers that can match pods of several namespaces.
 	in     map[string][]*peer
 	across []*peer
 	// blocks contains the peers with a block. They are matched against addresses.
 	blocks []*peer
-	// added lists the peers that were added since the last call of classify. removed lists
-	// the peers that were removed since then.
+	// The list `added` contains the peers that were added since the last call of classify. The
+	// list `removed` contains the peers that were removed since then.
 	added, removed []*peer
 }
 
@@ -112,9 +112,9 @@ func (p *peer) matchesNamespace(ns *policy.TrackedNamespace) bool {
 	return p.key.anyPod || p.key.pods.MatchesNamespace(ns.Name(), ns.Object())
 }
 
-// match reports whether the peer matches the pods of a cohort. If the peer has a port name,
-// number is the number of this port. The caller must also check that the peer matches the
-// namespace and, if the peer has a block, that the block contains the address of the pod.
+// match reports whether the peer matches the pods of a cohort. If the peer has a port name, number
+// is the number of this port. The caller must also check that the peer matches the namespace. If
+// the peer has a block, the caller must also check that the block contains the address of the pod.
 func (p *peer) match(c *policy.Cohort) (number uint16, ok bool) {
 	if !p.key.pods.Pods.Matches(c.Labels()) {
 		return 0, false

@@ -12,9 +12,9 @@ import (
 
 var directions = [...]rule.Direction{rule.Egress, rule.Ingress}
 
-// program contains the rules of one tier for local pods in one direction. It depends on the
-// policies of the tier that affect the pods, and on the port numbers to which port names in ingress
-// rules resolve. Pods share a program if their policies and these port numbers are equal.
+// program contains the rules of one tier for local pods in one direction. It depends on two
+// things: the policies of the tier that affect the pods, and the port numbers to which the port
+// names in ingress rules resolve. Pods for which both are equal share a program.
 type program struct {
 	id       rule.ProgramID
 	tier     rule.Tier
@@ -287,8 +287,8 @@ func (in *compiledRule) matchNumbers(ports policy.ContainerPorts, nodes []rule.B
 	return m, len(m.Blocks) > 0 || len(m.Classes) > 0
 }
 
-// matchName returns the matches of a peer with a port name: one match for each number to
-// which pods of the peer resolve the name.
+// matchName returns the matches of a peer with a port name. Pods of the peer can resolve the name
+// to different numbers, and there is one match for each number.
 func (p *peer) matchName() []rule.Match {
 	byNumber := map[uint16][]rule.Class{}
 	for cl, number := range p.classes {

@@ -32,13 +32,12 @@ type compiledRule struct {
 	// index is the position of the rule in the policy, counting invalid rules.
 	index int
 	// If the rule lists no ports, everyPort is true. Otherwise the `ports` field contains the
-	// numbered ports of the rule, and names contains the named ports.
+	// numbered ports of the rule, and the `names` field contains the named ports.
 	everyPort bool
 	ports     []rule.Ports
 	names     []portName
-	// If the rule lists no peers, everyPeer is true. Otherwise the rule matches an address
-	// if at least one of its peers matches the address or one of its blocks contains the
-	// address.
+	// If the rule lists no peers, everyPeer is true. Otherwise the rule matches an address if one
+	// of its peers matches the address, or if one of its blocks contains the address.
 	everyPeer bool
 	peers     []*peer
 	blocks    []rule.Block
@@ -50,8 +49,8 @@ type compiledRule struct {
 	named []*peer
 }
 
-// policy returns the compiled rules of a policy for one direction. The caller must use the result
-// in a program, and increment the `refs` field of the result.
+// The method `policy` returns the compiled rules of a policy for one direction. The caller must
+// use the result in a program, and increment the `refs` field of the result.
 func (c *Compiler) policy(p *policy.Policy, d rule.Direction) *compiledPolicy {
 	key := policyKey{p, d}
 	out := c.policies[key]

@@ -1,6 +1,6 @@
-// Package cover compares the rules of policies. The functions compare the text of selectors and
-// ports, and not the pods that exist, so a result does not depend on the pods of a cluster. If a
-// function cannot prove from the text that one part covers another, it reports false.
+// Package cover compares the rules of policies. The functions compare only the text of selectors
+// and ports. So a result does not depend on the pods that exist in a cluster. If a function cannot
+// prove from the text that one part covers another, it reports false.
 package cover
 
 import (
@@ -76,7 +76,7 @@ func peer(a, b *policy.Peer) bool {
 	return PodSet(&a.PodSet, &b.PodSet)
 }
 
-// whole reports whether the port matches every number that a port name can have.
+// whole reports whether the port matches every number to which a port name can resolve.
 func whole(p policy.Port) bool { return p.Name == "" && p.First <= 1 && p.Last == 65535 }
 
 func contains(a, b netip.Prefix) bool { return a.Bits() <= b.Bits() && a.Contains(b.Addr()) }

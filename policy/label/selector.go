@@ -11,9 +11,9 @@ import (
 	"k8s.io/apimachinery/pkg/selection"
 )
 
-// Selector selects objects whose labels meet every requirement. Equal selectors compare equal
-// with == and share memory. The zero value is a selector that is not set. It matches every
-// object, as an empty selector does.
+// Selector selects objects whose labels meet every requirement. Selectors with the same
+// requirements are equal with == and share memory. The zero value is a selector that is not set.
+// It matches every object, as an empty selector does.
 type Selector struct {
 	// encoded contains the requirements, sorted by key and encoded by appendRequirement.
 	encoded unique.Handle[string]

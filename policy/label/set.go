@@ -10,9 +10,8 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 )
 
-// Set is an immutable set of labels. Equal sets compare equal with ==. They also share
-// memory, because all pods of a Deployment have the same labels. The zero value is the empty
-// set.
+// Set is an immutable set of labels. Sets with the same labels are equal with ==. They also share
+// memory, because all pods of a Deployment have the same labels. The zero value is the empty set.
 type Set struct {
 	// fields contains the keys in ascending order, and the value after each key. appendField
 	// encodes the keys and values.
@@ -111,15 +110,15 @@ func appendField(to []byte, text string) []byte {
 	return append(binary.AppendUvarint(to, uint64(len(text))), text...)
 }
 
-// cutField decodes a text that appendField encoded at the start of fields. It returns the
-// text and the remaining fields.
+// cutField decodes a text that appendField encoded at the start of `fields`. It returns the text
+// and the rest of `fields`.
 func cutField(fields string) (text, rest string) {
 	size, rest := cutNumber(fields)
 	return rest[:size], rest[size:]
 }
 
-// cutNumber decodes a number that binary.AppendUvarint encoded at the start of fields. It
-// returns the number and the remaining fields.
+// cutNumber decodes a number that binary.AppendUvarint encoded at the start of `fields`. It
+// returns the number and the rest of `fields`.
 func cutNumber(fields string) (n int, rest string) {
 	for i := 0; ; i++ {
 		n |= int(fields[i]&0x7f) << (7 * i)

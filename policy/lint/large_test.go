@@ -21,7 +21,7 @@ import (
 )
 
 // These are the limits for one large policy. maxMemory limits the sum of all allocations. The
-// memory in use at any time is less.
+// memory that is in use at the same time is smaller.
 const (
 	maxTime   = 2 * time.Second
 	maxMemory = 50 << 20
@@ -32,8 +32,8 @@ const (
 	largePeers = 20_000
 )
 
-// largePolicies returns NetworkPolicies that are as large as the API server allows, about 600 KB each,
-// and for which simple checks need much time or memory.
+// largePolicies returns NetworkPolicies of about 600 KB each, which is the maximum size that the
+// API server allows. For these policies, simple checks need much time or memory.
 var largePolicies = sync.OnceValue(func() map[string]*networkingv1.NetworkPolicy {
 	out := map[string]*networkingv1.NetworkPolicy{}
 	add := func(name string, spec networkingv1.NetworkPolicySpec) {
@@ -89,7 +89,7 @@ var largePolicies = sync.OnceValue(func() map[string]*networkingv1.NetworkPolicy
 	return out
 })
 
-// largeNamespace returns pods of which no two have equal labels.
+// largeNamespace returns pods that all have different labels.
 var largeNamespace = sync.OnceValue(func() []*policy.Pod {
 	var out []*policy.Pod
 	for i := range largePods {

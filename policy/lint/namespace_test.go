@@ -36,8 +36,9 @@ func namespaceOf(name string, s *policy.Snapshot) lint.Namespace {
 	return out
 }
 
-// TestNamespaceFindsNothingElse checks that Run also reports each finding of RunNamespace.
-// RunNamespace reads the objects of only one namespace, and this must not lead to wrong findings.
+// TestNamespaceFindsNothingElse checks that RunNamespace reports only findings that Run reports,
+// too. RunNamespace reads the objects of only one namespace, and must not report wrong findings
+// because of this.
 func TestNamespaceFindsNothingElse(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		objects := cluster.NewRandom(func(n int) int { return rapid.IntRange(0, n-1).Draw(t, "choice") })

@@ -37,8 +37,8 @@ func TestCheckThatPanics(t *testing.T) {
 	}
 }
 
-// TestChecksDeclareTheirScopes checks that the table of checks is complete, and that no check with
-// ScopePolicy as its only scope can use up the budget of a policy.
+// TestChecksDeclareTheirScopes checks that the table of checks is complete. It also checks that a
+// check whose only scope is ScopePolicy cannot use up the budget of a policy.
 func TestChecksDeclareTheirScopes(t *testing.T) {
 	policies := []*policy.Policy{{
 		Scope: "shop", Tier: rule.NetworkPolicyTier, Ingress: make([]policy.Rule, 10), Egress: []policy.Rule{{Peers: make([]policy.Peer, 10)}},

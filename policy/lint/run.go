@@ -13,11 +13,11 @@ import (
 
 // These are the limits for Run, RunNamespace and RunTiers.
 var (
-	// A command runs once for one user, who can wait for some seconds.
+	// For Run, which a command calls once. The user can wait for some seconds.
 	commandLimits = check.Limits{Places: 20, Policy: 1_000_000_000, Total: 10_000_000_000}
-	// The operator checks the policies of all tenants again and again.
+	// For RunNamespace, which the operator calls repeatedly for the policies of all tenants.
 	namespaceLimits = check.Limits{Places: 3, Policy: 50_000_000, Total: 250_000_000, Brief: true}
-	// The policies of administrators can select all pods of the cluster.
+	// For RunTiers. The policies of administrators can select all pods of the cluster.
 	tierLimits = check.Limits{Places: 3, Policy: 250_000_000, Total: 1_000_000_000, Brief: true}
 )
 
@@ -34,9 +34,9 @@ type Input struct {
 
 // Run runs all checks on every policy of a snapshot. It sorts the findings by namespace and
 // policy. The findings of a policy are in the order of the fields in the spec. If the snapshot
-// contains no pods, the checks that compare selectors with pods find nothing, because Run
-// cannot determine which pods a selector matches. If it contains no namespaces, the checks that
-// compare selectors with namespaces find nothing.
+// contains no pods, Run cannot determine which pods a selector matches, so the checks that compare
+// selectors with pods find nothing. If it contains no namespaces, the checks that compare
+// selectors with namespaces find nothing.
 func Run(in Input) []Finding {
 	s := in.Snapshot
 	pods := s.Pods()
@@ -93,10 +93,10 @@ type Cluster struct {
 	Policies []*policy.Policy
 }
 
-// RunTiers runs all checks on the ClusterNetworkPolicies of a cluster. It reports findings like
-// RunNamespace does: bounded, and without details that change whenever pods start or end. The
-// findings can depend on all objects of the cluster, so only administrators may read them. The
-// findings are sorted like those of Run.
+// RunTiers runs all checks on the ClusterNetworkPolicies of a cluster. As in RunNamespace, the
+// number of findings is limited, and findings have no details that change whenever pods start or
+// end. The findings can depend on all objects of the cluster, so only administrators may read
+// them. The findings are sorted like those of Run.
 func RunTiers(in Cluster) ([]Finding, error) {
 	c := check.NewCluster(check.ScopeCluster, tierLimits, true)
 	for i := range in.Namespaces {

@@ -13,8 +13,9 @@ import (
 	"github.com/sluicenet/sluice/test/cluster"
 )
 
-// TestRunTiersFindsTheSame checks, with random clusters, that RunTiers has findings of the same checks
-// about the same ClusterNetworkPolicies as Run. The findings have no details.
+// TestRunTiersFindsTheSame compares RunTiers with Run for random clusters. For each
+// ClusterNetworkPolicy, both must have findings of the same checks. The findings of RunTiers have
+// no details.
 func TestRunTiersFindsTheSame(t *testing.T) {
 	total := 0
 	for seed := range uint64(60) {

@@ -82,8 +82,8 @@ func (p *Pass) PodsInBlock(b *policy.Block) (out sample.Pods) {
 	return out
 }
 
-// WholeExcept returns the index of an except that covers the whole block, or -1 if no except
-// does. The other checks for blocks skip a block with such an except.
+// WholeExcept returns the index of an except that covers the whole block, or -1 if no except does.
+// The check except-equals-cidr reports such a block, and the other checks for blocks skip it.
 func WholeExcept(b *policy.Block) int {
 	if b == nil {
 		return -1

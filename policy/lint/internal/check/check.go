@@ -11,8 +11,8 @@ type Check struct {
 	// severity comes first.
 	Severities []Severity
 	// Scopes lists the scopes on which a finding of the check can depend, the smallest first.
-	// RunNamespace runs a check unless its smallest scope is ScopeCluster. It omits the findings of
-	// the check that depend on objects of other namespaces.
+	// RunNamespace runs a check unless its smallest scope is ScopeCluster. RunNamespace then omits
+	// those findings of the check that depend on objects of other namespaces.
 	Scopes []Scope
 	// ByAbsence is true if a finding of the check means that the input does not contain some object, such
 	// as a pod with a label. If objects can be missing in the input, its findings are only notes.
@@ -21,8 +21,8 @@ type Check struct {
 	// description.
 	Doc string
 
-	// Run checks the policy of the pass. It is nil for findings that lint itself reports, such
-	// as too-large.
+	// Run checks the policy of the pass. Run is nil if lint itself reports the findings of the
+	// check, as it does for too-large.
 	Run func(*Pass)
 }
 

@@ -19,7 +19,7 @@ type Cluster struct {
 	// RunScope is the scope of the run.
 	RunScope Scope
 	limits   Limits
-	// left is the remaining part of limits.Total.
+	// left is the unused part of the budget limits.Total.
 	left int
 	// Namespaces contains the namespaces that have an object in the input, by name.
 	Namespaces map[string]*Space

@@ -44,8 +44,9 @@ type Finding struct {
 	Detail string `json:"detail,omitempty"`
 	// Fix states what to write instead. If Message already contains the fix, Fix is empty.
 	Fix string `json:"fix,omitempty"`
-	// More is the number of omitted findings of the same check and severity in the policy. It is
-	// set only in the last finding of this check and severity.
+	// More is the number of omitted findings of the same check and severity in the policy. If
+	// findings are omitted, it is set in the last of the remaining findings of this check and
+	// severity.
 	More int `json:"more,omitempty"`
 
 	// Uncertain is true if the finding is a note instead of a warning because objects of the cluster

@@ -41,8 +41,8 @@ type Limits struct {
 	Places int
 	// Policy is the budget of each policy, and Total is the budget of all policies together.
 	Policy, Total int
-	// Brief is true if findings have no details, because they are stored in statuses and the
-	// details change whenever pods start or end.
+	// Brief is true if findings must have no details. Findings that are stored in statuses have no
+	// details, because details change whenever pods start or end.
 	Brief bool
 }
 

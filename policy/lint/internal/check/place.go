@@ -72,7 +72,8 @@ func (at Place) Port(i int) Place {
 	return at
 }
 
-// RuleIndex returns the index of the rule that contains the field, in the rules of its direction.
+// RuleIndex returns the index of the rule that contains the field. The index counts only rules of
+// the same direction.
 func (at Place) RuleIndex() int { return at.order.rule }
 
 // In returns the place of a field of a peer or port, such as .ipBlock.cidr.

@@ -10,8 +10,8 @@ import (
 // Targets contains the pods that can be destinations of a rule.
 type Targets struct {
 	rule *policy.Rule
-	// groups contains the groups whose pods are all destinations. The `pods` map contains the other
-	// destinations.
+	// The `groups` field contains the groups of which all pods are destinations. The `pods` field
+	// contains the other destinations.
 	groups []*Group
 	pods   map[*policy.Pod]bool
 }

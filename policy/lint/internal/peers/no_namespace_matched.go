@@ -36,9 +36,9 @@ func namespaceField(s *check.Policy, peer *policy.Peer) string {
 	}
 }
 
-// namespaceFix returns a fix for a namespaceSelector that no namespace matches. If the
-// selector requires a label, such as name, whose value is the name of a namespace, the fix is
-// to use the label kubernetes.io/metadata.name.
+// namespaceFix returns a fix for a namespaceSelector that no namespace matches. The selector may
+// require a label such as `name`, with the name of a namespace as the value. In this case, the fix
+// is to use the label kubernetes.io/metadata.name.
 func namespaceFix(c *check.Cluster, peer *policy.Peer) string {
 	fix := "label the namespace, or correct the selector"
 	for _, key := range []string{"name", "namespace"} {

@@ -32,7 +32,7 @@ var NoPeerMatched = check.Check{
 	}),
 }
 
-// unmatched describes a peer that no pod matches.
+// The function `unmatched` describes a peer that no pod matches.
 func unmatched(peer *policy.Peer) string {
 	where := "in namespace " + peer.Namespace
 	if peer.Namespaces.Present() {

@@ -66,8 +66,8 @@ func selectedHostPod(p *check.Pass) *policy.Pod {
 }
 
 // similarLabels describes labels that the author of the selector may have meant. It uses the
-// first label key of the selector that at least one pod in the policy's namespace has, and
-// lists the values of the pods for this key.
+// selector's first label key that at least one pod in the policy's namespace has. It lists the
+// values of this label in the namespace's pods.
 func similarLabels(p *check.Pass) string {
 	firstKey := ""
 	for r := range p.Subject.Pods.Requirements() {

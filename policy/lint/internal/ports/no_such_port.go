@@ -43,7 +43,7 @@ func eachNamedPort(f func(*check.Pass, check.Place, *policy.Rule, *policy.Port))
 		case !p.ClusterScoped():
 			f(p, at.In(".port"), r, port)
 		case port.Protocol == flow.TCP:
-			// A destinationNamedPort consists of one port for each protocol.
+			// A destinationNamedPort results in one port for each protocol. Report only one of them.
 			f(p, at.In(".destinationNamedPort"), r, port)
 		}
 	})
@@ -57,8 +57,8 @@ func portName(s *check.Policy, port *policy.Port) string {
 	return fmt.Sprintf("%s port named %q", port.Protocol, port.Name)
 }
 
-// whose describes the destination pods of the rule, which define its port names. The result is a
-// part of a message, such as "that the policy selects".
+// The function `whose` describes the destination pods of the rule, which define its port names.
+// The result is a part of a message, such as "that the policy selects".
 func whose(r *policy.Rule) string {
 	if r.Direction == rule.Ingress {
 		return "that the policy selects"

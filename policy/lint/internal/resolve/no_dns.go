@@ -6,11 +6,11 @@ import (
 	"github.com/sluicenet/sluice/policy/lint/internal/sample"
 )
 
-// NoDNS finds policies that isolate pods for egress and leave these pods unable to resolve
-// names. A pod cannot resolve names if no policy for the pod allows DNS over UDP.
+// NoDNS finds policies that isolate pods for egress and leave these pods unable to resolve names.
+// A pod cannot resolve names if no policy for the pod allows DNS over UDP.
 //
-// A run on one namespace cannot determine which pods of other namespaces are DNS servers, so it
-// assumes that every namespaceSelector and every block includes one.
+// A run on one namespace has no information about DNS servers in other namespaces. So it assumes
+// that every namespaceSelector and every block includes a DNS server.
 var NoDNS = check.Check{
 	Name:       "no-dns",
 	Severities: []check.Severity{check.Warning, check.Note},

@@ -7,8 +7,9 @@ import (
 	"github.com/sluicenet/sluice/policy/lint/internal/dns"
 )
 
-// dnsRule returns the first rule of a tier that matches DNS over UDP: for egress, from the pods of
-// the group to a DNS server, and for ingress, from any peer to the pods of the group.
+// dnsRule returns the first rule of a tier that matches DNS over UDP. For egress, this is a query
+// from the pods of the group to a DNS server. For ingress, it is a query from any peer to the pods
+// of the group.
 func dnsRule(p *check.Pass, t rule.Tier, d rule.Direction, g *check.Group) check.DecidingRule {
 	if known := g.Tiers.DNS[t][d]; known != nil {
 		return *known

@@ -17,8 +17,8 @@ func PodCount(n int) string {
 	return fmt.Sprintf("%d pods", n)
 }
 
-// Few joins words with commas. If there are more than five words, it replaces the remaining
-// words with their number, as in "a, b, c, d, e and 2 more".
+// Few joins words with commas. If there are more than five words, it lists the first five and the
+// number of remaining words, as in "a, b, c, d, e and 2 more".
 func Few(words []string) string {
 	const shown = 5
 	if len(words) > shown {

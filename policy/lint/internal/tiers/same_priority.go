@@ -67,7 +67,7 @@ func peersOverlap(p *check.Pass, a, b *policy.Peer) bool {
 }
 
 // shareAPod reports whether at least one pod is in both sets. If the input contains no pods, it
-// reports whether one set contains the other.
+// reports whether one set is a subset of the other.
 func shareAPod(p *check.Pass, a, b *policy.PodSet) bool {
 	if !p.PodsKnown {
 		return cover.PodSet(a, b) || cover.PodSet(b, a)

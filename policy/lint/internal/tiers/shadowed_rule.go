@@ -33,9 +33,9 @@ var ShadowedRule = check.Check{
 	})),
 }
 
-// shadows returns a rule, and the policy of this rule. The returned rule is evaluated before the
-// given rule of the policy, and matches every flow that the given rule matches. If there is no such
-// rule, shadows returns nil.
+// shadows returns a rule that is evaluated before the given rule of the policy, and that matches
+// every flow that the given rule matches. It also returns the policy of the returned rule. If
+// there is no such rule, shadows returns nil.
 func shadows(p *check.Pass, r *policy.Rule, index int) (*check.Policy, *policy.Rule) {
 	for _, s := range p.Tiers[p.Tier] {
 		rules := s.Rules(r.Direction)

@@ -177,8 +177,8 @@ func (r *clusterPolicyReader) rule(d rule.Direction, at string, in any) policy.R
 	return out
 }
 
-// action reads the action of the rule at a path. If the action is unknown, it returns ActionDeny and
-// understood is false.
+// action reads the action of the rule at a path. If the action is unknown, the result is
+// ActionDeny, and understood is false.
 func (r *clusterPolicyReader) action(at string, in any) (a rule.Action, understood bool) {
 	switch in {
 	case string(v1beta1.ClusterNetworkPolicyRuleActionAccept):

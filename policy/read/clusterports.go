@@ -34,8 +34,8 @@ func (r *clusterPolicyReader) protocols(rule string, in any) (out []policy.Port,
 	return out, understood
 }
 
-// protocol reads an entry of the list `protocols`. A port name results in one port for each protocol
-// that has ports.
+// protocol reads an entry of the list `protocols`. If the entry contains a port name, the result
+// contains one port for each protocol that has ports.
 func (r *clusterPolicyReader) protocol(at field.Path, in any) (out []policy.Port, understood bool) {
 	var entry v1beta1.ClusterNetworkPolicyProtocol
 	if !r.decode(at, in, &entry) {
@@ -64,8 +64,8 @@ func (r *clusterPolicyReader) protocol(at field.Path, in any) (out []policy.Port
 }
 
 // destinationPort converts the port number or the port range of an entry. An entry without ports
-// cannot be understood: the API server removes fields that the requested version of the API does not
-// have, so the entry may have had a field that is newer than this version.
+// cannot be understood. The entry may have had a field that the requested version of the API does
+// not have, and the API server removes such fields.
 func (r *clusterPolicyReader) destinationPort(at field.Path, protocol flow.Protocol, in *v1beta1.Port) (out []policy.Port, understood bool) {
 	if in == nil {
 		r.errors.Add(at.String(), "the field is missing: write {range: {start: 1, end: 65535}} for every port")

@@ -80,8 +80,8 @@ func TestInvalidRuleAffectsNoOtherRule(t *testing.T) {
 	}
 }
 
-// TestErrorsOfALargePolicy checks that a policy with 200,000 invalid parts results in only 100 errors,
-// and that each rule with an invalid part is still invalid.
+// TestErrorsOfALargePolicy reads a policy with 200,000 invalid parts. It checks that there are
+// only 100 errors, and that each rule with an invalid part is nevertheless invalid.
 func TestErrorsOfALargePolicy(t *testing.T) {
 	np := &networkingv1.NetworkPolicy{}
 	for i := range 200 {

@@ -64,7 +64,7 @@ func (r *reader) explain(n int, consequence string) {
 	}
 }
 
-// found describes the value of a field that must be a string.
+// The function `found` describes the value of a field that must be a string.
 func found(in any) string {
 	switch in := in.(type) {
 	case nil:

@@ -1,6 +1,6 @@
-// Package service contains the parts of Services, EndpointSlices and Endpoints that determine
-// the backends of a Service. Policies do not refer to Services. They are evaluated for the
-// address and the port of a backend.
+// Package service contains the parts of Services, EndpointSlices and Endpoints that determine the
+// backends of a Service. Policies do not refer to Services. A policy is evaluated for the address
+// and the port of a backend.
 package service
 
 import (

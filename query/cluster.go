@@ -77,8 +77,8 @@ func both(egress, ingress evaluatedSide) rule.Verdict {
 	return rule.Decision{Egress: egress.Side, Ingress: ingress.Side}.Verdict()
 }
 
-// evaluatedSide is one side of a decision. The `tree` field is the tree with which the side was
-// evaluated, or nil if the address on that side does not belong to a pod.
+// evaluatedSide is one side of a decision. The `tree` field is the tree that was used for the
+// evaluation. If the address on this side does not belong to a pod, the field is nil.
 type evaluatedSide struct {
 	rule.Side
 	tree *tree.Tree
@@ -126,10 +126,10 @@ func (c *Cluster) side(f flow.Flow, d rule.Direction) (evaluatedSide, error) {
 	return evaluatedSide{Side: side, tree: t}, nil
 }
 
-// NearMisses returns the near misses of a flow in one direction. The rules that match the
-// peer but not the port come first, followed by the rules that match the port but not the
-// peer. Each group is in the order of the policies. If the reason in this direction is not
-// NoRuleMatched, the result is empty.
+// NearMisses returns the near misses of a flow in one direction. First come the rules that match
+// the peer but not the port. Then come the rules that match the port but not the peer. Each group
+// is in the order of the policies. If the reason in this direction is not NoRuleMatched, the
+// result is empty.
 func (c *Cluster) NearMisses(f flow.Flow, d rule.Direction) ([]rule.NearMiss, error) {
 	side, err := c.side(f, d)
 	if err != nil || side.tree == nil {
@@ -138,9 +138,9 @@ func (c *Cluster) NearMisses(f flow.Flow, d rule.Direction) ([]rule.NearMiss, er
 	return side.tree.NearMisses(f, d, side.Side), nil
 }
 
-// tree returns the mapped tree of a node. If the Cluster has not mapped the tree yet, it
-// compiles the tree first. If node is empty, the tree contains the pods that are not bound to
-// a node.
+// tree returns the mapped tree of a node. If the Cluster has not mapped the tree yet, it compiles
+// the tree first. If the `node` parameter is empty, the tree contains the pods that are not bound
+// to a node.
 func (c *Cluster) tree(node string) (*tree.Tree, error) {
 	if t, ok := c.trees[node]; ok {
 		return t, nil

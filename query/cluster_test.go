@@ -89,8 +89,8 @@ func tcp(src, dst string, port uint16) flow.Flow {
 	return flow.Flow{Src: netip.MustParseAddr(src), Dst: netip.MustParseAddr(dst), Protocol: flow.TCP, DstPort: port}
 }
 
-// matched returns the expected side for a flow that a rule of the policy allows. No other policy
-// isolates the pod.
+// The function `matched` returns the expected side for a flow that a rule of the policy allows. No
+// other policy isolates the pod.
 func matched(policy string, index int) report.Side {
 	return report.Side{Verdict: "Allow", Reason: "Rule", Policy: &policy, Rule: &index, IsolatedBy: []string{policy}}
 }

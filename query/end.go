@@ -15,17 +15,18 @@ type End struct {
 	Pod string `json:"pod,omitempty"`
 	// Node is the node that the pod is bound to.
 	Node string `json:"node,omitempty"`
-	// Address is the address with which flows are evaluated. For a pod with an IPv4 and an
-	// IPv6 address, it is the IPv4 address if the other end also has an IPv4 address.
+	// Address is the address with which flows are evaluated. If both ends have an IPv4 address, it
+	// is an IPv4 address.
 	Address netip.Addr `json:"address"`
-	// Template is the kind of a workload if the pod does not exist, but stands for the pods that
-	// the workload would create from its pod template.
+	// Template is the kind of a workload if the pod is a template: it does not exist, but
+	// represents the pods that the workload would create.
 	Template string `json:"template,omitempty"`
 
 	addresses   []netip.Addr
 	ports       policy.ContainerPorts
 	hostNetwork bool
-	// assigned is true if the pod does not really have the addresses.
+	// assigned is true if AssignAddresses assigned the addresses. The pod does not really have
+	// them.
 	assigned bool
 }
 
@@ -57,7 +58,8 @@ func (e *End) details() string {
 }
 
 // families returns the two ends for each address family that both ends have: first for IPv4, then
-// for IPv6. Ends with assigned addresses have one family, because their real families are unknown.
+// for IPv6. An end with assigned addresses counts as having one family, because its real families
+// are unknown.
 func families(from, to *End) (pairs [][2]*End, err error) {
 	for _, four := range []bool{true, false} {
 		src, dst, ok := inFamily(from.addresses, to.addresses, four)

@@ -28,11 +28,11 @@ type ExplainQuestion struct {
 const Mixed = "Mixed"
 
 // Explanation contains the decision for one flow and the reasons for the decision. If the
-// destination is a Service, it describes a flow to one of its backends.
+// destination is a Service, the explanation describes a flow to one of the Service's backends.
 type Explanation struct {
 	TypeMeta
-	// Verdict is Allow or Deny. It is Mixed if IPv4 and IPv6, or the backends of a Service, have
-	// different verdicts.
+	// Verdict is Allow or Deny. It is Mixed if the verdicts for IPv4 and IPv6 differ, or if the
+	// verdicts for the backends of a Service differ.
 	Verdict string `json:"verdict"`
 	// Node is set only by ExplainInTree, which evaluates both sides of the flow with the tree of
 	// this node. Otherwise, each side is evaluated with the tree of its own pod's node, and Node is
@@ -46,11 +46,13 @@ type Explanation struct {
 	Egress  report.Side `json:"egress"`
 	Ingress report.Side `json:"ingress"`
 	// OtherFamily describes the flow between the IPv6 addresses of the same ends. It is nil if
-	// this flow has the same verdict as the flow between the IPv4 addresses, or does not exist.
+	// this flow does not exist, or if it has the same verdict as the flow between the IPv4
+	// addresses.
 	OtherFamily *Explanation `json:"otherFamily,omitempty"`
 	// Service is the Service to which the client connects. It is nil if the destination is not a
-	// Service. Backends then describes the flow to each backend, and the other fields describe the
-	// flow to the first backend that is denied, or to the first backend.
+	// Service. If it is set, Backends describes the flow to each backend. The other fields then
+	// describe the flow to the first denied backend. If no backend is denied, they describe the
+	// flow to the first backend.
 	Service  *ServiceEnd   `json:"service,omitempty"`
 	Backends []Explanation `json:"backends,omitempty"`
 	// Hints are sentences about a probable cause of a verdict that the user does not expect.

@@ -48,8 +48,8 @@ func (e *Explanation) headline() string {
 	}
 }
 
-// own returns the verdict for the flow between From and To, regardless of the other family and of
-// other backends.
+// The method `own` returns the verdict for the flow between From and To, regardless of the other
+// family and of other backends.
 func (e *Explanation) own() string {
 	if e.Egress.Verdict == e.Ingress.Verdict {
 		return e.Egress.Verdict
@@ -207,8 +207,8 @@ func (e *Explanation) writeSide(w io.Writer, d rule.Direction, end *End) {
 	}
 }
 
-// writeMatched writes a side that a rule decided. The `decided` parameter is the beginning of the
-// sentence, such as "Ingress to shop/db is denied".
+// writeMatched writes a side whose verdict comes from a rule. The `decided` parameter is the
+// beginning of the sentence, such as "Ingress to shop/db is denied".
 func writeMatched(w io.Writer, decided string, d rule.Direction, s *report.Side) {
 	if s.Tier == "" {
 		fmt.Fprintf(w, "  %s by a rule.\n", decided)
@@ -257,7 +257,7 @@ func writePassed(w io.Writer, d rule.Direction, s *report.Side) {
 	}
 }
 
-// writeExternal writes the side of an end to which no policy can apply. Such an end is an
+// writeExternal writes a side to which no policy can apply, because the end on this side is an
 // address outside the cluster, a node, or a pod in the host network.
 func writeExternal(w io.Writer, side, is string, end *End) {
 	if end.hostNetwork {

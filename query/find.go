@@ -36,8 +36,9 @@ func (c *Cluster) findEnd(field, text, namespace string) (*End, error) {
 	return c.podEnd(field, pod)
 }
 
-// parseRef parses a reference. If the first part is a type of kubectl, but there is no such object
-// and a namespace has that name, parseRef interprets the part as the namespace.
+// parseRef parses a reference. The first part of a reference can be both a type of kubectl and the
+// name of a namespace. parseRef interprets the part as the namespace only if pods match this
+// interpretation, but no pods match the other interpretation.
 func (c *Cluster) parseRef(text, namespace string) target.Ref {
 	ref := target.Parse(text, namespace)
 	if plain := target.ParseName(text, namespace); ref != plain && len(c.podsOf(ref)) == 0 && len(c.podsOf(plain)) > 0 {

@@ -42,8 +42,8 @@ func (c *Cluster) addUnmatched(e *Explanation, f flow.Flow, texts *ruletext.Text
 	}
 }
 
-// hostPod returns a pod in the host network that has the given address and that a peer of the rule
-// would match if the pod were in the pod network. If there is no such pod, the result is nil.
+// hostPod returns a pod in the host network that has the given address and that the rule would
+// match if the pod were in the pod network. If there is no such pod, the result is nil.
 func (c *Cluster) hostPod(r *policy.Rule, address netip.Addr) *policy.Pod {
 	for i := range c.set.Pods {
 		p := &c.set.Pods[i].Pod
@@ -61,8 +61,8 @@ func (c *Cluster) hostPod(r *policy.Rule, address netip.Addr) *policy.Pod {
 	return nil
 }
 
-// portHints returns a hint if the port is not a port of the destination pod, but of a Service that
-// selects the pod.
+// portHints returns a hint if the flow's port is the port of a Service that selects the
+// destination pod, but the Service translates this port to another port of the pod.
 func (c *Cluster) portHints(e *Explanation) (hints []string) {
 	namespace, name, _ := strings.Cut(e.To.Pod, "/")
 	pods := c.podsNamed(name, namespace)
@@ -90,8 +90,8 @@ func (c *Cluster) portHints(e *Explanation) (hints []string) {
 	return hints
 }
 
-// serviceHints returns hints if a rule allows the address or the port of the Service instead of
-// those of its backends.
+// serviceHints returns hints about rules that allow the address or the port of the Service instead
+// of the address or the port of a backend.
 func (c *Cluster) serviceHints(e *Explanation, s *service.Service) (hints []string, err error) {
 	protocol, err := flow.ParseProtocol(e.Protocol)
 	if err != nil || e.Service.Headless {

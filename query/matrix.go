@@ -45,8 +45,8 @@ type Matrix struct {
 	// PortName is the name of the destination port, if the question contained a name.
 	PortName string      `json:"portName,omitempty"`
 	Ends     []MatrixEnd `json:"ends"`
-	// Flows contains no entry for two ends that have no address family in common, for a flow from a
-	// pod to itself, and for a destination without a port with the name PortName.
+	// Flows contains no entry for a flow from a pod to itself, for two ends without a common
+	// address family, or for a destination without a port with the name PortName.
 	Flows []MatrixFlow `json:"flows"`
 	// Width is the maximum width of the text in columns. 0 means 120.
 	Width int `json:"-"`
@@ -156,8 +156,8 @@ func (q *MatrixQuestion) selects(p *inventory.Pod) bool {
 }
 
 // evaluatePairs evaluates the flow from every end to every other end. The first index of the
-// result is the source, and the second index is the destination. If name is not empty, each
-// destination resolves this port name, and port is ignored.
+// result is the source, and the second index is the destination. If the `name` parameter is not
+// empty, each destination resolves this port name, and the `port` parameter is ignored.
 func (c *Cluster) evaluatePairs(ends []matrixEnd, protocol flow.Protocol, port int, name string) ([][]grid.Cell, error) {
 	cells := make([][]grid.Cell, len(ends))
 	for i := range ends {

@@ -32,10 +32,10 @@ type Publication struct {
 	Seconds float64 `json:"seconds"`
 }
 
-// Publish compiles the tree of a node and publishes the tree in a state directory. A
-// dataplane that runs with this directory then enforces the tree. If node is empty, the tree
-// contains the pods that are not bound to a node. If the node is not empty but has neither a
-// Node object nor a pod, Publish returns an *InputError.
+// Publish compiles the tree of a node and publishes the tree in a state directory. A dataplane
+// that runs with this directory then enforces the tree. If the `node` parameter is empty, the tree
+// contains the pods that are not bound to a node. Otherwise the node must have a Node object or a
+// pod. If it has neither, Publish returns an *InputError.
 func (c *Cluster) Publish(node, stateDir string) (*Publication, error) {
 	if known := c.nodes(); node != "" && !slices.Contains(known, node) {
 		return nil, question.Errorf("node", node, "no Node object has that name, and no pod is bound to it; there %s", are(known))

@@ -28,9 +28,9 @@ type ServiceEnd struct {
 	Backends []target.Backend `json:"backends"`
 }
 
-// findService returns the Service that a question specifies as the destination by name or by
-// address. If the destination is not a Service, the result is nil. The address is the address in
-// the question.
+// findService returns the Service that a question specifies as the destination, by name or by
+// address. If the destination is not a Service, the result is nil. If the destination is an
+// address, the second result is this address.
 func (c *Cluster) findService(q *ExplainQuestion) (*service.Service, netip.Addr, error) {
 	if address, err := netip.ParseAddr(q.To); err == nil {
 		if _, owned := c.snapshot.Owner(address); owned {
@@ -73,8 +73,8 @@ func (c *Cluster) existingServices() string {
 	return "there " + are(names)
 }
 
-// explainService explains the flow to each backend of a Service. The parameter address is not valid
-// if the user specified the Service by name.
+// explainService explains the flow to each backend of a Service. If the user specified the Service
+// by name, the `address` parameter is not valid.
 func (c *Cluster) explainService(q *ExplainQuestion, from *End, s *service.Service, address netip.Addr) (*Explanation, error) {
 	protocol, port, err := q.Split()
 	switch {
@@ -113,8 +113,9 @@ func (c *Cluster) explainService(q *ExplainQuestion, from *End, s *service.Servi
 	return out, err
 }
 
-// backendEnd returns the end for a backend. The end has only addresses of the families of the
-// Service, or of the family of the given address if it is valid.
+// backendEnd returns the end for a backend. If the `address` parameter is valid, the end has only
+// addresses of this address's family. Otherwise, it has only addresses of the Service's families.
+// If the backend has no such address, the end has all addresses of the backend.
 func (c *Cluster) backendEnd(b *target.Backend, s *service.Service, address netip.Addr) (*End, error) {
 	addresses := s.Addresses
 	if address.IsValid() {

@@ -10,8 +10,8 @@ import (
 	"github.com/sluicenet/sluice/policy"
 )
 
-// ForPort returns the indexes of the rules of a direction whose ports match a flow. The parameter
-// ports contains the named ports of the destination pod.
+// ForPort returns the indexes of the rules of a direction whose ports match a flow. The `ports`
+// parameter contains the named ports of the destination pod.
 func ForPort(p *policy.Policy, d rule.Direction, f flow.Flow, ports policy.ContainerPorts) []int {
 	var out []int
 	for i := range p.Rules(d) {

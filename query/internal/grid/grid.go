@@ -28,16 +28,16 @@ const (
 // Grid contains the names of the ends, and the verdicts for the flows between the ends.
 type Grid struct {
 	names []string
-	// The first index of cells is the source, and the second index is the destination. Both
-	// are indexes in names.
+	// The first index of `cells` is the source, and the second index is the destination. Both
+	// refer to the list `names`.
 	cells [][]Cell
-	// longest is the length of the longest name. digits is the number of digits of
-	// the largest row number.
+	// The field `longest` is the length of the longest name. The field `digits` is the number of
+	// digits of the largest row number.
 	longest, digits int
 }
 
-// New returns a grid. The first index of cells is the source, and the second index is the
-// destination. Both are indexes in names.
+// New returns a grid. The first index of `cells` is the source, and the second index is the
+// destination. Both refer to the list `names`.
 func New(names []string, cells [][]Cell) *Grid {
 	g := &Grid{names: names, cells: cells, digits: len(strconv.Itoa(len(names)))}
 	for _, name := range names {

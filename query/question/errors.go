@@ -7,8 +7,8 @@ import "fmt"
 // InputError is an error in a question, such as the name of an unknown pod. The message
 // explains what the user should specify instead.
 type InputError struct {
-	// Field is the name of the field of the question, such as "from" or "port", or "" if the error
-	// does not concern a single field. Value is the value of the field, or "" if the field is
+	// Field is the name of a field of the question, such as "from" or "port". If the error does
+	// not concern a single field, it is "". Value is the value of the field, or "" if the field is
 	// missing.
 	Field, Value string
 	Message      string

@@ -178,7 +178,7 @@ func (t *Target) Parse(to *Destination) (flow.Protocol, int, error) {
 	return protocol, port, err
 }
 
-// named returns the number of the destination's container port with a name.
+// The function `named` returns the number of the destination's container port with a name.
 func named(to *Destination, protocol flow.Protocol, name string) (int, error) {
 	if to == nil || len(to.Ports) == 0 {
 		return NoPort, Errorf("port", name, "want a number from 0 to 65535")

@@ -12,8 +12,8 @@ import (
 	"github.com/sluicenet/sluice/query"
 )
 
-// maxProblems is the maximum number of node problems that WriteText lists, and also the
-// maximum number of policy problems.
+// maxProblems is the maximum number of problems that WriteText lists for nodes, and also the
+// maximum number that it lists for policies.
 const maxProblems = 20
 
 // Reports contains the objects in which the operator and the agents report the
@@ -129,9 +129,9 @@ func nodeProblems(n *v1alpha1.NodeEnforcer) []Problem {
 	return problems
 }
 
-// unevaluated returns a problem if the node accepted or dropped held packets of new pods without
-// evaluating them, as its failure policy specifies. It returns no problem for a node that is
-// configured to hold no packets.
+// The function `unevaluated` returns a problem if the node accepted or dropped held packets of new
+// pods without evaluating the packets, as its failure policy specifies. A node that is configured
+// to hold no packets has no such problem.
 func unevaluated(n *v1alpha1.NodeEnforcer) (Problem, bool) {
 	c := meta.FindStatusCondition(n.Status.Conditions, string(v1alpha1.ConditionHeldPacketsEvaluated))
 	if c == nil || c.Status != metav1.ConditionFalse {
@@ -144,8 +144,8 @@ func unevaluated(n *v1alpha1.NodeEnforcer) (Problem, bool) {
 	return Problem{}, false
 }
 
-// behind returns a problem if the node has not acknowledged the latest generation that its
-// agent published.
+// The function `behind` returns a problem if the node has not acknowledged the latest generation
+// that its agent published.
 func behind(n *v1alpha1.NodeEnforcer) (Problem, bool) {
 	published, acknowledged := n.Status.Published, n.Status.Acknowledged
 	var enforced int64

@@ -211,8 +211,8 @@ func times(n uint64) string {
 	}
 }
 
-// age returns the time between the parameters `then` and `now`. It rounds ages below one hour
-// to seconds, and ages below two days to minutes. It truncates longer ages to days.
+// age returns the time between the parameters `then` and `now`. It rounds an age below one hour to
+// seconds, and an age below two days to minutes. It truncates a longer age to days.
 func age(now, then time.Time) string {
 	d := now.Sub(then)
 	const day = 24 * time.Hour

@@ -18,14 +18,14 @@ type Backend struct {
 	// Pod is "namespace/name", or "" if the backend is not a pod of the set.
 	Pod string `json:"pod,omitempty"`
 	// Address is the address of the backend. It is not valid if the backends were found by the
-	// selector of the Service. In this case, the addresses are those of the pod.
+	// selector of the Service. In this case, the backend has the addresses of the pod.
 	Address netip.Addr `json:"address,omitzero"`
 	// Port is the port of the backend.
 	Port uint16 `json:"port"`
 }
 
-// FindPort returns the port of a Service with a number or a name. If the Service is headless, a
-// number need not be a port of the Service, because it is not translated.
+// FindPort returns the port of a Service that has the given number or name. If the Service is
+// headless, the number need not be a port of the Service, because ports are not translated.
 func FindPort(s *service.Service, protocol flow.Protocol, text string) (service.Port, error) {
 	number, err := strconv.ParseUint(text, 10, 16)
 	isNumber := err == nil
@@ -53,8 +53,9 @@ func FindPort(s *service.Service, protocol flow.Protocol, text string) (service.
 	return service.Port{}, fmt.Errorf("the Service %s has no %s port %s; it has %s%s", s, protocol, text, strings.Join(have, ", "), advice)
 }
 
-// Backends returns the backends of a port of a Service, from its EndpointSlices if the set contains
-// any, and otherwise from its selector. If there are no backends, the error states why.
+// Backends returns the backends of a port of a Service. It reads them from the EndpointSlices of
+// the Service. If the Service has no EndpointSlices, it uses the selector of the Service. If there
+// are no backends, the error states why.
 func Backends(set *inventory.Set, s *service.Service, p *service.Port) ([]Backend, error) {
 	if slices := slicesOf(set, s); len(slices) > 0 {
 		return fromSlices(s, p, slices)

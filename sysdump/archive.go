@@ -27,8 +27,8 @@ const folder = "sluice-sysdump/"
 // sorted by name.
 type archive struct {
 	files map[string][]byte
-	// unread lists the objects and logs that could not be read, with the reasons. omitted lists the
-	// files that were left out because of a limit.
+	// The list `unread` contains the objects and logs that could not be read, with the reasons.
+	// The list `omitted` contains the files that were left out because of a limit.
 	unread, omitted []string
 	names           *names
 }
@@ -61,7 +61,7 @@ func (a *archive) addText(name string, text []byte) {
 	a.files[name] = []byte(a.names.inText(string(text)))
 }
 
-// missing records that something could not be read.
+// The method `missing` records that something could not be read.
 func (a *archive) missing(what string, err error) {
 	a.unread = append(a.unread, fmt.Sprintf("%s: %v", what, err))
 }

@@ -157,8 +157,8 @@ func (d *dump) findNames() *names {
 	return n
 }
 
-// addTier adds the labels of all selectors in a part of a ClusterNetworkPolicy, the names of rules and
-// the domain names.
+// addTier finds names in a part of a ClusterNetworkPolicy. It adds the labels in selectors, the
+// names of rules, and the domain names.
 func (n *names) addTier(part any) {
 	switch part := part.(type) {
 	case []any:

@@ -18,8 +18,8 @@ import (
 // object is a reduced object.
 type object = map[string]any
 
-// reduced sorts a list of objects by namespace and name, and calls the function `reduce` on each
-// object. It returns the results.
+// The function `reduced` sorts a list of objects by namespace and name, and calls the function
+// `reduce` on each object. It returns the results.
 func reduced[T any](list []T, reduce func(*T) any) []any {
 	slices.SortStableFunc(list, func(a, b T) int {
 		x, isObject := any(&a).(metav1.Object)

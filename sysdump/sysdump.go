@@ -28,15 +28,15 @@ type Options struct {
 	// Anonymize replaces the names of namespaces, pods, policies, rules, nodes, workloads, labels and
 	// domains.
 	Anonymize bool
-	// Lines is the maximum number of lines of each log. Pods is the maximum number of pods on
-	// nodes whose logs are read.
+	// Lines is the maximum number of lines of each log. Pods is the maximum number of agent and
+	// dataplane pods whose logs are read.
 	Lines, Pods int
 	// Now is the time of the dump.
 	Now time.Time
 }
 
-// Write writes an archive. It returns what could not be read, as text. It returns an error only
-// if the API server cannot be reached or the archive cannot be written.
+// Write writes an archive. It returns a text for each part that it could not read. It returns an
+// error only if the API server cannot be reached or the archive cannot be written.
 func Write(ctx context.Context, c *live.Connection, out io.Writer, o Options) (unread []string, err error) {
 	facts, err := check.Read(ctx, c, o.Release, o.Namespace)
 	if err != nil {

@@ -4,6 +4,6 @@
 // commands and flags that the conformance tests of the Network Policy API use.
 //
 // Over SCTP, Connect and the servers of test/lab exchange only the first two packets of an
-// association, because many kernels do not support SCTP. Policies decide on the first packet,
-// so the result is the same.
+// association, because many kernels do not support SCTP. The verdict depends only on the first
+// packet, so the result is the same.
 package agnhost

@@ -38,10 +38,10 @@ const (
 
 // BenchmarkAgents measures the traffic between real agents and a real API server in three states:
 // at rest, while the annotations of a policy change every second, and while 20 pods change per
-// second. The figures B/s, sent-B/s and requests/s are averages per agent. The bytes are counted on
-// the wire. The figure etcd-B/s is the number of bytes per second that etcd writes to its disk, and
-// server-cores is the processor time of the kube-apiserver. docs/scale.md extrapolates these
-// figures.
+// second. The figures B/s, sent-B/s and requests/s are averages per agent. The bytes are counted
+// on the wire. The figure etcd-B/s is the number of bytes per second that etcd writes to its disk.
+// The figure server-cores is the processor time of the kube-apiserver. docs/scale.md extrapolates
+// these figures.
 func BenchmarkAgents(b *testing.B) {
 	s := newAgents(b, choose(50, 2))
 	for _, phase := range []struct {
@@ -283,7 +283,7 @@ func (u consumption) report(b *testing.B, took time.Duration, agents int) {
 	b.ReportMetric(u.server/took.Seconds(), "server-cores")
 }
 
-// written returns the number of bytes that a process has written to disks.
+// The function `written` returns the number of bytes that a process has written to disks.
 func written(b *testing.B, process int) float64 {
 	b.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/io", process))

@@ -164,8 +164,9 @@ func (a *application) allow() time.Duration {
 		}
 		<-time.After(time.Millisecond)
 	}
-	// The difference is negative if a packet arrives before the write has returned, which
-	// is possible because the agent can receive the change earlier.
+	// The difference is negative if a packet arrives before the write has returned. This is
+	// possible because the agent can receive the change earlier than this process receives the
+	// response.
 	return max(0, time.Duration(a.first.Load())-written)
 }
 

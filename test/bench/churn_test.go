@@ -66,8 +66,8 @@ func BenchmarkAgentChurn(b *testing.B) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// work contains the processor time of an agent and the number of events that the agent has
-// published, both since its start.
+// work contains the processor time that an agent has used since it started, and the number of
+// events that it has published.
 type work struct {
 	cpu time.Duration
 	// `events` is the number of published events. `inTime` is the number of published events that
@@ -98,8 +98,8 @@ func processorTime(b *testing.B, process int) (out time.Duration) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	// The second field is the name of the program in parentheses. utime is field 14, and stime
-	// is field 15.
+	// The second field is the name of the program in parentheses. Field 14 is utime, and field 15
+	// is stime.
 	_, rest, _ := strings.Cut(string(stat), ") ")
 	fields := strings.Fields(rest)
 	for _, field := range fields[11:13] {

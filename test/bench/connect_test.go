@@ -86,8 +86,8 @@ func (c *connections) enforce(queue bool) {
 	c.flushConnections()
 }
 
-// acceptInsteadOfQueue replaces the last rule of the chain enqueue. The old rule queues
-// packets, and the new rule accepts packets.
+// acceptInsteadOfQueue replaces the last rule of the chain `enqueue`. The old rule queues packets,
+// and the new rule accepts packets.
 func acceptInsteadOfQueue() error {
 	n, err := nftables.New()
 	if err != nil {
@@ -107,8 +107,8 @@ func acceptInsteadOfQueue() error {
 // ways contains the names of the two variants that BenchmarkConnect compares.
 var ways = [2]string{"sluice", "accept"}
 
-// each measures the two variants in alternation. The first round only warms up caches, so its
-// results are discarded.
+// The method `each` measures the two variants in alternation. The first round only warms up
+// caches, so its results are discarded.
 func (c *connections) each(rounds int, r connectRequest, take func(way int, made connected)) {
 	c.b.Helper()
 	for round := range rounds + 1 {

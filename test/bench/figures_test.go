@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// once reports whether the flag -benchtime=1x is set. With this flag, benchmarks run only to
-// show that they work, and can do less work.
+// The function `once` reports whether the flag -benchtime=1x is set. With this flag, benchmarks
+// run only to show that they work, and can do less work.
 func once() bool { return flag.Lookup("test.benchtime").Value.String() == "1x" }
 
 // choose returns the parameter `proof` if benchmarks run only to show that they work, as the

@@ -179,7 +179,7 @@ func (s *fixture) swallow(host *lab.Host) {
 	}
 }
 
-// settled waits until the given queue contains no packets.
+// The method `settled` waits until the given queue contains no packets.
 func (s *fixture) settled(queue uint16) {
 	s.b.Helper()
 	deadline := time.After(timeout)

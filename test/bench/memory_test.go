@@ -125,8 +125,8 @@ func newAgent(b *testing.B, program string, server *kube.Server) *agentProcess {
 	return a
 }
 
-// settled leaves the agent idle for some time. Then it returns the current and the maximum size
-// of the agent's resident memory, in bytes.
+// The method `settled` leaves the agent idle for some time. Then it returns the current and the
+// maximum size of the agent's resident memory, in bytes.
 func (a *agentProcess) settled() (resident, peak float64) {
 	a.b.Helper()
 	return settledMemory(a.b, a.Process)

@@ -42,8 +42,8 @@ var policyStatuses = v1alpha1.GroupVersion.WithResource("policystatuses")
 // in a large cluster. The API server is a stand-in, because it would take an hour to fill a real
 // one. Pods have about 6 KiB each, and every node reports that it enforces all policies. The
 // figure peak-MiB is the maximum, which occurs while the operator writes the first statuses. The
-// figures start-s and restart-s are the times until all statuses are written, and until a
-// restarted operator has compared all statuses with the objects.
+// figure start-s is the time until all statuses are written. The figure restart-s is the time
+// until a restarted operator has compared all statuses with the objects.
 func BenchmarkOperatorMemory(b *testing.B) {
 	size := cluster.Size{Pods: 100_000, Policies: 10_000, Nodes: 1_000}
 	if once() {
@@ -192,8 +192,8 @@ func values[T any](list []T) iter.Seq[T] {
 	}
 }
 
-// untyped converts an iterator to an iterator over runtime.Object. It calls the function `change`
-// with each object before it yields the object.
+// The function `untyped` converts an iterator to an iterator over runtime.Object. It calls the
+// function `change` with each object before it yields the object.
 func untyped[T runtime.Object](in iter.Seq[T], change func(T)) iter.Seq[runtime.Object] {
 	return func(yield func(runtime.Object) bool) {
 		for object := range in {

@@ -24,8 +24,8 @@ import (
 )
 
 const (
-	// openConnections is the number of connections that the node tracks. changing is the number
-	// of these connections whose verdict depends on the changed policy.
+	// openConnections is the number of connections that the node tracks. The verdicts of some of
+	// them depend on the changed policy, and `changing` is the number of these connections.
 	openConnections = 100000
 	changing        = 1000
 	// probePort is a UDP port. The policy alternately allows and denies connections to this
@@ -72,8 +72,8 @@ type revocation struct {
 	generation uint64
 	engine     *child
 	sender     *child
-	// first is the arrival time of the first datagram after the `change` method has set this
-	// field to 0. The time is in nanoseconds since the machine was booted.
+	// The `first` field is the arrival time of the first datagram after the `change` method has
+	// set this field to 0. The time is in nanoseconds since the machine was booted.
 	first atomic.Int64
 }
 
@@ -147,7 +147,7 @@ func (r *revocation) listen(do func(func() error) error, server netip.Addr) {
 }
 
 // open adds flows of the isolated pods to the connection tracking table of the node. A rule allows
-// half of these flows. In addition, it adds flows to probePort. The verdict for the flows to
+// half of these flows. The method also adds flows to probePort. The verdict for the flows to
 // probePort depends on the changed policy.
 func (r *revocation) open(ends tcpConfig) {
 	r.b.Helper()

@@ -58,7 +58,7 @@ type usage struct {
 	Allocations uint64
 }
 
-// serveRole returns a role that calls the function `serve` and replies to every request with
+// serveRole returns a role that calls the function `serve`. The role replies to every request with
 // the resources that its process has used since the start.
 func serveRole(serve func(serveConfig) (verdicts func() uint64, err error)) role {
 	return func(in *json.Decoder, out *json.Encoder) error {

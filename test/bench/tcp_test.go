@@ -14,9 +14,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// tcpConfig contains the addresses of the client and the server, and the ports of the server.
-// Connections to the same server port need different source ports, so a single server port is not
-// sufficient for all connections of a run. Therefore the client uses the server ports in turn.
+// tcpConfig contains the addresses of the client and the server, and the ports of the server. The
+// client uses the server ports in turn. A single server port is not sufficient, because each
+// connection to this port would need a different source port.
 type tcpConfig struct {
 	Client, Server   netip.Addr
 	FirstPort, Ports uint16
@@ -175,8 +175,8 @@ func (c *connector) connect() (time.Duration, error) {
 		return 0, fmt.Errorf("opening socket: %w", err)
 	}
 	defer func() { _ = unix.Close(fd) }()
-	// Make the kernel choose the source port in connect(2), when the destination is known,
-	// instead of in bind(2).
+	// Make the kernel choose the source port in connect(2) instead of in bind(2), because the
+	// destination is known only in connect(2).
 	if err := unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1); err != nil {
 		return 0, fmt.Errorf("setting IP_BIND_ADDRESS_NO_PORT: %w", err)
 	}

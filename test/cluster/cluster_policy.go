@@ -14,8 +14,9 @@ import (
 // ClusterNetworkPolicies. The versions have the same schema.
 func ClusterPolicyVersions() []string { return []string{"v1beta1", "v1alpha2"} }
 
-// DecodeClusterPolicy decodes the manifest of a ClusterNetworkPolicy in YAML or JSON. It returns an
-// error if the manifest has another kind or version, or a field that the type does not have.
+// DecodeClusterPolicy decodes the manifest of a ClusterNetworkPolicy in YAML or JSON. It returns
+// an error if the manifest has another kind, an unknown version, or a field that the type does not
+// have.
 func DecodeClusterPolicy(manifest string) (*v1beta1.ClusterNetworkPolicy, error) {
 	policy := &v1beta1.ClusterNetworkPolicy{}
 	if err := yaml.UnmarshalStrict([]byte(manifest), policy); err != nil {

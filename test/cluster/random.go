@@ -141,8 +141,8 @@ func (r *Random) node(name string) *corev1.Node {
 	return node
 }
 
-// pod returns a new pod. The creation time is one of only three times, so several pods often have
-// the same creation time.
+// pod returns a new pod. The creation time is chosen from only three times, so that several pods
+// often have the same creation time.
 func (r *Random) pod(namespace, name string) *corev1.Pod {
 	r.now++
 	pod := &corev1.Pod{

@@ -58,8 +58,8 @@ func (r *Random) namespaceSelector() metav1.LabelSelector {
 	return r.selector()
 }
 
-// rule returns the ports and peers of a random rule. One in four rules has a named port and an
-// ipBlock. The name of such a port must be resolved for each pod with an address in the block.
+// rule returns the ports and peers of a random rule. One in four rules combines a named port with
+// an ipBlock. The name of this port must be resolved for each pod with an address in the block.
 func (r *Random) rule() ([]networkingv1.NetworkPolicyPort, []networkingv1.NetworkPolicyPeer) {
 	ports, peers := r.ports(), r.peers()
 	if r.choose(4) == 3 {

@@ -82,9 +82,9 @@ func (r *Random) changeNamespace(change func(*corev1.Namespace)) []Change {
 	return []Change{{Object: namespace}}
 }
 
-// moveAddresses deletes one pod and assigns its addresses to another pod. The deletion can be
-// the first or the second of the two changes, at random, because a watch can deliver the two
-// events in either order.
+// moveAddresses deletes one pod and assigns its addresses to another pod. At random, either the
+// deletion or the assignment is the first change, because a watch can deliver the two events in
+// either order.
 func (r *Random) moveAddresses() []Change {
 	if len(r.Pods) < 2 {
 		return nil

@@ -24,7 +24,7 @@ var clusterActions = []v1beta1.ClusterNetworkPolicyRuleAction{
 }
 
 // NewTiered generates a cluster like NewRandom does, and adds up to 5 ClusterNetworkPolicies. Most
-// of them have the same priority as another one.
+// of these policies have the same priority as another policy.
 func NewTiered(choose Choose) *Random {
 	r := NewRandom(choose)
 	r.tiers = true
@@ -137,8 +137,8 @@ func (r *Random) podPeer() clusterPeer {
 	return clusterPeer{Namespaces: r.namespacesOfCluster()}
 }
 
-// egressPeer returns a peer with one field. This field can be domainNames, whatever the action of
-// the rule is. The API supports domainNames only in Accept rules, so in other rules the peer is
+// egressPeer returns a peer with one field. This field can be domainNames, even if the rule is not
+// an Accept rule. The API supports domainNames only in Accept rules, so in other rules the peer is
 // invalid.
 func (r *Random) egressPeer() clusterPeer {
 	switch r.choose(8) {

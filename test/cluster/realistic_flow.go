@@ -25,11 +25,11 @@ type traffic struct {
 
 type podRef struct{ deployment, index int }
 
-// Flows returns n flows. Either the source or the destination of each flow is a pod of
-// LocalNode. The `hitRatio` parameter is a number from 0 to 1. This share of the flows matches a
-// rule of a policy that selects the pod. The other flows have random pods and ports, or come
-// from outside the cluster. Most of these other flows are denied if the namespace of the pod
-// has a policy that denies by default.
+// Flows returns n flows. Either the source or the destination of each flow is a pod of LocalNode.
+// The `hitRatio` parameter is a number from 0 to 1. It is the share of the flows that match a rule
+// of a policy that selects the pod. The other flows have random pods and ports, or come from
+// outside the cluster. Most of these other flows are denied if the pod's namespace has a policy
+// that denies by default.
 func (r *Realistic) Flows(seed uint64, n int, hitRatio float64) []flow.Flow {
 	t := &traffic{Realistic: r, random: rand.New(rand.NewPCG(seed, 2)), seen: map[*metav1.LabelSelector][]int{}}
 	for d, dep := range r.deployments {
@@ -149,8 +149,8 @@ func (t *traffic) miss(local podRef) flow.Flow {
 
 func (t *traffic) ephemeral() uint16 { return uint16(32768 + t.random.IntN(28232)) }
 
-// matching returns a pod that the peer matches. If it finds no such pod, the second result is
-// false.
+// The method `matching` returns a pod that the peer matches. If it finds no such pod, the second
+// result is false.
 func (t *traffic) matching(peer *networkingv1.NetworkPolicyPeer, local podRef) (podRef, bool) {
 	namespaces := []int{t.deployments[local.deployment].namespace}
 	if peer.NamespaceSelector != nil {

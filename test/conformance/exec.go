@@ -21,8 +21,8 @@ import (
 // idleTimeout is the time after which an exec connection without traffic is closed.
 const idleTimeout = time.Minute
 
-// Executor returns an HTTP handler that serves the exec subresource of the pods in a cluster,
-// with the same protocol as an API server. The only supported command is `/agnhost connect`.
+// Executor returns an HTTP handler that serves the exec subresource of a cluster's pods. It uses
+// the same protocol as an API server. The only supported command is `/agnhost connect`.
 func Executor(cluster *labcluster.Cluster) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /api/v1/namespaces/{namespace}/pods/{pod}/exec", func(w http.ResponseWriter, r *http.Request) {

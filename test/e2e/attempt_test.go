@@ -11,8 +11,8 @@ import (
 	"github.com/sluicenet/sluice/test/stage"
 )
 
-// denialTime is the time after which a connection attempt without a reply counts as denied. It
-// is longer than one second, because TCP repeats its first packet after one second.
+// denialTime is the time after which a connection attempt without a reply counts as denied. It is
+// longer than one second, because TCP retransmits its first packet after one second.
 const denialTime = 1200 * time.Millisecond
 
 // attempt describes one connection that a test opens, with the expected result.

@@ -40,8 +40,8 @@ func (s *fixture) wantTagged(when string, want bool) {
 		for _, tags := range priorityTags {
 			before := server.Served()
 			s.must(s.host("shop/db").SendFrame("eth0", to, lab.Datagram(src, dst, []byte("!")), tags...))
-			// Then send a datagram from the node to the pod, and wait for the reply. When the reply
-			// arrives, the tagged frame must have arrived as well, or it has been dropped.
+			// Then send a datagram from the node to the pod, and wait for the reply. When the
+			// reply arrives, the tagged frame has already arrived or has been dropped.
 			if !s.answers(s.nodes["one"].Host, flow.UDP, netip.AddrPortFrom(s.address("node:one", like), 0), dst, limit) {
 				s.t.Fatalf("%s: the node does not reach the pod over %s", when, familyName(like))
 			}
@@ -72,7 +72,8 @@ func (s *fixture) wantPorts(when string, ports ...string) {
 	})
 }
 
-// bridgedPods returns the names of the interfaces through which node one reaches its pods.
+// The method `bridgedPods` returns the names of the interfaces through which node one reaches its
+// pods.
 func (s *fixture) bridgedPods() []string {
 	s.t.Helper()
 	var out []string
@@ -185,8 +186,8 @@ func (s *fixture) cniResults() string {
 	return dir
 }
 
-// If the node has CNI results that name the interfaces of the pods, a pod on a bridge cannot
-// send packets with the source address of another pod on the same bridge.
+// If the node has CNI results that name the pods' interfaces, forged packets on a bridge are
+// dropped: a pod cannot send packets with the source address of another pod on the same bridge.
 func TestS56bForgedBeginningsOnABridge(t *testing.T) {
 	t.Parallel()
 	s := newCluster(t, map[string]string{"shop/web": onlyProbeByUDP})

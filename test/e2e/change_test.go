@@ -11,8 +11,8 @@ import (
 	"github.com/sluicenet/sluice/test/stage"
 )
 
-// eachFamily runs a scenario four times: for each address family, with deny action Drop and
-// with deny action Reject.
+// eachFamily runs a scenario four times: over each address family, once with deny action Drop and
+// once with deny action Reject.
 func eachFamily(t *testing.T, scenario func(t *testing.T, like netip.Addr, deny string)) {
 	t.Parallel()
 	for _, deny := range []string{"Drop", "Reject"} {

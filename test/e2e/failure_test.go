@@ -59,9 +59,8 @@ func TestKilled(t *testing.T) {
 	}
 }
 
-// When a dataplane takes over from a killed dataplane that used other mark bits, no denied
-// packet is accepted: the new dataplane never sets a mark that the old rules could
-// misinterpret.
+// A dataplane takes over from a killed dataplane that used other mark bits. No denied packet is
+// accepted, because the new dataplane never sets a mark that the old rules could misinterpret.
 func TestKilledDataplaneWithOtherMarkBits(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t, map[string]string{"shop/web": onlyProbe}, "--deny", "Drop")
@@ -171,9 +170,9 @@ func TestOverflow(t *testing.T) {
 	}
 }
 
-// With failure policy Open, the first packet of a flow is accepted while a queue is full, even
-// if policies deny the flow. When the worker runs again, the flow is cut, even if only the
-// receiver of the first packet still sends packets.
+// With failure policy Open, the first packet of a flow is accepted while a queue is full, even if
+// policies deny the flow. When the worker runs again, the flow is cut. This happens even if only
+// the receiver of the first packet sends further packets.
 func TestOverflowWithFailurePolicyOpen(t *testing.T) {
 	t.Parallel()
 	const burst = 2 * 8192
@@ -236,8 +235,8 @@ func TestKilledWithFailurePolicyOpen(t *testing.T) {
 	generation := s.publish()
 	s.start("--failure-policy", "Open", "--deny", "Drop")
 	s.plane.enforces(generation)
-	// The count must include at least one packet of each of the eight new flows, and no packet
-	// of the flows that were accepted earlier.
+	// Each of the eight new flows adds at least one packet to the count. The flows that were
+	// accepted earlier must not add any packet.
 	if got := s.plane.status().Unevaluated; got < 8 {
 		t.Errorf("%d packets are counted that were accepted without a dataplane, want some of each of 8 flows", got)
 	}

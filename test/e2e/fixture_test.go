@@ -60,7 +60,7 @@ type server struct {
 }
 
 // newFixture creates the cluster with the given policies, publishes its tree, and starts the
-// dataplane with the additional arguments `args`. Unless these contain --deny, the dataplane
+// dataplane with the additional arguments `args`. If `args` does not contain --deny, the dataplane
 // rejects denied packets, so that clients need not wait for a timeout.
 func newFixture(t *testing.T, policies map[string]string, args ...string) *fixture {
 	t.Helper()
@@ -179,9 +179,9 @@ func (s *fixture) start(args ...string) {
 //
 //	NAME PROTOCOL PORT -> POD PORT [masquerade]
 //
-// Each service gets an IPv4 and an IPv6 address. If the name begins with "node", these are the
-// addresses of the node, as for a NodePort service. Otherwise they are addresses that no other
-// service uses.
+// Each service gets an IPv4 and an IPv6 address. If the name begins with "node", the addresses are
+// the addresses of the node, as for a NodePort service. Otherwise no other service uses the same
+// addresses.
 func (s *fixture) serve(lines string) {
 	s.t.Helper()
 	var err error
@@ -258,8 +258,8 @@ func (s *fixture) address(end string, like netip.Addr) netip.Addr {
 	return a
 }
 
-// gateway adds addresses to the interface through which the node reaches a pod, like CNI
-// plugins that add the address of the pod's gateway to this interface.
+// gateway adds addresses to the interface through which the node reaches a pod. Some CNI plugins
+// add the address of the pod's gateway to this interface in the same way.
 func (s *fixture) gateway(pod string, addresses ...string) {
 	s.t.Helper()
 	p := s.pod(pod)

@@ -135,8 +135,8 @@ func TestManyFlowsAndSwaps(t *testing.T) {
 	}
 }
 
-// unconnected opens a UDP socket in a pod. The socket is not connected, so it can send
-// datagrams to any address.
+// The method `unconnected` opens a UDP socket in a pod. The socket is not connected, so it can
+// send datagrams to any address.
 func (s *fixture) unconnected(from string, like netip.Addr) (*net.UDPConn, error) {
 	var c *net.UDPConn
 	err := s.host(from).Do(func() (err error) {

@@ -49,8 +49,8 @@ func (s *fixture) hardwareAddress(h *lab.Host, link string) (address net.Hardwar
 	return address
 }
 
-// neverResets prevents a host from sending TCP resets. Otherwise, if another host opened a
-// connection with a forged source address of this host, this host would reset the connection.
+// neverResets prevents a host from sending TCP resets. If another host forges this host's address
+// to open a connection, this host would otherwise reset the connection.
 func (s *fixture) neverResets(h *lab.Host) {
 	s.t.Helper()
 	cmd := exec.Command("nft", "-f", "-")
@@ -61,8 +61,8 @@ func (s *fixture) neverResets(h *lab.Host) {
 	s.must(cmd.Wait())
 }
 
-// answers reports whether a client that sends from the address and port src gets an answer from
-// the server at dst.
+// The method `answers` reports whether the server at dst replies to a client that sends from the
+// address and port in src.
 func (s *fixture) answers(from *lab.Host, protocol flow.Protocol, src, dst netip.AddrPort, timeout time.Duration) bool {
 	s.t.Helper()
 	answered := false
@@ -89,10 +89,9 @@ func (s *fixture) answers(from *lab.Host, protocol flow.Protocol, src, dst netip
 	return answered
 }
 
-// The attacker is a pod that no policy isolates, or the outside host. It sends a packet with the
-// source address of an isolated pod to the address of the attacker. If connection tracking kept an
-// entry for this packet, later packets of the attacker to the isolated pod would be treated as
-// replies.
+// The attacker is a pod that no policy isolates, or the outside host. It sends a packet to its own
+// address, with the source address of an isolated pod. If connection tracking kept an entry for
+// this packet, later packets from the attacker to the isolated pod would be treated as replies.
 func TestS56bForgedBeginnings(t *testing.T) {
 	t.Parallel()
 	for _, deny := range []string{"Drop", "Reject"} {
@@ -117,9 +116,9 @@ func TestS56bForgedBeginnings(t *testing.T) {
 	}
 }
 
-// wantForgedBeginning makes a host send a packet with the source address of shop/web to a port
-// of this host. After that, connections from this port must not reach shop/web, but must still
-// reach a pod that no policy isolates.
+// wantForgedBeginning makes a host send a packet to a port of its own address, with the source
+// address of shop/web. After that, connections from this port must not reach shop/web, but must
+// still reach a pod that no policy isolates.
 func (s *fixture) wantForgedBeginning(from string, protocol flow.Protocol, like netip.Addr, port uint16, when string) {
 	s.t.Helper()
 	attacker := netip.AddrPortFrom(s.address(from, like), port)
@@ -146,8 +145,8 @@ func (s *fixture) wantForgedBeginning(from string, protocol flow.Protocol, like 
 	}
 }
 
-// linked waits until the sets linked4 and linked6 contain the addresses of the pod. Packets
-// with these source addresses can then open connections only if they arrive on the pod's
+// The method `linked` waits until the sets linked4 and linked6 contain the addresses of the pod.
+// Packets with these source addresses can then open connections only if they arrive on the pod's
 // interface.
 func (s *fixture) linked(pod string) {
 	s.t.Helper()
@@ -159,8 +158,8 @@ func (s *fixture) linked(pod string) {
 	}
 }
 
-// If policies allow packets from a local pod, another host cannot use this permission by
-// sending packets with the source address of the pod. Not even a single datagram arrives.
+// Policies may allow packets from a local pod. Another host must not benefit from this by sending
+// packets with the source address of the pod. Not even a single datagram arrives.
 func TestS56bForgedPeers(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t, map[string]string{"shop/web": onlyProbeByUDP}, "--deny", "Drop")
@@ -181,11 +180,11 @@ func TestS56bForgedPeers(t *testing.T) {
 	}
 }
 
-// wantOnlyPeer checks that a server has received none of the forged datagrams that another host
-// has sent with the source address of lab/probe. For this check, lab/probe itself sends a
-// datagram, and wantOnlyPeer waits for the reply. This datagram arrives after all datagrams
-// that were sent earlier. The `before` parameter is the number of datagrams that the server had
-// received before the forged datagrams were sent.
+// wantOnlyPeer is called after another host has sent forged datagrams with the source address of
+// lab/probe. It checks that a server has received none of them. For this check, lab/probe itself
+// sends a datagram, and wantOnlyPeer waits for the reply. This datagram arrives after all
+// datagrams that were sent earlier. The `before` parameter is the number of datagrams that the
+// server had received before the forged datagrams were sent.
 func (s *fixture) wantOnlyPeer(server *lab.Server, before uint64, src, dst netip.AddrPort) {
 	s.t.Helper()
 	if !s.answers(s.host("lab/probe"), flow.UDP, src, dst, limit) {
@@ -198,8 +197,8 @@ func (s *fixture) wantOnlyPeer(server *lab.Server, before uint64, src, dst netip
 
 const onlyProbeByUDP = `{podSelector: {matchLabels: {app: web}}, policyTypes: [Ingress], ingress: [{from: [{namespaceSelector: {}, podSelector: {matchLabels: {app: probe}}}], ports: [{port: 9, protocol: UDP}]}]}`
 
-// A program on the node, such as a transparent proxy, can send packets with the source address
-// of a pod to the addresses of the node.
+// A program on the node, such as a transparent proxy, can send packets with a pod's source address
+// to the addresses of the node.
 func TestPodAddressesThatTheNodeSendsFrom(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t, map[string]string{"shop/web": silentIngress})
@@ -213,8 +212,8 @@ func TestPodAddressesThatTheNodeSendsFrom(t *testing.T) {
 	}
 }
 
-// untracked disables connection tracking for DNS. NodeLocal DNSCache does the same for its own
-// address.
+// The table `untracked` disables connection tracking for DNS. NodeLocal DNSCache does the same for
+// its own address.
 const untracked = `
 table inet untracked {
 	chain prerouting {

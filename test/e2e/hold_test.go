@@ -67,9 +67,9 @@ func (s *fixture) lockAgent() *statedir.AgentLock {
 	return lock
 }
 
-// Before the first tree is published, new connections of pods are held. Open connections, and
-// connections of the node, continue. When the first tree is published, the held packets get the
-// verdicts of this tree.
+// Before the first tree is published, new connections from and to pods are held. Open connections
+// and connections of the node itself continue. When the first tree is published, the held packets
+// get the verdicts of this tree.
 func TestBeforeTheFirstTree(t *testing.T) {
 	t.Parallel()
 	s := newCluster(t, map[string]string{"shop/web": onlyProbe})

@@ -34,9 +34,8 @@ func TestS36ErrorsOfAllowedFlows(t *testing.T) {
 			}
 		})
 		t.Run("packet too big "+familyName(like), func(t *testing.T) {
-			// Set a smaller MTU on the link from the outside host to node two than on the link
-			// of the pod. Then a packet can fit the link of the pod but not the link to node
-			// two.
+			// Set a smaller MTU on the link between the outside host and node two than on the link
+			// of the pod. Then a packet can fit the pod's link but not the link to node two.
 			s.must(s.lab.Outside.Do(func() error {
 				link, err := netlink.LinkByName("node-2")
 				if err != nil {
@@ -140,8 +139,8 @@ func echo(conn net.Conn) error {
 	return err
 }
 
-// datagrams opens a UDP socket and connects it to port 9 of a destination. The kernel does not
-// fragment the datagrams of this socket.
+// The method `datagrams` opens a UDP socket and connects it to port 9 of a destination. The kernel
+// does not fragment the datagrams of this socket.
 func (s *fixture) datagrams(t *testing.T, from, to string, like netip.Addr) net.Conn {
 	t.Helper()
 	conn, err := s.host(from).Dial(t.Context(), flow.UDP, netip.Addr{}, netip.AddrPortFrom(s.address(to, like), 9))

@@ -57,9 +57,9 @@ func (s *fixture) wantNoMarks(when string, mask uint32) {
 	}
 }
 
-// When a dataplane starts with another mark mask, it removes the bits of the old mask from open
-// connections before it acknowledges a generation. Verdicts do not change, and the
-// uninstallation removes the bits of both masks.
+// A dataplane starts with another mark mask than the previous dataplane. It must remove the bits
+// of the old mask from open connections before it acknowledges a generation. Verdicts do not
+// change, and the uninstallation removes the bits of both masks.
 func TestMarkMaskChanges(t *testing.T) {
 	t.Parallel()
 	for _, takeOver := range []bool{true, false} {

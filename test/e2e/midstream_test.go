@@ -45,9 +45,9 @@ func TestAllowedConnectionsGoOnWithoutConnectionTracking(t *testing.T) {
 	})
 }
 
-// A mid-stream packet, which does not open a connection, must not make new connections possible. If
-// policies deny connections from the source of the packet to its destination, these connections
-// must be denied before the packet and after it.
+// A mid-stream packet, which does not open a connection, must not make new connections possible.
+// The test uses a source and a destination between which policies deny connections. The
+// connections must be denied both before and after the packet.
 func TestMidStreamPacketsOpenNothing(t *testing.T) {
 	t.Parallel()
 	for _, like := range families {

@@ -132,7 +132,7 @@ func TestPacketsThatBypassNetfilter(t *testing.T) {
 	})
 }
 
-// The packets between the pods of a bridge bypass netfilter while br_netfilter is off. The pod
+// While br_netfilter is off, packets between the pods of a bridge bypass netfilter. The pod
 // shop/web replies to each datagram with an ICMP error through its gateway, which is the bridge
 // itself. These errors still reach the rules.
 func TestPacketsOnABridgeThatBypassNetfilter(t *testing.T) {

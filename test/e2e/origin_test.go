@@ -20,8 +20,8 @@ import (
 // only to pods with the label app=probe.
 const toProbe = `{podSelector: {matchLabels: {app: web}}, policyTypes: [Egress], egress: [{to: [{namespaceSelector: {}, podSelector: {matchLabels: {app: probe}}}]}]}`
 
-// zoned returns a link-local address with a zone. The zone is the index of the host's interface
-// whose name is `link`.
+// The function `zoned` returns a link-local address with a zone. The zone is the index of the
+// host's interface whose name is `link`.
 func zoned(t *testing.T, h *lab.Host, address, link string) netip.Addr {
 	t.Helper()
 	var number int
@@ -60,9 +60,9 @@ func (s *fixture) linkLocal(pod string) (address string) {
 	return address
 }
 
-// delivers sends datagrams with the source address `src` and reports whether one of them reaches a
-// server. It does not wait for a reply, because the server may be unable to send packets to this
-// address.
+// The method `delivers` sends datagrams with the source address `src` and reports whether one of
+// them reaches a server. It does not wait for a reply, because the server may be unable to send
+// packets to this address.
 func (s *fixture) delivers(from *lab.Host, src netip.Addr, dst netip.AddrPort, server *lab.Server) bool {
 	s.t.Helper()
 	conn, err := from.Dial(s.t.Context(), flow.UDP, src, dst)
@@ -128,8 +128,9 @@ func (s *fixture) wantLinkLocal(when string, reaches map[string]bool) {
 	}
 }
 
-// echoes sends an echo request from a pod and reports whether the reply arrives. The `want`
-// parameter is the expected result. If no reply is expected, echoes waits only for denialTime.
+// The method `echoes` sends an echo request from a pod and reports whether the reply arrives. The
+// `want` parameter is the expected result. If no reply is expected, the method waits only for
+// denialTime.
 func (s *fixture) echoes(pod string, to netip.Addr, want bool) bool {
 	s.t.Helper()
 	echo, err := s.host(pod).DialEcho(netip.Addr{}, to)

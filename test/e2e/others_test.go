@@ -16,10 +16,10 @@ import (
 	"github.com/sluicenet/sluice/test/eventually"
 )
 
-// others is a table that another program may install on the node. Its chains that run before
-// the chains of Sluice set the program's own bits in packet marks and connection marks. Its
-// chains that run after the chains of Sluice drop a packet if the packet has lost these bits,
-// or if its mark contains the bits of Sluice.
+// others is a table that another program may install on the node. Some of its chains run before
+// the chains of Sluice, and set the program's own bits in packet marks and connection marks. The
+// other chains run after the chains of Sluice. They drop a packet that has lost these bits, or
+// whose mark contains the bits of Sluice.
 const others = `
 table inet others {
 	set friends {
@@ -195,9 +195,9 @@ func TestRulesAndMarksOfOtherProgramsStay(t *testing.T) {
 }
 
 // evaluateHasRules reports whether the chain `evaluate` of the table contains rules. A test that
-// has removed the rules waits until evaluateHasRules returns true. Waiting for a higher number of
-// repairs would not be sufficient, because the dataplane may repair the previous modification
-// twice.
+// has removed the rules waits until evaluateHasRules returns true. It would not be sufficient to
+// wait until the number of repairs increases, because the dataplane may repair the previous
+// modification twice.
 func (s *fixture) evaluateHasRules() bool {
 	s.t.Helper()
 	var rules []*nftables.Rule

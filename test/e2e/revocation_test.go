@@ -87,7 +87,7 @@ func TestS50RevocationIsComplete(t *testing.T) {
 type talker struct {
 	fixture *fixture
 	name    string
-	// from is the socket from which the talker sends. If the field is nil, the talker opens a
+	// The `from` field is the socket from which the talker sends. If it is nil, the talker opens a
 	// new socket for each number, so that each number belongs to a new flow.
 	from *net.UDPConn
 	to   netip.AddrPort

@@ -31,7 +31,8 @@ type stream struct {
 const silence = 400 * time.Millisecond
 
 // open opens a stream over the same address family as the `like` parameter. The line contains
-// source, destination, protocol and port, as in the `want` method, but no result.
+// source, destination, protocol and port. It has the same format as a line for the `want` method,
+// but without a result.
 func (s *fixture) open(line string, like netip.Addr) *stream {
 	s.t.Helper()
 	for _, a := range s.attempts(stage.Expectations(s.t, line+" allowed")[0]) {
@@ -108,8 +109,8 @@ func (st *stream) isCut() error {
 	if st.protocol == flow.TCP {
 		return st.isSilent()
 	}
-	// Try three exchanges, because the first one can fail with a delayed ICMP error although
-	// the stream is not cut.
+	// Try three exchanges. The first one can fail because of a delayed ICMP error, even if the
+	// stream is not cut.
 	for range 3 {
 		if err := st.conn.SetDeadline(time.Now().Add(silence)); err != nil {
 			return err

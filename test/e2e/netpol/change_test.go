@@ -115,8 +115,8 @@ func (s *fixture) otherNode(name string) string {
 	return ""
 }
 
-// reaches opens one TCP connection and fails the test if the result differs from the `want`
-// parameter.
+// The method `reaches` opens one TCP connection and fails the test if the result differs from the
+// `want` parameter.
 func (s *fixture) reaches(from string, to netip.AddrPort, want lab.Result) {
 	s.Helper()
 	got, err := s.end(from).Host.Probe(s.Context(), flow.TCP, netip.Addr{}, to, probeTime)

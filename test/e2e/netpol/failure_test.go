@@ -134,8 +134,8 @@ func wait(d time.Duration) {
 	<-time.After(d)
 }
 
-// TestServerAway disconnects all agents from the API server. It checks that policies stay
-// enforced during this time, and that changes from other clients during this time are enforced
+// TestServerAway disconnects all agents from the API server while other clients change objects. It
+// checks that the old policies stay enforced during this time, and that the changes are enforced
 // afterwards.
 func TestServerAway(t *testing.T) {
 	t.Parallel()
@@ -214,8 +214,8 @@ func TestRelist(t *testing.T) {
 	}
 }
 
-// relisted reports whether the log of an agent shows that the agent has relisted the objects of
-// a kind.
+// The function `relisted` reports whether the log of an agent shows that the agent has relisted
+// the objects of a kind.
 func relisted(log, kind string) bool {
 	for line := range strings.Lines(log) {
 		if strings.Contains(line, "Relisting") && strings.Contains(line, kind) {
@@ -226,8 +226,8 @@ func relisted(log, kind string) bool {
 }
 
 // TestServerStopped suspends the process of the API server without closing its connections. An
-// unresponsive machine has the same effect. The test checks that policies stay enforced, even
-// if an agent starts while the API server is suspended, and that later changes are enforced.
+// unresponsive machine has the same effect. The test checks that policies stay enforced during
+// this time, even if an agent starts. It also checks that changes after this time are enforced.
 func TestServerStopped(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t, newCluster(t))

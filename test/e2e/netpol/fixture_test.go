@@ -265,10 +265,10 @@ func (s *fixture) ends() []labcluster.End {
 	return append(out, s.outside...)
 }
 
-// holds waits until all nodes enforce the current objects, and then opens every connection. The
-// parameter `want` contains expectations, which are lines in the language of test/stage. The test
-// fails unless the results agree with these expectations and with the verdicts of test/reference. A
-// pattern such as x/* does not match connections of a pod to itself.
+// The method `holds` waits until all nodes enforce the current objects, and then opens every
+// connection. The parameter `want` contains expectations, which are lines in the language of
+// test/stage. The test fails unless the results agree with these expectations and with the
+// verdicts of test/reference. A pattern such as x/* does not match connections of a pod to itself.
 func (s *fixture) holds(want ...string) {
 	s.Helper()
 	s.must(s.cluster.WaitEnforced(s.Context()))

@@ -33,8 +33,8 @@ const (
 	attemptPause = 20 * time.Millisecond
 )
 
-// instants records all attempts of pods to open connections, beginning with the first instruction
-// of each pod.
+// The type `instants` records all attempts of pods to open connections, beginning with the first
+// instruction of each pod.
 type instants struct {
 	*fixture
 	command string
@@ -189,10 +189,10 @@ var expected = map[string]struct{ a, b bool }{
 	"denied": {false, false}, "allowed": {true, true}, "peer": {true, true}, "stranger": {false, true},
 }
 
-// TestFirstInstant checks that policies apply to a pod from its first instruction on, long
-// before the API server has the addresses of the pod (S54). The policies must also apply while
-// a postStart hook runs for 5 s. Pod x/a is on the same node as the new pods, and x/b is on
-// another node.
+// TestFirstInstant checks that policies apply to a pod from its first instruction on (S54). At
+// this time, the API server does not have the addresses of the pod yet. The policies must also
+// apply while a postStart hook runs for 5 s. Pod x/a is on the same node as the new pods, and x/b
+// is on another node.
 func TestFirstInstant(t *testing.T) {
 	s := newFixture(t, theCluster, tcp80)
 	i := newInstants(s)
@@ -264,9 +264,9 @@ func TestManyFirstInstants(t *testing.T) {
 	t.Logf("first connections open after %v at worst", worst)
 }
 
-// TestFirstInstantWithAReusedAddress immediately assigns the addresses of a deleted pod to a
-// new pod. Verdicts must depend on the labels of the new pod, and no longer on the labels of
-// the old pod (S53).
+// TestFirstInstantWithAReusedAddress immediately assigns the addresses of a deleted pod to a new
+// pod. Verdicts must depend on the labels of the new pod, and not on the labels of the old pod
+// (S53).
 func TestFirstInstantWithAReusedAddress(t *testing.T) {
 	s := newFixture(t, theCluster, tcp80)
 	i := newInstants(s)

@@ -71,8 +71,8 @@ func (l *load) stop(what string) {
 	}
 }
 
-// visits repeatedly opens new connections to TCP port 80 of a pod, over both address families.
-// The test fails if any of these connections fails, including the last one.
+// The method `visits` repeatedly opens new connections to TCP port 80 of a pod, over both address
+// families. The test fails if any of these connections fails, including the last one.
 func (s *fixture) visits(from, to string) *load {
 	s.Helper()
 	l, ctx := s.newLoad()
@@ -93,9 +93,9 @@ func (s *fixture) visits(from, to string) *load {
 	return l
 }
 
-// streams opens a TCP connection and a UDP flow to port 80 of a pod, over each address family.
-// It sends numbered packets over these streams. Each packet is sent only once and must get a
-// reply.
+// The method `streams` opens a TCP connection and a UDP flow to port 80 of a pod, over each
+// address family. It sends numbered packets over these streams. Each packet is sent only once and
+// must get a reply.
 func (s *fixture) streams(from, to string) *load {
 	s.Helper()
 	l, ctx := s.newLoad()
@@ -157,9 +157,9 @@ func exchangeUDP(conn net.Conn, number uint64) error {
 	return nil
 }
 
-// exchangeTCP requests between 1 and 1000 bytes, which the server sends in one packet. It
-// returns an error if a packet was lost. A packet counts as lost if the kernel sent the packet
-// a second time and the receiver did not report the second packet as a duplicate (RFC 2883).
+// exchangeTCP requests between 1 and 1000 bytes, which the server sends in one packet. It returns
+// an error if a packet was lost. If the kernel retransmitted a packet, the packet counts as lost
+// unless the receiver reported the retransmitted packet as a duplicate (RFC 2883).
 func exchangeTCP(conn net.Conn, number uint64) error {
 	if err := conn.SetDeadline(time.Now().Add(lostTime)); err != nil {
 		return err

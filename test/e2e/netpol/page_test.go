@@ -105,8 +105,8 @@ func (s *fixture) pageObjects() []*unstructured.Unstructured {
 	return out
 }
 
-// serving returns a copy of a Pod. The ports of its first container are replaced with the
-// targets of the fixture, so that the lab starts a server for each target.
+// The method `serving` returns a copy of a Pod. In the copy, the ports of the first container are
+// replaced with the targets of the fixture, so that the lab starts a server for each target.
 func (s *fixture) serving(object *unstructured.Unstructured) *unstructured.Unstructured {
 	s.Helper()
 	var pod corev1.Pod

@@ -37,8 +37,8 @@ func (s *fixture) dialUDP(from string, port uint16, to netip.Addr) *net.UDPConn 
 	return conn
 }
 
-// replied sends one request and reports whether a reply arrived. The reply may be the reply to
-// an earlier request.
+// The function `replied` sends one request and reports whether a reply arrived. The reply may be
+// the reply to an earlier request.
 func replied(conn *net.UDPConn) bool {
 	if conn.SetReadDeadline(time.Now().Add(requestInterval)) != nil {
 		return false

@@ -135,8 +135,8 @@ func (s *fixture) wantProgram(p *process.Process, program string) {
 const listenerTime = 30 * time.Second
 
 // watchListener observes how many queues of a node have a listener. The returned function waits
-// until at least one queue has lost its listener and all queues have a listener again. It returns
-// the time between these two events.
+// for two events: first, at least one queue has no listener, and then all queues have a listener
+// again. It returns the time between these events.
 func (s *fixture) watchListener(n *labcluster.Node) func() time.Duration {
 	s.Helper()
 	all, err := listeners(n)

@@ -13,8 +13,8 @@ import (
 	"github.com/sluicenet/sluice/test/reference"
 )
 
-// line is one line of the output. This package parses the output with its own type instead of a
-// type of package query, because other programs that read the output also need their own types.
+// line is one line of the output. This package does not use a type of package query to parse the
+// output. It defines its own type, as any other program that reads the output must do.
 type line struct {
 	Verdict         string
 	Egress, Ingress side
@@ -32,8 +32,9 @@ type side struct {
 }
 
 // Compare compares each line of the output of `sluice evaluate` with the decision of the reference
-// about the flow of this line. It returns the number of flows about which the decisions differ, and
-// an error that describes the first such flow, or another error if the output is invalid.
+// about the flow of this line. It returns the number of flows about which the decisions differ. If
+// there are such flows, the error describes the first of them. Compare also returns an error if
+// the output is invalid.
 func Compare(objects *cluster.Objects, flows []flow.Flow, output io.Reader) (different int, err error) {
 	lines := bufio.NewScanner(output)
 	lines.Buffer(nil, 1<<20)

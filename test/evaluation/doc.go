@@ -1,3 +1,3 @@
 // Package evaluation compares the output of `sluice evaluate` with the decisions of package
-// reference. Tests of the command and of package query use it.
+// reference. The tests of the command and of package query use package evaluation.
 package evaluation

@@ -24,9 +24,9 @@ const frontProxy = "front-proxy-client"
 // time.
 const frontProxyLifetime = 7 * 24 * time.Hour
 
-// enableAggregation configures an API server to forward requests for aggregated APIs, as
-// clusters usually do. The certificate is self-signed, so it is also the certificate
-// authority. If identify is false, the API server does not use the certificate.
+// enableAggregation configures an API server to forward requests for aggregated APIs, as clusters
+// usually do. The certificate is self-signed, so it is also the certificate authority. If the
+// `identify` parameter is false, the API server does not use the certificate.
 func enableAggregation(server *envtest.APIServer, directory string, identify bool) error {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -15,11 +15,10 @@ import (
 	"github.com/sluicenet/sluice/test/eventually"
 )
 
-// keeper stops a server and removes its files when this process ends, even if this
-// process is killed. It starts a shell that reads from a pipe. Only this process
-// has the other end of the pipe open, and the kernel closes that end when this
-// process ends. The shell then kills the server's programs and removes the
-// directory of the server:
+// keeper stops a server and removes its files when this process ends, even if this process is
+// killed. It starts a shell that reads from a pipe. Only this process has the other end of the
+// pipe open. When this process ends, the kernel closes that end. The shell then kills the server's
+// programs and removes the directory of the server:
 //
 //	directory/bin/etcd             a script that writes its process ID and executes etcd
 //	directory/etcd/                the data of etcd
@@ -34,10 +33,10 @@ type keeper struct {
 // programs contains the names of the programs that a server consists of.
 var programs = []string{"etcd", "kube-apiserver"}
 
-// atTheEnd is the script of the shell. Its argument is the directory of the server. If a
-// program of the server has already ended, its process ID may belong to another process. The
-// script therefore kills a process only if the command line of the process contains the
-// directory. The command lines of etcd and kube-apiserver contain it.
+// atTheEnd is the script of the shell. Its argument is the directory of the server. If a program
+// of the server has already ended, its process ID may belong to another process. Therefore, the
+// script kills a process only if the process's command line contains the directory, as the command
+// lines of etcd and kube-apiserver do.
 const atTheEnd = `
 trap '' INT TERM HUP
 read -r _

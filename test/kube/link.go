@@ -25,9 +25,9 @@ type Link struct {
 	carrying sync.WaitGroup
 }
 
-// Link starts a link to the API server whose address is in the `config` parameter. It also
-// returns a copy of config for clients that connect through the link. The link is cut at the
-// end of the test.
+// Link starts a link to the API server whose address is in the `config` parameter. It also returns
+// a copy of `config` for clients that connect through the link. The link is cut at the end of the
+// test.
 func (*Server) Link(t testing.TB, config *rest.Config) (*Link, *rest.Config) {
 	t.Helper()
 	l, through, err := NewLink(config, net.Listen)

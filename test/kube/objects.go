@@ -76,8 +76,8 @@ func (s *Server) Namespace(t testing.TB) string {
 	return namespace.Name
 }
 
-// Token returns a token of a service account. If the service account does not exist, Token
-// creates it. Without audiences, the token is valid for the API server.
+// Token returns a token of a service account. If the service account does not exist, Token creates
+// it. If no audiences are given, the token is valid for the API server.
 func (s *Server) Token(t testing.TB, namespace, account string, audiences ...string) string {
 	t.Helper()
 	c := s.Client(t)

@@ -16,11 +16,11 @@ import (
 // tableType is the media type that kubectl requests in order to get objects as a table.
 const tableType = "application/json;as=Table;g=meta.k8s.io;v=v1"
 
-// Get returns the output of `kubectl get` for a resource, such as "nodeenforcers". The output
-// lists the objects in a namespace, or cluster-scoped objects if the `namespace` parameter is
-// empty. If names are given, the output contains only the objects with these names. If `wide` is
-// true, Get returns the output of `kubectl get -o wide`. The output contains "AGE" in place of
-// each age, because ages depend on the time at which the test runs.
+// Get returns the output of `kubectl get` for a resource, such as "nodeenforcers". If the
+// `namespace` parameter is empty, the output lists cluster-scoped objects. Otherwise it lists the
+// objects in the namespace. If names are given, the output contains only the objects with these
+// names. If `wide` is true, Get returns the output of `kubectl get -o wide`. The output contains
+// "AGE" in place of each age, because ages depend on the time at which the test runs.
 func (s *Server) Get(t testing.TB, resource schema.GroupVersionResource, namespace string, wide bool, names ...string) string {
 	t.Helper()
 	group := resource.GroupVersion()

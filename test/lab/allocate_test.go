@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// A node reuses the addresses of deleted pods. Therefore, as long as only few pods run at the same
-// time, the node never runs out of addresses.
+// A node reuses the addresses of deleted pods. Therefore, the node can create any number of pods,
+// as long as only a few of them run at the same time.
 func TestAllocateContinuesAtTheFirstAddress(t *testing.T) {
 	c := netip.MustParsePrefix("10.0.0.0/29")
 	n := &Node{cidrs: []netip.Prefix{c}, next: []netip.Addr{first(c)}}

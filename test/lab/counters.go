@@ -6,8 +6,8 @@ import (
 	"github.com/vishvananda/netlink"
 )
 
-// Received returns the number of packets that the host has received over its links. It does not
-// count packets that the host has sent to itself.
+// Received returns the number of packets that the host has received over its links. Packets that
+// the host has sent to itself do not count.
 func (h *Host) Received() (uint64, error) {
 	var total uint64
 	err := h.Do(func() error {

@@ -168,9 +168,9 @@ func leftovers(t *testing.T, inodes []uint64) []string {
 	return found
 }
 
-// wantReleased waits until the kernel has released all given namespaces. When wantReleased
-// finds that an inode number is unused, it stops checking this number, because the kernel may
-// assign the number to a namespace of a parallel test.
+// wantReleased waits until the kernel has released all given namespaces. As soon as an inode
+// number is unused, wantReleased stops checking this number, because the kernel may assign the
+// number to a namespace of a parallel test.
 func wantReleased(t *testing.T, inodes []uint64) {
 	t.Helper()
 	eventually.True(t, "the namespaces are gone", func() bool {

@@ -11,11 +11,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// podGateway is the default gateway of a pod. The pod's node has the addresses of this gateway.
-// nodeGateway is the default gateway of a node. The outside host has the addresses of this
-// gateway. The two gateways have different IPv4 addresses, because a node has links to its pods
-// and a link to the outside host. If the addresses were the same, the node would receive ARP
-// requests from one of its own addresses. A kernel does not reply to such requests.
+// podGateway is the default gateway of a pod. Its addresses belong to the pod's node. nodeGateway
+// is the default gateway of a node. Its addresses belong to the outside host. The two gateways
+// have different IPv4 addresses, because a node has links to its pods and a link to the outside
+// host. If the addresses were the same, the node would receive ARP requests from one of its own
+// addresses. A kernel does not reply to such requests.
 var (
 	podGateway  = gateway{netip.MustParsePrefix("169.254.1.1/32"), netip.MustParsePrefix("fe80::1/64")}
 	nodeGateway = gateway{netip.MustParsePrefix("169.254.0.1/32"), netip.MustParsePrefix("fe80::1/64")}
@@ -204,9 +204,9 @@ func configure(addresses []netip.Addr, by gateway) error {
 }
 
 // route adds a route for each prefix. Packets to these prefixes leave the host on the interface
-// named by `port`. If the `gateway` parameter is valid, it is the next hop of the routes. If the
-// host itself sends packets over these routes, their source address is the first address of the
-// host.
+// named by `port`. If the `gateway` parameter is valid, it is the next hop of the routes. For
+// packets that the host itself sends over these routes, the default source address is the first
+// address of the host.
 func (h *Host) route(port string, gateway netip.Addr, to ...netip.Prefix) error {
 	return h.Do(func() error {
 		link, err := netlink.LinkByName(port)

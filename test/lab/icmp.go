@@ -100,9 +100,9 @@ func (h *Host) probeEcho(ctx context.Context, src, dst netip.Addr, again time.Du
 	}
 }
 
-// SendUnreachable sends the ICMP error "port unreachable" to the address of src. The error
-// quotes a datagram from src to dst, as if no program used the port of dst. The `from` parameter
-// is the source address of the error. It must be an address of this host.
+// SendUnreachable sends the ICMP error "port unreachable" to the address of src. The error quotes
+// a datagram from src to dst, and thus claims that no program uses the port of dst. The `from`
+// parameter is the source address of the error. It must be an address of this host.
 func (h *Host) SendUnreachable(from netip.Addr, src, dst netip.AddrPort) error {
 	protocol, message := flow.ICMP, []byte{unreachable4, portUnreachable4, 0, 0, 0, 0, 0, 0}
 	if from.Is6() {

@@ -171,12 +171,12 @@ func (n *Node) allocate() ([]netip.Addr, error) {
 	return out, nil
 }
 
-// first returns the lowest pod address in a range. It skips the first address of the range,
-// because most CNI plugins reserve this address for the gateway.
+// The function `first` returns the lowest pod address in a range. It skips the first address of
+// the range, because most CNI plugins reserve this address for the gateway.
 func first(c netip.Prefix) netip.Addr { return c.Addr().Next().Next() }
 
-// following returns the address that follows the address a in a range. If a is the last address
-// of the range, it returns the lowest pod address in the range.
+// The function `following` returns the address that follows the address a in a range. If a is the
+// last address of the range, it returns the lowest pod address in the range.
 func following(c netip.Prefix, a netip.Addr) netip.Addr {
 	if next := a.Next(); c.Contains(next) {
 		return next

@@ -20,9 +20,9 @@ func (l *Lab) Inodes() []uint64 {
 	return out
 }
 
-// Leftovers returns the reasons why the kernel has not yet removed the given network namespaces, as
-// /proc paths. A reason is a thread in a namespace, an open file descriptor of any process, or a
-// mount in the mount namespace of this process. If Leftovers returns no paths, the kernel has
+// Leftovers returns the reasons why the kernel has not yet removed the given network namespaces.
+// Each reason is a /proc path: a thread in a namespace, an open file descriptor of any process, or
+// a mount in the mount namespace of this process. If Leftovers returns no paths, the kernel has
 // removed the namespaces with their interfaces and rules.
 func Leftovers(inodes []uint64) ([]string, error) {
 	links := make([]string, len(inodes))

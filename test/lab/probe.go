@@ -43,10 +43,10 @@ func (r Result) String() string {
 	}
 }
 
-// Probe opens a connection to a Server and waits for a reply. For ICMP and ICMPv6, it sends
-// echo requests, to which every host replies. For protocols without ports, it ignores the port
-// of dst. If src is not valid, the kernel chooses the source address. TCP repeats lost packets.
-// For other protocols, Probe sends three packets before the timeout. The result describes what
+// Probe opens a connection to a Server and waits for a reply. For ICMP and ICMPv6, it sends echo
+// requests, to which every host replies. For protocols without ports, it ignores the port of dst.
+// If src is not valid, the kernel chooses the source address. TCP retransmits lost packets. For
+// other protocols, Probe sends three packets before the timeout. The result describes what
 // happened to the packets. Probe returns an error only if the lab fails or the context ends.
 func (h *Host) Probe(ctx context.Context, protocol flow.Protocol, src netip.Addr, dst netip.AddrPort, timeout time.Duration) (Result, error) {
 	limited, cancel := context.WithTimeout(ctx, timeout)

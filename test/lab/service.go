@@ -14,9 +14,9 @@ import (
 	"github.com/sluicenet/sluice/dataplane/flow"
 )
 
-// MasqueradeMark is a bit of the packet mark. kube-proxy sets this bit in a packet if the
-// source address of the packet will be replaced with the address of the node
-// (iptablesMasqueradeBit of kube-proxy, by default bit 14).
+// MasqueradeMark is a bit of the packet mark. kube-proxy sets this bit in a packet to request that
+// the packet's source address be replaced with the address of the node (iptablesMasqueradeBit of
+// kube-proxy, by default bit 14).
 const MasqueradeMark uint32 = 0x4000
 
 // Service describes a virtual address that has one backend. The node translates the address in

@@ -13,8 +13,9 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// CNIResultAnnotation is an annotation of a Pod. If its value is "none", the lab's kubelet
-// writes no CNI result for the pod, like a container runtime that does not use libcni.
+// CNIResultAnnotation is an annotation of a Pod. If its value is "none", the lab's kubelet writes
+// no CNI result for the pod. Container runtimes that do not use libcni write no CNI results
+// either.
 const CNIResultAnnotation = "lab.sluice.dev/cni-result"
 
 const (

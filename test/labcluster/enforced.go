@@ -21,9 +21,9 @@ const (
 )
 
 // The barrier consists of one object of each kind. These objects do not affect any verdict. The
-// API server delivers the events for objects of one kind in order. So if a node has received
-// the newest change of the barrier's object, it has also received all earlier changes of other
-// objects of the same kind.
+// API server delivers the events for objects of one kind in order. So a node that has received the
+// newest change of the barrier's object has also received all earlier changes of objects of the
+// same kind.
 const (
 	barrierNamespace = "lab-barrier"
 	barrierName      = "barrier"

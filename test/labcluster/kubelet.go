@@ -187,7 +187,7 @@ func (c *Cluster) node(name string) *Node {
 	return nil
 }
 
-// taken reports whether a running pod uses at least one of the addresses.
+// The method `taken` reports whether a running pod uses at least one of the addresses.
 func (c *Cluster) taken(addresses []netip.Addr) bool {
 	c.pods.mu.Lock()
 	defer c.pods.mu.Unlock()

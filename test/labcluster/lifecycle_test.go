@@ -42,7 +42,7 @@ func (r *record) has(steps ...string) error {
 	return nil
 }
 
-// recorded returns a pod. Its containers and hooks add their steps to a record.
+// The function `recorded` returns a pod. Its containers and hooks add their steps to a record.
 func recorded(name string, grace int64) *corev1.Pod {
 	always := corev1.ContainerRestartPolicyAlways
 	pod := newPod(name)

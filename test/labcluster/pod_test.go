@@ -33,8 +33,8 @@ import (
 
 const timeout = time.Minute
 
-// TestShippedPod runs the processes of a node with the users, capabilities and mounts of the
-// pod that the operator creates, and checks that they work. It also checks that the
+// TestShippedPod runs the processes of a node and checks that they work with the users,
+// capabilities and mounts of the pod that the operator creates. It also checks that the
 // uninstallation removes all rules and marks of Sluice, but not the rules and marks of other
 // programs.
 func TestShippedPod(t *testing.T) {

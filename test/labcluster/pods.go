@@ -87,7 +87,7 @@ func (p *pods) get(uid types.UID) *runningPod {
 	return p.byUID[uid]
 }
 
-// named returns all running pods with the given namespace and name.
+// The method `named` returns all running pods with the given namespace and name.
 func (p *pods) named(key types.NamespacedName) (out []*runningPod) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -127,8 +127,8 @@ func (c *Cluster) Pod(namespace, name string) *lab.Pod {
 	return found.pod
 }
 
-// failed records an error of a pod. The method Close of the cluster returns all recorded
-// errors.
+// The method `failed` records an error of a pod. The method Close of the cluster returns all
+// recorded errors.
 func (c *Cluster) failed(r *runningPod, err error) {
 	c.faultMu.Lock()
 	defer c.faultMu.Unlock()

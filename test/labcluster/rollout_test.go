@@ -20,7 +20,7 @@ import (
 
 // TestRollout replaces the pod of a node while the test opens connections. With every strategy, no
 // denied connection may succeed. With strategy Surge, all allowed connections must also succeed in
-// less than a second, which means that no client retransmits a SYN.
+// less than a second. A client that retransmitted a SYN would take longer.
 func TestRollout(t *testing.T) {
 	ctx := t.Context()
 	c, err := labcluster.New(ctx, labcluster.Options{Program: sluice, Nodes: 1})

@@ -77,8 +77,7 @@ func (c *Cell) String() string {
 	return fmt.Sprintf("%s to %s %s (%s): the verdict is %s, the result is %s", c.From, c.To, c.Target, c.Flow, word, c.Got)
 }
 
-// Table contains the connections from each end to each end. It also contains the connections
-// from an end to itself.
+// Table contains the connections from each end to every end, including the end itself.
 type Table []Cell
 
 // Differences returns a description of each cell whose result does not agree with its verdict.
@@ -204,9 +203,9 @@ func (*Cluster) Open(ctx context.Context, table Table, ends []End) error {
 	return table.probe(ctx, hosts)
 }
 
-// probe opens all connections of a table. It probes SCTP targets one after another, because
-// SCTP probes use raw sockets. A raw socket receives ICMP errors even if they quote packets
-// that another raw socket of the same host has sent to the same address.
+// probe opens all connections of a table. SCTP probes use raw sockets. If two raw sockets of a host
+// send packets to the same address, each socket receives the ICMP errors for both. Therefore, the
+// SCTP targets are probed one after another.
 func (t Table) probe(ctx context.Context, hosts map[string]*lab.Host) error {
 	var waves []Target
 	wave := map[Target][]*Cell{}

@@ -38,10 +38,11 @@ type Process struct {
 	ended chan struct{}
 }
 
-// Start starts a command. The name appears in error messages. The `start` parameter is the function
-// that starts the command. If it is nil, Start uses (*exec.Cmd).Start. With the `Start` method of a
-// lab.Node, for example, the command runs in the network namespace of the node. Standard output and
-// standard error go to the log, unless the caller has set cmd.Stdout or cmd.Stderr.
+// Start starts a command. The name appears in error messages. The `start` parameter is the
+// function that starts the command. If it is nil, Start uses (*exec.Cmd).Start. For example, if it
+// is the `Start` method of a lab.Node, the command runs in the network namespace of the node.
+// Standard output and standard error go to the log, unless the caller has set cmd.Stdout or
+// cmd.Stderr.
 //
 // The caller must stop the process, kill it, or wait until it ends.
 func Start(name string, cmd *exec.Cmd, start func(*exec.Cmd) error) (*Process, error) {
@@ -65,9 +66,9 @@ func Start(name string, cmd *exec.Cmd, start func(*exec.Cmd) error) (*Process, e
 	return p, nil
 }
 
-// MustStart does the same as Start, but fails the test if the process cannot be started. At the
-// end of the test, if the process is still running, MustStart stops the process, and fails the
-// test if Stop returns an error.
+// MustStart does the same as Start, but fails the test if the process cannot be started. If the
+// process is still running at the end of the test, MustStart stops it. The test fails if Stop
+// returns an error.
 func MustStart(t testing.TB, name string, cmd *exec.Cmd, start func(*exec.Cmd) error) *Process {
 	t.Helper()
 	p, err := Start(name, cmd, start)

@@ -11,8 +11,8 @@ const module = "github.com/sluicenet/sluice"
 
 // Build builds a program of the project as a static binary. The `path` parameter is the file to
 // which the binary is written. The `folder` parameter is the directory of the program's package,
-// relative to the root of the project, such as cmd/sluice. The parameters flags are additional
-// flags of go build.
+// relative to the root of the project, such as cmd/sluice. The `flags` parameter contains
+// additional flags for go build.
 func Build(path, folder string, flags ...string) error {
 	args := append([]string{"build", "-trimpath", "-o", path}, flags...)
 	cmd := exec.Command("go", append(args, module+"/"+folder)...)

@@ -40,10 +40,11 @@ func finished(pod *corev1.Pod) bool {
 	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
 }
 
-// isAddressOfNode reports whether an address is an address of the node: an address in the Node
-// object, an address of an unfinished hostNetwork pod on the node, or the host address of any pod
-// on the node. Ingress from these addresses to pods of the node is always allowed (S40). If a pod
-// is not bound to a node, the name of the node is "", and isAddressOfNode returns false.
+// isAddressOfNode reports whether an address is an address of the node. The addresses of a node
+// are the addresses in the Node object, the addresses of unfinished hostNetwork pods on the node,
+// and the host addresses of all pods on the node. Ingress from these addresses to pods of the node
+// is always allowed (S40). If a pod is not bound to a node, the name of the node is "", and
+// isAddressOfNode returns false.
 func isAddressOfNode(objects cluster.Objects, address netip.Addr, node string) bool {
 	if node == "" {
 		return false

@@ -111,12 +111,13 @@ type end struct {
 	pod     *corev1.Pod
 }
 
-// evaluation contains a flow, and one of the two pods for which it is evaluated.
+// evaluation contains a flow, and the direction for which the flow is evaluated.
 type evaluation struct {
 	objects   cluster.Objects
 	flow      flow.Flow
 	direction rule.Direction
-	// subject is the pod whose policies are evaluated, and peer is the other end of the flow.
+	// The `subject` field is the pod whose policies are evaluated. The `peer` field is the other
+	// end of the flow.
 	subject *corev1.Pod
 	peer    end
 	// target is the pod at the destination of the flow, or nil if the destination is not a pod.

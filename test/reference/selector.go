@@ -95,8 +95,8 @@ var (
 	dnsName   = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`)
 )
 
-// validLabelKey reports whether a key is a valid label key. Such a key is a name, or a DNS
-// name, a slash and a name.
+// validLabelKey reports whether a key is a valid label key. A valid key is either a name, or a DNS
+// name followed by a slash and a name.
 func validLabelKey(key string) bool {
 	prefix, name, prefixed := strings.Cut(key, "/")
 	if !prefixed {

@@ -119,9 +119,9 @@ func (s Side) String() string {
 func (r RuleRef) String() string { return fmt.Sprintf("%s[%d]", r.Policy, r.Index) }
 
 // MayDeny reports whether some policy can deny a flow in a direction of the pod that has the given
-// address (S81). This is the case if a NetworkPolicy isolates the pod, or if a ClusterNetworkPolicy
-// has a Deny rule for the pod or a Pass rule that fails closed (S77). If no pod has the address,
-// MayDeny returns false.
+// address (S81). This is true in two cases: a NetworkPolicy isolates the pod, or a
+// ClusterNetworkPolicy has a Deny rule, or a Pass rule that fails closed, for the pod (S77). If no
+// pod has the address, MayDeny returns false.
 func MayDeny(objects cluster.Objects, address netip.Addr, direction rule.Direction) bool {
 	e := evaluation{objects: objects, direction: direction, subject: owner(objects.Pods, address)}
 	if e.subject == nil {

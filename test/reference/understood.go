@@ -8,8 +8,8 @@ import (
 	"sigs.k8s.io/network-policy-api/apis/v1beta1"
 )
 
-// understood reports whether the rule contains no part that is invalid or not supported (S77). A
-// rule must have peers. Only an Accept rule can have domainNames (S82).
+// The method `understood` reports whether the rule contains no part that is invalid or not
+// supported (S77). A rule must have peers. Only an Accept rule can have domainNames (S82).
 func (r clusterRule) understood() bool {
 	if len(r.peers) == 0 {
 		return false
@@ -22,9 +22,9 @@ func (r clusterRule) understood() bool {
 	return !slices.ContainsFunc(r.protocols, func(entry v1beta1.ClusterNetworkPolicyProtocol) bool { return !protocolUnderstood(entry) })
 }
 
-// peerUnderstood reports whether exactly one field of an entry is set, and whether this field is
-// valid. If the entry uses a field of a later version of the API, decoding has dropped this field,
-// and no field is set.
+// peerUnderstood reports whether an entry has exactly one field and this field is valid. If the
+// entry uses a field of a later version of the API, decoding has dropped this field, and the entry
+// has no field.
 func peerUnderstood(entry v1beta1.ClusterNetworkPolicyEgressPeer) bool {
 	if count(entry.Namespaces != nil, entry.Pods != nil, entry.Nodes != nil, len(entry.Networks) > 0, len(entry.DomainNames) > 0) != 1 {
 		return false
@@ -48,15 +48,15 @@ func namespacedPodUnderstood(pods *v1beta1.NamespacedPod) bool {
 	return pods == nil || selectorUnderstood(&pods.NamespaceSelector) && selectorUnderstood(&pods.PodSelector)
 }
 
-// subjectUnderstood reports whether exactly one field of a subject is set, and whether its selectors
-// are valid.
+// subjectUnderstood reports whether a subject has exactly one field and all of its selectors are
+// valid.
 func subjectUnderstood(subject v1beta1.ClusterNetworkPolicySubject) bool {
 	return count(subject.Namespaces != nil, subject.Pods != nil) == 1 &&
 		selectorUnderstood(subject.Namespaces) && namespacedPodUnderstood(subject.Pods)
 }
 
-// protocolUnderstood reports whether exactly one field of an entry is set, and whether its ports are
-// valid. An entry with a protocol must have ports.
+// protocolUnderstood reports whether an entry has exactly one field and its ports are valid. An
+// entry with a protocol must have ports.
 func protocolUnderstood(entry v1beta1.ClusterNetworkPolicyProtocol) bool {
 	if count(entry.TCP != nil, entry.UDP != nil, entry.SCTP != nil, entry.DestinationNamedPort != "") != 1 {
 		return false

@@ -12,8 +12,8 @@ import (
 )
 
 // Flows returns the flows of an expectation. The source and the destination must each be a pod,
-// node:NAME or an address. If both are names, Flows returns one flow for each address of the
-// source and each address of the destination of the same family.
+// node:NAME or an address. If both are names, Flows returns one flow for each pair of a source
+// address and a destination address of the same family.
 func Flows(t testing.TB, objects *cluster.Objects, e *Expectation) []flow.Flow {
 	t.Helper()
 	f := flow.Flow{Protocol: e.Protocol}

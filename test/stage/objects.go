@@ -16,8 +16,9 @@ import (
 )
 
 // entry represents one object in YAML. Exactly one of the fields Namespace, Node, Pod, Policy,
-// Admin and Baseline is set. It determines the kind of the object and contains its name. As an
-// exception, an entry for a pod can also set Node, which is then the node of the pod.
+// Admin and Baseline is set. This field determines the kind of the object and contains its name.
+// There is one exception: an entry for a pod can also set the field Node, which is then the name
+// of the pod's node.
 type entry struct {
 	Namespace string
 	Node      *string
@@ -85,8 +86,8 @@ func Policy(t testing.TB, name, spec string) *networkingv1.NetworkPolicy {
 	return p
 }
 
-// spaces replaces tabs with spaces, because Go code is indented with tabs, but YAML does not
-// allow tabs as indentation.
+// The function `spaces` replaces tabs with spaces. Go code is indented with tabs, but YAML does
+// not allow tabs as indentation.
 func spaces(text string) string { return strings.ReplaceAll(text, "\t", "  ") }
 
 func policyOf(name string, spec networkingv1.NetworkPolicySpec) *networkingv1.NetworkPolicy {

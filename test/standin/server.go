@@ -1,7 +1,7 @@
-// Package standin provides a stand-in for an API server in benchmarks of large clusters. It
-// serves generated objects, so a benchmark need not fill a real API server with objects, which
-// takes much longer. A client needs as much time and memory as with a real API server: objects
-// of built-in kinds are sent as protobuf, and initial lists are streamed.
+// Package standin provides a stand-in for an API server in benchmarks of large clusters. It serves
+// generated objects. To fill a real API server with objects would take much longer. A client needs
+// as much time and memory as with a real API server: objects of built-in kinds are sent as
+// protobuf, and initial lists are streamed.
 //
 // The stand-in neither validates nor authorizes requests, sets no defaults, detects no conflicts
 // and collects no garbage. To test the behavior of a program, use a real API server with package

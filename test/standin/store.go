@@ -95,8 +95,9 @@ func (s *store) serve(w http.ResponseWriter, r *http.Request, key objectKey) {
 	reply(w, code, object)
 }
 
-// change reads or changes one object. It returns the status code of the response and the object,
-// or nil if the object does not exist. The `object` parameter is the content of the request.
+// change reads or changes one object. It returns the status code of the response and the object.
+// If the object does not exist, the returned object is nil. The `object` parameter is the content
+// of the request.
 func (s *store) change(method string, object *unstructured.Unstructured, key objectKey) (int, *unstructured.Unstructured) {
 	old := s.objects[key]
 	switch method {

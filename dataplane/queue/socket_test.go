@@ -22,9 +22,9 @@ func (r *recorder) handle(payload []byte) { r.payloads = append(r.payloads, stri
 func (r *recorder) end()                  { r.ended++ }
 func (r *recorder) reject()               { r.rejected++ }
 
-// TestPacketsBeforeAnAcknowledgementAreDeliveredAtOnce checks that a packet that arrives before
-// an acknowledgement is delivered at once. Its delivery must not depend on another packet,
-// because no other packet may arrive.
+// TestPacketsBeforeAnAcknowledgementAreDeliveredAtOnce checks that a packet is delivered
+// immediately if an acknowledgement follows it on the socket. The delivery must not wait for another
+// packet, because there may never be one.
 func TestPacketsBeforeAnAcknowledgementAreDeliveredAtOnce(t *testing.T) {
 	r := &recorder{}
 	s, err := newSocket(r)

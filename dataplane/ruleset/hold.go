@@ -37,7 +37,8 @@ var (
 	uplinks = set{name: "uplinks", keyType: nftables.TypeIFIndex, order: binaryutil.NativeEndian}
 )
 
-// knownRules returns the rules that send first packets of unknown pods to the hold queue.
+// knownRules returns the rules that check whether the pod of a first packet is known. If the pod is
+// unknown, they send the packet to the hold queue.
 func (c Config) knownRules() []expressions {
 	rules := []expressions{{jumpTo(firstPackets)}}
 	for _, s := range knownSets {

@@ -4,9 +4,11 @@
 //
 // # Incremental updates
 //
-// A compiler matches selectors against cohorts instead of pods. It uses only the peers of
-// policies that select a pod on its node. If exactly the same peers match several cohorts,
-// these cohorts are in one class. The leaves of a tree contain classes instead of peers. So if
-// the labels of a pod change, the compiler matches the peers against only one cohort. It
-// compiles a program again only if one of the program's peers gains or loses a class.
+// All pods with the same namespace and labels form a cohort. A compiler matches selectors against
+// cohorts instead of pods, so if the labels of a pod change, it matches the peers against only one
+// cohort. It uses only the peers of policies that select a pod on its node.
+//
+// Cohorts that exactly the same peers match form a class. The programs in a tree, which are the
+// compiled rules, contain classes instead of peers. So the compiler compiles a program again only if
+// one of the program's peers gains or loses a class.
 package compile

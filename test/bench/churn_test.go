@@ -124,8 +124,8 @@ func churn(b *testing.B, c client.Client, objects *cluster.Realistic, changes in
 	}
 	random := rand.New(rand.NewPCG(1, 2))
 	var group errgroup.Group
-	// If the API server is slow, fewer pods change per second. The figure changes/s shows how
-	// many.
+	// If the API server is slow, fewer pods change per second. The figure `changes/s` is the
+	// rate that was reached.
 	group.SetLimit(writers)
 	tick := time.NewTicker(time.Second / changesPerSecond)
 	defer tick.Stop()

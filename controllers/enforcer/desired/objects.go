@@ -44,7 +44,8 @@ var (
 type Nodes struct {
 	// PodRanges contains the podCIDRs of all Nodes.
 	PodRanges []netip.Prefix
-	// Replaced limits how many pods are replaced at the same time; see the function Replaced.
+	// The field Replaced is the maximum number of pods that are replaced at the same time. The
+	// function Replaced computes it.
 	Replaced intstr.IntOrString
 }
 

@@ -67,7 +67,8 @@ type Plan struct {
 	Due map[string]time.Time
 }
 
-// Enforced returns the nodes on which policies remain enforced until the nodes are freed.
+// Enforced returns the nodes that wait to be freed. Until Sluice removes its rules from these nodes,
+// policies are enforced on them.
 func (p *Plan) Enforced() []string {
 	return slices.Sorted(slices.Values(slices.Concat(p.Waiting, p.Queued, p.Kept)))
 }

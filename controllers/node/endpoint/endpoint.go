@@ -89,7 +89,7 @@ func (e *Endpoint) Run(ctx context.Context) error {
 	if listener == nil {
 		return err
 	}
-	listener = &limitedListener{Listener: listener, free: make(chan struct{}, maxConnections)}
+	listener = &limitedListener{Listener: listener, slots: make(chan struct{}, maxConnections)}
 	server := http.Server{Handler: e.plainHandler(), ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout}
 	if !e.Plain {
 		own, err := certificate.New(certificateLifetime, e.Node)
@@ -187,11 +187,11 @@ func (e *Endpoint) dataplane(path string) http.Handler {
 
 // limit returns a handler that rejects a request if it is already serving `n` requests.
 func limit(n int, next http.Handler) http.Handler {
-	free := make(chan struct{}, n)
+	slots := make(chan struct{}, n)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		select {
-		case free <- struct{}{}:
-			defer func() { <-free }()
+		case slots <- struct{}{}:
+			defer func() { <-slots }()
 			next.ServeHTTP(w, r)
 		default:
 			http.Error(w, fmt.Sprintf("%d streams of this node are open: try again later", n), http.StatusTooManyRequests)

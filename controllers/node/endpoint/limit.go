@@ -5,12 +5,12 @@ import (
 	"sync"
 )
 
-// limitedListener limits the number of open connections to the capacity of the channel `free`. It
+// limitedListener limits the number of open connections to the capacity of the channel `slots`. It
 // closes new connections above this limit.
 type limitedListener struct {
 	net.Listener
-	// free contains one element for each open connection.
-	free chan struct{}
+	// slots contains one element for each open connection.
+	slots chan struct{}
 }
 
 // Accept returns the next connection. It closes connections above the limit.
@@ -21,8 +21,8 @@ func (l *limitedListener) Accept() (net.Conn, error) {
 			return nil, err
 		}
 		select {
-		case l.free <- struct{}{}:
-			return &limitedConnection{Conn: connection, release: func() { <-l.free }}, nil
+		case l.slots <- struct{}{}:
+			return &limitedConnection{Conn: connection, release: func() { <-l.slots }}, nil
 		default:
 			_ = connection.Close()
 		}

@@ -31,8 +31,9 @@ func (s *Source) observeProgress(published *v1alpha1.Generation, now time.Time) 
 	}
 }
 
-// readyCondition returns the condition Ready. The `behind` parameter is true if, for some time,
-// the dataplane has enforced an earlier generation than the published one.
+// readyCondition returns the condition Ready. The `behind` parameter is true if the dataplane
+// has been behind for some time, that is, if it still enforces an older generation than the published
+// one.
 func readyCondition(s *v1alpha1.NodeEnforcerStatus, running *report.Status, behind bool) metav1.Condition {
 	switch {
 	case running == nil:

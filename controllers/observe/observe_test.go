@@ -284,8 +284,10 @@ func checkDirect(t *testing.T, namespace, address string) {
 		header map[string]string
 		want   int
 	}{
-		"no token":     {nil, http.StatusUnauthorized},
-		"forged user":  {map[string]string{"X-Remote-User": "system:admin", "X-Remote-Group": "system:masters"}, http.StatusUnauthorized},
+		"no token": {nil, http.StatusUnauthorized},
+		// An API server without a client certificate would send the same request. The error
+		// explains this.
+		"forged user":  {map[string]string{"X-Remote-User": "system:admin", "X-Remote-Group": "system:masters"}, http.StatusServiceUnavailable},
 		"wrong user":   {map[string]string{"Authorization": "Bearer " + server.Token(t, namespace, "stranger")}, http.StatusForbidden},
 		"agent's user": {map[string]string{"Authorization": "Bearer " + server.Token(t, namespace, "sluice-agent")}, http.StatusForbidden},
 		"a token for an agent": {map[string]string{

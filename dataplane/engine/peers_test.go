@@ -170,7 +170,13 @@ func TestDeniedPeersWaitOnce(t *testing.T) {
 					first = false
 				}
 			})
-			if h := s.held(); h.PeersDenied != 2 || h.PeersAllowed+h.PeersOverLimit > 0 {
+			// A SYN is retransmitted after one second. If the first SYN was held for one second,
+			// the second SYN of each family can be sent to the hold queue as well.
+			retransmitted := uint64(0)
+			if most == time.Second {
+				retransmitted = 2
+			}
+			if h := s.held(); h.PeersDenied < 2 || h.PeersDenied > 2+retransmitted || h.PeersAllowed+h.PeersOverLimit > 0 {
 				t.Errorf("%+v", h)
 			}
 			s.peers.SetRanges(report.PodRanges{Cluster: []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")}})

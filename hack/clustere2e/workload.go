@@ -42,6 +42,8 @@ spec:
           ports: [{name: web, containerPort: 80}]
           readinessProbe: {httpGet: {path: /, port: 80}, periodSeconds: 1}
           livenessProbe: {httpGet: {path: /, port: 81}, periodSeconds: 1}
+          # Without this probe, the liveness probe can restart a container that starts slowly.
+          startupProbe: {httpGet: {path: /, port: 81}, periodSeconds: 1, failureThreshold: 60}
 ---
 apiVersion: v1
 kind: Service

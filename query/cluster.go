@@ -12,6 +12,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/tree"
 	"github.com/sluicenet/sluice/inventory"
 	"github.com/sluicenet/sluice/policy"
+	"github.com/sluicenet/sluice/query/internal/ruletext"
 )
 
 // Cluster answers questions about a set of objects. It evaluates the egress side of a flow
@@ -24,12 +25,22 @@ type Cluster struct {
 	set      *inventory.Set
 	snapshot *policy.Snapshot
 	trees    map[string]*tree.Tree
+	// texts is nil until the first explanation.
+	texts *ruletext.Texts
 }
 
 // NewCluster returns a Cluster for the objects of a set. The Cluster compiles the tree of a
 // node when it first evaluates a flow with this tree. The caller must call Close.
 func NewCluster(set *inventory.Set) *Cluster {
 	return &Cluster{set: set, snapshot: set.Snapshot(), trees: map[string]*tree.Tree{}}
+}
+
+// ruleTexts returns the texts of all rules. A single question can need them for many flows.
+func (c *Cluster) ruleTexts() *ruletext.Texts {
+	if c.texts == nil {
+		c.texts = ruletext.Of(c.snapshot)
+	}
+	return c.texts
 }
 
 // Close unmaps the trees of all nodes.

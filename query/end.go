@@ -2,6 +2,7 @@ package query
 
 import (
 	"fmt"
+	"iter"
 	"net/netip"
 	"slices"
 
@@ -57,23 +58,18 @@ func (e *End) details() string {
 	}
 }
 
-// families returns the two ends for each address family that both ends have: first for IPv4, then
-// for IPv6. An end with assigned addresses counts as having one family, because its real families
-// are unknown.
-func families(from, to *End) (pairs [][2]*End, err error) {
-	for _, four := range []bool{true, false} {
-		src, dst, ok := inFamily(from.addresses, to.addresses, four)
-		if !ok || len(pairs) > 0 && (from.assigned || to.assigned) {
-			continue
+// families returns an iterator over the address families that two ends have in common: first IPv4,
+// then IPv6. For each family, it returns one address from each list. If the addresses of an end are
+// assigned, its real families are unknown, so the iterator returns only the first common family.
+func families(from, to []netip.Addr, assigned bool) iter.Seq2[netip.Addr, netip.Addr] {
+	return func(yield func(netip.Addr, netip.Addr) bool) {
+		for _, four := range []bool{true, false} {
+			src, dst, ok := inFamily(from, to, four)
+			if ok && (!yield(src, dst) || assigned) {
+				return
+			}
 		}
-		a, b := *from, *to
-		a.Address, b.Address = src, dst
-		pairs = append(pairs, [2]*End{&a, &b})
 	}
-	if len(pairs) == 0 {
-		return nil, question.Errorf("", "", "%s and %s have no address family in common", from, to)
-	}
-	return pairs, nil
 }
 
 // inFamily returns one address of a family from each list. If one of the lists contains no address

@@ -103,17 +103,15 @@ func (c *Cluster) explainEnds(from, to *End, t Target) (*Explanation, error) {
 
 // eachFamily explains the flow between two ends for each address family, and combines the results.
 func eachFamily(from, to *End, t Target, explain func(f flow.Flow, from, to *End) (*Explanation, error)) (*Explanation, error) {
-	pairs, err := families(from, to)
-	if err != nil {
-		return nil, err
-	}
 	var out *Explanation
-	for _, ends := range pairs {
-		f, err := t.Flow(ends[0].Address, ends[1].Address, &question.Destination{Name: to.String(), Ports: to.ports})
+	for src, dst := range families(from.addresses, to.addresses, from.assigned || to.assigned) {
+		f, err := t.Flow(src, dst, &question.Destination{Name: to.String(), Ports: to.ports})
 		if err != nil {
 			return nil, err
 		}
-		e, err := explain(f, ends[0], ends[1])
+		a, b := *from, *to
+		a.Address, b.Address = src, dst
+		e, err := explain(f, &a, &b)
 		if err != nil {
 			return nil, err
 		}
@@ -123,6 +121,9 @@ func eachFamily(from, to *End, t Target, explain func(f flow.Flow, from, to *End
 		case e.Verdict != out.Verdict:
 			out.Verdict, out.OtherFamily = Mixed, e
 		}
+	}
+	if out == nil {
+		return nil, question.Errorf("", "", "%s and %s have no address family in common", from, to)
 	}
 	return out, nil
 }
@@ -141,9 +142,8 @@ func (c *Cluster) explainFlow(f flow.Flow, from, to *End) (*Explanation, error) 
 		}
 		e.side(direction).NearMisses = report.NearMissesOf(misses)
 	}
-	texts := ruletext.Of(c.snapshot)
-	c.addUnmatched(e, f, texts)
-	e.addTexts(texts)
+	c.addUnmatched(e, f)
+	e.addTexts(c.ruleTexts())
 	return e, nil
 }
 

@@ -10,7 +10,6 @@ import (
 	"github.com/sluicenet/sluice/dataplane/report"
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/query/internal/phrase"
-	"github.com/sluicenet/sluice/query/internal/ruletext"
 )
 
 // maxNearMisses is the maximum number of near misses that the text lists for one side.
@@ -40,9 +39,9 @@ func (e *Explanation) WriteText(out io.Writer) error {
 func (e *Explanation) headline() string {
 	switch {
 	case e.Verdict != Mixed:
-		return verdictText(e.Verdict)
+		return phrase.Verdict(e.Verdict)
 	case e.OtherFamily != nil && len(e.Backends) < 2:
-		return fmt.Sprintf("%s over IPv4, %s over IPv6", verdictText(e.own()), strings.ToLower(verdictText(e.OtherFamily.Verdict)))
+		return fmt.Sprintf("%s over IPv4, %s over IPv6", phrase.Verdict(e.own()), strings.ToLower(phrase.Verdict(e.OtherFamily.Verdict)))
 	default:
 		return "Partly allowed"
 	}
@@ -155,14 +154,6 @@ func (e *Explanation) sidesText() string {
 	return b.String()
 }
 
-// verdictText returns "Allowed" or "Denied" for the beginning of a sentence.
-func verdictText(verdict string) string {
-	if verdict == rule.Allow.String() {
-		return "Allowed"
-	}
-	return "Denied"
-}
-
 // portText returns a text such as "TCP port 80", or only the protocol if the
 // protocol has no ports.
 func portText(protocol string, port *int) string {
@@ -226,7 +217,7 @@ func writeMatched(w io.Writer, decided string, d rule.Direction, s *report.Side)
 
 // tierRule names a rule of a ClusterNetworkPolicy with its tier.
 func tierRule(d rule.Direction, tier, policyName string, index int, r *report.RuleDetails) string {
-	name := ruletext.Place(d, index)
+	name := phrase.Place(d, index)
 	if r.RuleName != "" {
 		name = fmt.Sprintf("%q", r.RuleName)
 	}

@@ -89,7 +89,7 @@ func (c *Cluster) findPod(field, text string, ref target.Ref) (*inventory.Pod, e
 func (c *Cluster) notFound(ref target.Ref) string {
 	for i := range c.set.Pods {
 		p := &c.set.Pods[i]
-		if p.Workload != ref.Name || !p.Finished || ref.Namespace != "" && ref.Namespace != p.Pod.Namespace || ref.Kind != "" && ref.Kind != p.Controller {
+		if !p.Finished || !ofWorkload(p, ref) {
 			continue
 		}
 		out := fmt.Sprintf("its pods have finished, such as %s, and policies do not apply to finished pods", podName(p))
@@ -121,7 +121,7 @@ func (c *Cluster) podsOfWorkloads(ref target.Ref) []*inventory.Pod {
 	var found []*inventory.Pod
 	for i := range c.set.Pods {
 		p := &c.set.Pods[i]
-		if p.Workload != ref.Name || p.Finished || ref.Namespace != "" && ref.Namespace != p.Pod.Namespace || ref.Kind != "" && ref.Kind != p.Controller {
+		if p.Finished || !ofWorkload(p, ref) {
 			continue
 		}
 		at := slices.IndexFunc(found, func(f *inventory.Pod) bool { return f.Pod.Namespace == p.Pod.Namespace && f.Controller == p.Controller })
@@ -133,6 +133,12 @@ func (c *Cluster) podsOfWorkloads(ref target.Ref) []*inventory.Pod {
 		}
 	}
 	return found
+}
+
+// ofWorkload reports whether a pod belongs to a workload with the kind, the namespace and the name of
+// a reference.
+func ofWorkload(p *inventory.Pod, ref target.Ref) bool {
+	return p.Workload == ref.Name && (ref.Namespace == "" || ref.Namespace == p.Pod.Namespace) && (ref.Kind == "" || ref.Kind == p.Controller)
 }
 
 func (c *Cluster) existingPods() string {

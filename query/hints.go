@@ -12,13 +12,13 @@ import (
 	"github.com/sluicenet/sluice/policy"
 	"github.com/sluicenet/sluice/policy/service"
 	"github.com/sluicenet/sluice/query/internal/candidate"
-	"github.com/sluicenet/sluice/query/internal/ruletext"
+	"github.com/sluicenet/sluice/query/internal/phrase"
 )
 
 // addUnmatched adds near misses for the rules that match the port of a flow, but match no peer at
 // all. It also adds a hint for each rule that would match the peer if the peer were not in the host
 // network.
-func (c *Cluster) addUnmatched(e *Explanation, f flow.Flow, texts *ruletext.Texts) {
+func (c *Cluster) addUnmatched(e *Explanation, f flow.Flow) {
 	for _, d := range []rule.Direction{rule.Egress, rule.Ingress} {
 		side, other := e.side(d), &e.To
 		if d == rule.Ingress {
@@ -28,14 +28,14 @@ func (c *Cluster) addUnmatched(e *Explanation, f flow.Flow, texts *ruletext.Text
 			continue
 		}
 		for _, name := range side.IsolatedBy {
-			p := texts.Policies[name]
+			p := c.ruleTexts().Policies[name]
 			for _, i := range candidate.ForPort(p, d, f, e.To.ports) {
 				if !slices.ContainsFunc(side.NearMisses, func(m report.NearMiss) bool { return m.Policy == name && m.Rule == i }) {
 					side.NearMisses = append(side.NearMisses, report.NearMiss{Policy: name, Rule: i, Differs: rule.PeerPart.String(), Unmatched: true})
 				}
 				if pod := c.hostPod(&p.Rules(d)[i], other.Address); pod != nil {
 					e.Hints = append(e.Hints, fmt.Sprintf("%s %s selects pod %s/%s by its labels, but selectors do not match pods in the host network. Allow the address of its node with an ipBlock: %s.",
-						name, ruletext.Place(d, i), pod.Namespace, pod.Name, netip.PrefixFrom(other.Address, other.Address.BitLen())))
+						name, phrase.Place(d, i), pod.Namespace, pod.Name, netip.PrefixFrom(other.Address, other.Address.BitLen())))
 				}
 			}
 		}
@@ -98,14 +98,13 @@ func (c *Cluster) serviceHints(e *Explanation, s *service.Service) (hints []stri
 		return nil, err
 	}
 	f := flow.Flow{Src: e.From.Address, Dst: e.To.Address, Protocol: protocol, DstPort: e.Service.Port}
-	texts := ruletext.Of(c.snapshot)
 	allowed := func(f flow.Flow, d rule.Direction) (string, error) {
 		got, err := c.side(f, d)
 		if err != nil || e.side(d).Reason != rule.NoRuleMatched.String() || got.Reason != rule.Matched || got.Verdict != rule.Allow {
 			return "", err
 		}
 		side := got.named()
-		return *side.Policy + " " + texts.Rule(*side.Policy, d, *side.Rule, f.Dst).Text, nil
+		return *side.Policy + " " + c.ruleTexts().Rule(*side.Policy, d, *side.Rule, f.Dst).Text, nil
 	}
 	for _, address := range s.Addresses {
 		if address.Is4() != f.Src.Is4() {

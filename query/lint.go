@@ -63,8 +63,8 @@ type LintOptions struct {
 	Ignore []string
 }
 
-// Lint checks policies. It returns an *question.InputError if the namespace does not exist, or if there is no
-// check with a name in Ignore.
+// Lint checks policies. It returns an *InputError if the namespace does not exist, or if
+// there is no check with a name in Ignore.
 func (c *Cluster) Lint(o LintOptions) (*LintReport, error) {
 	namespace := o.Namespace
 	for _, name := range o.Ignore {
@@ -79,15 +79,12 @@ func (c *Cluster) Lint(o LintOptions) (*LintReport, error) {
 	}
 	r := &LintReport{TypeMeta: NewTypeMeta("LintReport"), Findings: []Finding{}}
 	origins := map[string]inventory.Origin{}
+	in := lint.Input{Snapshot: c.snapshot, Blanks: map[string][]string{}, Partial: !o.Complete && c.planned()}
 	for _, p := range c.set.Policies {
 		if namespace == "" || namespace == p.Scope {
 			r.Policies++
 		}
-		origins[p.String()] = p.Origin
-	}
-	in := lint.Input{Snapshot: c.snapshot, Blanks: map[string][]string{}, Partial: !o.Complete && c.planned()}
-	for _, p := range c.set.Policies {
-		in.Blanks[p.String()] = p.Blanks
+		origins[p.String()], in.Blanks[p.String()] = p.Origin, p.Blanks
 	}
 	for _, f := range lint.Run(in) {
 		if (namespace == "" || namespace == f.Namespace) && !slices.Contains(o.Ignore, f.Check) {

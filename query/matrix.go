@@ -182,11 +182,7 @@ func (c *Cluster) evaluatePairs(ends []matrixEnd, protocol flow.Protocol, port i
 // If an end has assigned addresses, evaluatePair evaluates one family.
 func (c *Cluster) evaluatePair(from, to *matrixEnd, protocol flow.Protocol, port int) (grid.Cell, error) {
 	cell := grid.NotEvaluated
-	for _, four := range []bool{true, false} {
-		src, dst, ok := inFamily(from.addresses, to.addresses, four)
-		if !ok || cell != grid.NotEvaluated && (from.assigned || to.assigned) {
-			continue
-		}
+	for src, dst := range families(from.addresses, to.addresses, from.assigned || to.assigned) {
 		f, err := question.NewFlow(src, dst, protocol, port)
 		if err != nil {
 			return grid.NotEvaluated, err

@@ -10,6 +10,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/dataplane/report"
 	"github.com/sluicenet/sluice/dataplane/rule"
+	"github.com/sluicenet/sluice/query/internal/phrase"
 )
 
 // Text formats an event as one line without a trailing newline. If the dataplane omitted
@@ -59,7 +60,7 @@ func sideText(d rule.Direction, s *report.Side) string {
 	var b strings.Builder
 	for i := range s.Passed {
 		p := &s.Passed[i]
-		fmt.Fprintf(&b, "passed by %s %s (%s tier), ", p.Policy, place(d, p.Rule), p.Tier)
+		fmt.Fprintf(&b, "passed by %s %s (%s tier), ", p.Policy, phrase.Place(d, p.Rule), p.Tier)
 	}
 	b.WriteString(reasonText(d, s))
 	return b.String()
@@ -79,19 +80,9 @@ func reasonText(d rule.Direction, s *report.Side) string {
 	if s.Policy == nil || s.Rule == nil {
 		return s.Reason
 	}
-	text := fmt.Sprintf("%s by %s %s", verdictText(s.Verdict), *s.Policy, place(d, *s.Rule))
+	text := fmt.Sprintf("%s by %s %s", strings.ToLower(phrase.Verdict(s.Verdict)), *s.Policy, phrase.Place(d, *s.Rule))
 	if s.Tier != "" {
 		text += fmt.Sprintf(" (%s tier)", s.Tier)
 	}
 	return text
-}
-
-// place identifies a rule in its policy, such as "ingress[0]".
-func place(d rule.Direction, index int) string { return fmt.Sprintf("%s[%d]", d, index) }
-
-func verdictText(verdict string) string {
-	if verdict == rule.Allow.String() {
-		return "allowed"
-	}
-	return "denied"
 }

@@ -31,7 +31,7 @@ func matchesPort(p policy.Port, f flow.Flow, ports policy.ContainerPorts) bool {
 	if p.Name != "" {
 		return ports.Number(f.Protocol, p.Name) == f.DstPort
 	}
-	return p.First <= f.DstPort && f.DstPort <= p.Last
+	return p.Contains(f.DstPort)
 }
 
 // WouldSelect reports whether a peer of the rule would match a pod in the host network if the pod

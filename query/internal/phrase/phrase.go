@@ -1,9 +1,11 @@
-// Package phrase formats lists and numbers in messages.
+// Package phrase formats lists, numbers, verdicts and the places of rules in messages.
 package phrase
 
 import (
 	"fmt"
 	"strings"
+
+	"github.com/sluicenet/sluice/dataplane/rule"
 )
 
 // maxNames is the maximum number of names that the function Few lists.
@@ -24,4 +26,15 @@ func Number(n int, one, many string) string {
 		return "1 " + one
 	}
 	return fmt.Sprintf("%d %s", n, many)
+}
+
+// Place identifies a rule in its policy, such as "ingress[0]".
+func Place(d rule.Direction, index int) string { return fmt.Sprintf("%s[%d]", d, index) }
+
+// Verdict returns "Allowed" or "Denied" for the beginning of a sentence.
+func Verdict(verdict string) string {
+	if verdict == rule.Allow.String() {
+		return "Allowed"
+	}
+	return "Denied"
 }

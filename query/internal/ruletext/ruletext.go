@@ -2,12 +2,12 @@
 package ruletext
 
 import (
-	"fmt"
 	"net/netip"
 
 	"github.com/sluicenet/sluice/dataplane/report"
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/policy"
+	"github.com/sluicenet/sluice/query/internal/phrase"
 )
 
 // Texts describes rules as text. A nil *Texts contains no policies, so it describes a rule only by
@@ -27,18 +27,15 @@ func Of(s *policy.Snapshot) *Texts {
 	return t
 }
 
-// Place identifies a rule in its policy, such as "ingress[0]".
-func Place(d rule.Direction, index int) string { return fmt.Sprintf("%s[%d]", d, index) }
-
 // Rule describes a rule. If `other` is a valid address and at least one peer of the rule matches it,
 // the text lists only the matching peers. Otherwise, the text lists all peers.
 func (t *Texts) Rule(policyName string, d rule.Direction, index int, other netip.Addr) report.RuleDetails {
 	if t == nil {
-		return report.RuleDetails{Text: Place(d, index)}
+		return report.RuleDetails{Text: phrase.Place(d, index)}
 	}
 	p := t.Policies[policyName]
 	if p == nil || index >= len(p.Rules(d)) {
-		return report.RuleDetails{Text: Place(d, index)}
+		return report.RuleDetails{Text: phrase.Place(d, index)}
 	}
 	r := &p.Rules(d)[index]
 	out := report.RuleDetails{Text: r.String(), RuleName: r.Name}

@@ -273,5 +273,14 @@ func (b *Block) Key() string {
 	return out.String()
 }
 
+// MatchesAll reports whether the rule restricts neither its peers nor its ports.
+func (r *Rule) MatchesAll() bool { return len(r.Peers) == 0 && len(r.Ports) == 0 }
+
+// Contains reports whether the range of ports contains a number. An entry with a port name has no
+// range.
+func (p Port) Contains(number uint16) bool {
+	return p.Name == "" && p.First <= number && number <= p.Last
+}
+
 // EveryPort reports whether the entry matches every port of its protocol.
 func (p Port) EveryPort() bool { return p.Name == "" && p.First == 0 && p.Last == 65535 }

@@ -2,9 +2,8 @@ package read
 
 import (
 	"cmp"
-	"encoding/binary"
 	"fmt"
-	"math/bits"
+	"net"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -104,11 +103,8 @@ func maskLength(text string) int {
 	if err != nil || !addr.Is4() {
 		return 0
 	}
-	mask := binary.BigEndian.Uint32(addr.AsSlice())
-	if length := bits.LeadingZeros32(^mask); mask<<length == 0 {
-		return length
-	}
-	return 0
+	length, _ := net.IPMask(addr.AsSlice()).Size()
+	return length
 }
 
 // requirementFault states what to write instead of a requirement of a selector that the API server

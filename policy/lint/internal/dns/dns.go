@@ -83,7 +83,7 @@ func isName(name string) bool { return name == "dns" || name == "domain" || name
 // servers are unknown. An empty list includes every port.
 func Includes(ports []policy.Port, protocol flow.Protocol) bool {
 	return includes(ports, protocol, func(p policy.Port) bool {
-		return isName(p.Name) || p.First <= port && port <= p.Last || p.First == coreDNSPort && p.Last == coreDNSPort
+		return isName(p.Name) || p.Contains(port) || p.First == coreDNSPort && p.Last == coreDNSPort
 	})
 }
 
@@ -91,7 +91,7 @@ func Includes(ports []policy.Port, protocol flow.Protocol) bool {
 // DNS port. An empty list includes every port.
 func IncludesPort(ports []policy.Port, protocol flow.Protocol, number uint16) bool {
 	return includes(ports, protocol, func(p policy.Port) bool {
-		return isName(p.Name) || p.First <= number && number <= p.Last
+		return isName(p.Name) || p.Contains(number)
 	})
 }
 

@@ -55,6 +55,6 @@ func allowsAllOf(p *check.Pass, d rule.Direction) *check.Policy {
 // allowsAll reports whether a policy has a rule for a direction that allows everything.
 func allowsAll(p *check.Pass, s *check.Policy, d rule.Direction) bool {
 	return s.Isolates[d] && p.Spend(10+5*len(s.Rules(d))) && slices.ContainsFunc(s.Rules(d), func(r policy.Rule) bool {
-		return !r.Invalid && len(r.Peers) == 0 && len(r.Ports) == 0
+		return !r.Invalid && r.MatchesAll()
 	})
 }

@@ -41,7 +41,7 @@ func allowsOther(p *check.Pass, r *policy.Rule, peer *policy.Peer) bool {
 		if !p.Spend(10 + 5*len(o.Peers)) {
 			return true
 		}
-		return len(o.Peers) == 0 && len(o.Ports) == 0 || slices.ContainsFunc(o.Peers, func(q policy.Peer) bool {
+		return o.MatchesAll() || slices.ContainsFunc(o.Peers, func(q policy.Peer) bool {
 			return wholeFamily(&q) && q.Block.CIDR.Prefix.Addr().Is4() != peer.Block.CIDR.Prefix.Addr().Is4()
 		})
 	})

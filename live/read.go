@@ -118,11 +118,21 @@ const maxLine = 16 << 10
 
 // getJSON requests a path and parses the response.
 func (c *Connection) getJSON(ctx context.Context, path string, into any) error {
+	return c.getPage(ctx, path, 0, into)
+}
+
+// getPage requests a list of at most `limit` objects and parses the response. A limit of 0 means no
+// limit.
+func (c *Connection) getPage(ctx context.Context, path string, limit int, into any) error {
 	api, err := c.rest()
 	if err != nil {
 		return err
 	}
-	text, err := api.Get().AbsPath(path).DoRaw(ctx)
+	request := api.Get().AbsPath(path)
+	if limit > 0 {
+		request.Param("limit", strconv.Itoa(limit))
+	}
+	text, err := request.DoRaw(ctx)
 	if err != nil {
 		return fmt.Errorf("requesting %s: %w", path, err)
 	}

@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/utils/ptr"
 
 	"github.com/sluicenet/sluice/inventory"
 	"github.com/sluicenet/sluice/policy/read"
@@ -101,13 +102,14 @@ func (c *Connection) readOthers(ctx context.Context, b *builder) error {
 	return nil
 }
 
-// count requests a list at a URL path, and returns the number of objects in the list.
+// count returns the number of objects of the list at a URL path. It requests only one object, because
+// the API server returns the number of the remaining objects with it.
 func (c *Connection) count(ctx context.Context, path string) (int, error) {
 	var page metav1.PartialObjectMetadataList
-	if err := c.getJSON(ctx, path, &page); err != nil {
+	if err := c.getPage(ctx, path, 1, &page); err != nil {
 		return 0, err
 	}
-	return len(page.Items), nil
+	return len(page.Items) + int(ptr.Deref(page.RemainingItemCount, 0)), nil
 }
 
 // tierList returns an empty list for objects of a kind of the group read.Group.

@@ -2,8 +2,9 @@ package read
 
 import (
 	"cmp"
+	"encoding/binary"
 	"fmt"
-	"net"
+	"math/bits"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -103,8 +104,11 @@ func maskLength(text string) int {
 	if err != nil || !addr.Is4() {
 		return 0
 	}
-	length, _ := net.IPMask(addr.AsSlice()).Size()
-	return length
+	mask := binary.BigEndian.Uint32(addr.AsSlice())
+	if length := bits.LeadingZeros32(^mask); mask<<length == 0 {
+		return length
+	}
+	return 0
 }
 
 // requirementFault states what to write instead of a requirement of a selector that the API server

@@ -9,7 +9,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/selection"
-	"k8s.io/utils/ptr"
 
 	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/policy"
@@ -129,7 +128,7 @@ func ReadSlice(in *discoveryv1.EndpointSlice) (*Slice, policy.FieldErrors) {
 	for i := range in.Ports {
 		p := &in.Ports[i]
 		if p.Port != nil {
-			r.slicePort(s, fmt.Sprintf("ports[%d]", i), ptr.Deref(p.Name, ""), ptr.Deref(p.Protocol, ""), *p.Port)
+			r.slicePort(s, fmt.Sprintf("ports[%d]", i), deref(p.Name), deref(p.Protocol), *p.Port)
 		}
 	}
 	if in.AddressType == discoveryv1.AddressTypeFQDN {
@@ -151,6 +150,13 @@ func (r *reader) slicePort(s *Slice, field, name string, in corev1.Protocol, num
 	if protocol, ok := r.protocol(field+".protocol", in); ok && r.number(field+".port", number) {
 		s.Ports = append(s.Ports, SlicePort{Name: name, Protocol: protocol, Number: uint16(number)})
 	}
+}
+
+func deref[T any](p *T) (v T) {
+	if p != nil {
+		return *p
+	}
+	return v
 }
 
 // ReadEndpoints converts an Endpoints object to one slice for each subset. It skips invalid

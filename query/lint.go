@@ -48,7 +48,7 @@ func (r *LintReport) Fails(s lint.Severity) bool {
 type Finding struct {
 	lint.Finding
 	Origin string `json:"origin,omitempty"`
-	// Place is the origin in parsed form.
+	// Place is the file and the line of Origin.
 	Place inventory.Origin `json:"-"`
 }
 

@@ -24,8 +24,8 @@ var (
 // Input contains the objects that Run reads.
 type Input struct {
 	Snapshot *policy.Snapshot
-	// Blanks contains the fields of each policy that are written without a value, as read.Blanks
-	// returns them. The key is the policy in the format "namespace/name".
+	// Blanks contains, for each policy, the fields that its manifest contains without a value, as
+	// read.Blanks returns them. The key is the policy in the format "namespace/name".
 	Blanks map[string][]string
 	// Partial is true if objects of the cluster can be missing in the snapshot. Findings of checks with
 	// ByAbsence are then only notes.

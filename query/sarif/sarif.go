@@ -1,6 +1,6 @@
-// Package sarif writes the findings of lint in the format SARIF 2.1.0 (Static Analysis Results
-// Interchange Format), which code hosts read. It is for files: code hosts show only findings that have
-// a place in a file.
+// Package sarif writes lint findings in SARIF 2.1.0 (Static Analysis Results Interchange Format).
+// Services such as GitHub show the findings next to the lines of a file. They do not show findings
+// about objects of a cluster, because these findings have no file.
 package sarif
 
 import (
@@ -136,8 +136,8 @@ func message(f *query.Finding) string {
 	return out
 }
 
-// uri returns a reference to a file. A relative path remains relative, so that code hosts find the file
-// in the repository.
+// uri returns a reference to a file. A relative path remains relative, so that a service finds the
+// file in its repository.
 func uri(file string) string {
 	path := filepath.ToSlash(filepath.Clean(file))
 	if strings.HasPrefix(path, "/") {

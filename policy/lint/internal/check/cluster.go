@@ -44,8 +44,8 @@ type Cluster struct {
 	NodeLocalDNS bool
 	// Partial is true if objects of the cluster can be missing in the input.
 	Partial bool
-	// blanks contains the fields of each policy that are written without a value. The first key is the
-	// policy in the format "namespace/name".
+	// blanks contains, for each policy, the fields that its manifest contains without a value. The
+	// first key is the policy in the format "namespace/name".
 	blanks map[string]map[string]bool
 }
 
@@ -197,7 +197,7 @@ func (g *Group) IsDNSServer() bool { return dns.IsServer(g.Namespace.Name, g.Lab
 // DNSPort returns the port on which the pods of a group, which are DNS servers, listen.
 func (g *Group) DNSPort() uint16 { return dns.Port(g.ports) }
 
-// SetBlanks sets the fields of a policy that are written without a value, such as
+// SetBlanks sets the fields that the manifest of a policy contains without a value, such as
 // spec.ingress[0].from. The `name` parameter has the format "namespace/name".
 func (c *Cluster) SetBlanks(name string, fields []string) {
 	if c.blanks == nil {
@@ -209,10 +209,10 @@ func (c *Cluster) SetBlanks(name string, fields []string) {
 	}
 }
 
-// Blank reports whether a field of the policy is written without a value.
+// Blank reports whether the policy's manifest contains the given field without a value.
 func (p *Pass) Blank(field string) bool { return p.blanks[p.name][field] }
 
-// Blanks reports whether any field of the policy is written without a value.
+// Blanks reports whether the policy's manifest contains any field without a value.
 func (p *Pass) Blanks() bool { return len(p.blanks[p.name]) > 0 }
 
 // firstOf returns the first pod of a list that the set contains, or nil. The pods do not have to be

@@ -128,8 +128,10 @@ func TestClusterNetworkPoliciesInALargeCluster(t *testing.T) {
 	if checks["too-large"] > 0 || checks["no-pod-selected"] == 0 {
 		t.Errorf("findings by check: %v, want complete checks", checks)
 	}
-	if took > 2*time.Second || memory>>20 > 100 {
-		t.Errorf("%s and %d MiB, want at most 2 s and 100 MiB", took, memory>>20)
+	// The limit is several times the duration on a slow processor. It rejects checks whose time grows
+	// with the product of pods and policies. These checks take minutes.
+	if took > 10*time.Second || memory>>20 > 100 {
+		t.Errorf("%s and %d MiB, want at most 10 s and 100 MiB", took, memory>>20)
 	}
 }
 

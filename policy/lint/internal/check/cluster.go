@@ -74,6 +74,8 @@ type Group struct {
 	ports     policy.ContainerPorts
 	// Pods is sorted by name.
 	Pods []*policy.Pod
+	// IsDNSServer is true if the pods are DNS servers.
+	IsDNSServer bool
 	// AllowsDNS is true if a policy that selects the pods allows DNS. HasEgressRules is true if a
 	// policy that selects the pods has egress rules. The check no-dns sets both fields.
 	AllowsDNS, HasEgressRules bool
@@ -141,7 +143,7 @@ func (s *Space) group(p *policy.Pod) *Group {
 	key := groupKey{p.Labels, string(ports)}
 	g := s.byKey[key]
 	if g == nil {
-		g = &Group{Namespace: s, Labels: p.Labels, ports: p.Ports}
+		g = &Group{Namespace: s, Labels: p.Labels, ports: p.Ports, IsDNSServer: dns.IsServer(s.Name, p.Labels, p.Ports)}
 		s.byKey[key] = g
 		s.Groups = append(s.Groups, g)
 	}
@@ -190,9 +192,6 @@ func (p *Pass) MatchesSpace(set *policy.PodSet, s *Space) bool {
 	}
 	return p.Spend(10+set.Namespaces.Size()+set.Namespaces.Size()*size/8) && set.MatchesNamespace(s.Name, s.Object)
 }
-
-// IsDNSServer reports whether the pods of a group are DNS servers.
-func (g *Group) IsDNSServer() bool { return dns.IsServer(g.Namespace.Name, g.Labels, g.ports) }
 
 // DNSPort returns the port on which the pods of a group, which are DNS servers, listen.
 func (g *Group) DNSPort() uint16 { return dns.Port(g.ports) }

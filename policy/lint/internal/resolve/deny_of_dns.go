@@ -26,7 +26,7 @@ var DenyOfDNS = check.Check{
 func deniesDNS(p *check.Pass, d rule.Direction, part int) {
 	hit := map[int]*sample.Pods{}
 	for g := range p.Selected() {
-		if g.IsDNSServer() != (d == rule.Ingress) || !reachesTier(p, d, g) {
+		if g.IsDNSServer != (d == rule.Ingress) || !reachesTier(p, d, g) {
 			continue
 		}
 		if r := dnsRule(p, p.Tier, d, g); r.Policy == p.Policy && r.Action == rule.ActionDeny {

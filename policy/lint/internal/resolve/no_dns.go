@@ -75,7 +75,7 @@ func withoutDNS(p *check.Pass) (without bool, pods sample.Pods) {
 		return !p.Namespace.DNS.Allows, pods
 	}
 	for g := range p.Selected() {
-		if !g.AllowsDNS && !g.IsDNSServer() {
+		if !g.AllowsDNS && !g.IsDNSServer {
 			pods.Add(g.Pods...)
 		}
 	}

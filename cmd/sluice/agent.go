@@ -13,6 +13,7 @@ import (
 	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/sluicenet/sluice/cmd/sluice/internal/daemon"
+	"github.com/sluicenet/sluice/cmd/sluice/internal/scope"
 	"github.com/sluicenet/sluice/config/rbac"
 	"github.com/sluicenet/sluice/controllers/node"
 )
@@ -79,7 +80,7 @@ and then publishes at once.`,
 
 // addStateDirFlag adds the flag --state-dir to a command that runs on a node.
 func addStateDirFlag(cmd *cobra.Command, dir *string) {
-	cmd.Flags().StringVar(dir, "state-dir", defaultStateDir, "`directory` of agent and dataplane")
+	cmd.Flags().StringVar(dir, "state-dir", scope.DefaultStateDir, "`directory` of agent and dataplane")
 }
 
 // addKubeconfigFlag adds the flag --kubeconfig to a command that usually runs in a pod.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/sluicenet/sluice/check"
 	"github.com/sluicenet/sluice/cmd/sluice/internal/input"
+	"github.com/sluicenet/sluice/cmd/sluice/internal/output"
 	"github.com/sluicenet/sluice/cmd/sluice/internal/terminal"
 	"github.com/sluicenet/sluice/config/rbac"
 	"github.com/sluicenet/sluice/dataplane/nodecheck"
@@ -16,7 +17,7 @@ import (
 
 func checkCommand() *cobra.Command {
 	var cluster input.ClusterFlags
-	var out output
+	var out output.Format
 	var namespace string
 	cmd := &cobra.Command{
 		Use:   "check",
@@ -50,7 +51,7 @@ The API server does not report the features of a kernel. Before an installation,
 	}
 	addSystemNamespaceFlag(cmd, &namespace)
 	cluster.AddFlags(cmd)
-	out.addFlag(cmd)
+	out.AddTo(cmd, output.Text, output.JSON)
 	return cmd
 }
 
@@ -79,13 +80,13 @@ func checkNode(cmd *cobra.Command, flags *dataplaneFlags, marks ruleset.Marks) e
 	return writeChecks(cmd, &flags.out, check.NewReport("Node", checks))
 }
 
-// writeChecks writes a report. If a check failed, it returns errReported.
-func writeChecks(cmd *cobra.Command, out *output, r *check.Report) error {
-	if err := out.write(cmd, r); err != nil {
+// writeChecks writes a report. If a check failed, it returns output.ErrReported.
+func writeChecks(cmd *cobra.Command, out *output.Format, r *check.Report) error {
+	if err := out.Write(cmd, r); err != nil {
 		return err
 	}
 	if r.Failed() {
-		return errReported
+		return output.ErrReported
 	}
 	return nil
 }

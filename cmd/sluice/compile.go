@@ -4,13 +4,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sluicenet/sluice/cmd/sluice/internal/input"
+	"github.com/sluicenet/sluice/cmd/sluice/internal/output"
 	"github.com/sluicenet/sluice/dataplane/statedir"
 	"github.com/sluicenet/sluice/query"
 )
 
 func compileCommand() *cobra.Command {
 	var in input.Input
-	var out output
+	var out output.Format
 	var node, stateDir string
 	cmd := &cobra.Command{
 		Use:   "compile -f DIR --node NAME --state-dir DIR",
@@ -37,11 +38,11 @@ one that the node enforces.`,
 			if err != nil {
 				return err
 			}
-			return out.write(cmd, p)
+			return out.Write(cmd, p)
 		},
 	}
 	in.AddFlag(cmd)
-	out.addFlag(cmd)
+	out.AddTo(cmd, output.Text, output.JSON)
 	cmd.Flags().StringVar(&node, "node", "", "`name` of the node; \"\" compiles for pods that are not bound to a node")
 	cmd.Flags().StringVar(&stateDir, "state-dir", "", "`directory` to publish the tree in")
 	return cmd

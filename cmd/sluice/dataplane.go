@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sluicenet/sluice/cmd/sluice/internal/daemon"
+	"github.com/sluicenet/sluice/cmd/sluice/internal/output"
 	"github.com/sluicenet/sluice/dataplane/denials"
 	"github.com/sluicenet/sluice/dataplane/engine"
 	"github.com/sluicenet/sluice/dataplane/metrics"
@@ -48,7 +49,7 @@ type dataplaneFlags struct {
 	prepare       bool
 	uninstall     bool
 	check         bool
-	out           output
+	out           output.Format
 }
 
 func dataplaneCommand() *cobra.Command {
@@ -99,7 +100,7 @@ in the old mask. --uninstall removes the marks of every mask that was used.`,
 	f.BoolVar(&flags.prepare, "prepare", false, "let agents of this group publish in the directory, and exit")
 	f.BoolVar(&flags.uninstall, "uninstall", false, "uninstall from this node; exit unless --health-address is set")
 	f.BoolVar(&flags.check, "check", false, "check the requirements of this node, and exit")
-	flags.out.addFlag(cmd)
+	flags.out.AddTo(cmd, output.Text, output.JSON)
 	f.Lookup("output").Usage = "`format` of --check: text or json"
 	flags.Add(cmd, daemon.NoAddress, daemon.NoAddress)
 	return cmd

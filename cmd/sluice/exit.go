@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sluicenet/sluice/cmd/sluice/internal/input"
+	"github.com/sluicenet/sluice/cmd/sluice/internal/output"
 	"github.com/sluicenet/sluice/inventory"
 	"github.com/sluicenet/sluice/query"
 )
@@ -23,10 +24,6 @@ const (
 // wrongf returns an input.Error. The message explains what the user should specify instead.
 func wrongf(format string, args ...any) error { return input.Errorf(format, args...) }
 
-// errReported makes a command exit with code 1 without an error message. Commands return it
-// if the output already contains the reason, such as the findings of lint.
-var errReported = errors.New("see the output")
-
 // exitCode returns the exit code for an error, and writes the error message to stderr.
 func exitCode(err error, stderr io.Writer) int {
 	var wrong input.Error
@@ -35,7 +32,7 @@ func exitCode(err error, stderr io.Writer) int {
 	switch {
 	case err == nil:
 		return exitDone
-	case errors.Is(err, errReported):
+	case errors.Is(err, output.ErrReported):
 		return exitFailed
 	case errors.As(err, &manifests):
 		fmt.Fprintln(stderr, manifests)

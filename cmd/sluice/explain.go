@@ -4,13 +4,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sluicenet/sluice/cmd/sluice/internal/input"
+	"github.com/sluicenet/sluice/cmd/sluice/internal/output"
 	"github.com/sluicenet/sluice/dataplane/statedir"
 	"github.com/sluicenet/sluice/query"
 )
 
 func explainCommand() *cobra.Command {
 	var in input.Input
-	var out output
+	var out output.Format
 	var stateDir string
 	var expected input.Expectation
 	var question query.ExplainQuestion
@@ -40,14 +41,14 @@ each of its backends is evaluated.`,
 			if err != nil {
 				return err
 			}
-			if err := out.write(cmd, e); err != nil {
+			if err := out.Write(cmd, e); err != nil {
 				return err
 			}
 			return expected.Check(e.Verdict)
 		},
 	}
 	in.AddClusterFlags(cmd)
-	out.addFlag(cmd)
+	out.AddTo(cmd, output.Text, output.JSON)
 	addTargetFlags(cmd, &question.Target, "destination port, a `number` or a name, such as 80, 53/UDP or\nhttp; ICMP has none")
 	cmd.Flags().StringVar(&stateDir, "state-dir", "", "evaluate the tree of this node in this state `directory`")
 	cmd.Flags().StringVar(&question.From, "from", "", "source of the connection: a `pod` or an IP address")

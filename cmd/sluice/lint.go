@@ -5,6 +5,7 @@ import (
 
 	"github.com/sluicenet/sluice/cmd/sluice/internal/input"
 	"github.com/sluicenet/sluice/cmd/sluice/internal/linting"
+	"github.com/sluicenet/sluice/cmd/sluice/internal/output"
 	"github.com/sluicenet/sluice/cmd/sluice/internal/terminal"
 	"github.com/sluicenet/sluice/query"
 )
@@ -39,7 +40,7 @@ The exit code is 1 if there are errors or warnings; --fail-on changes this.`,
 				return err
 			}
 			if flags.Fails(r) {
-				return errReported
+				return output.ErrReported
 			}
 			return nil
 		},

@@ -12,6 +12,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/sluicenet/sluice/cmd/sluice/internal/scope"
 )
 
 func main() {
@@ -52,8 +54,8 @@ func rootCommand() *cobra.Command {
 		endsAtOnce(sysdumpCommand()),
 		agentCommand(),
 		dataplaneCommand(),
-		endsAtOnce(statusCommand(nodeScope)),
-		flowsCommand(nodeScope),
+		endsAtOnce(statusCommand(scope.Node)),
+		flowsCommand(scope.Node),
 		operatorCommand(),
 		endsAtOnce(healthCommand()),
 	)

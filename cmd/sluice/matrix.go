@@ -4,13 +4,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sluicenet/sluice/cmd/sluice/internal/input"
+	"github.com/sluicenet/sluice/cmd/sluice/internal/output"
 	"github.com/sluicenet/sluice/cmd/sluice/internal/terminal"
 	"github.com/sluicenet/sluice/query"
 )
 
 func matrixCommand() *cobra.Command {
 	var in input.Input
-	var out output
+	var out output.Format
 	var question query.MatrixQuestion
 	cmd := &cobra.Command{
 		Use:   "matrix [-f DIR] --port N",
@@ -33,11 +34,11 @@ workload without pods counts as a pod.`,
 				return err
 			}
 			m.Width = terminal.Width(cmd.OutOrStdout())
-			return out.write(cmd, m)
+			return out.Write(cmd, m)
 		},
 	}
 	in.AddClusterFlags(cmd)
-	out.addFlag(cmd)
+	out.AddTo(cmd, output.Text, output.JSON)
 	addTargetFlags(cmd, &question.Target, "destination port, a `number` or a name, such as 80, 53/UDP or\nhttp; ICMP has none")
 	cmd.Flags().StringArrayVarP(&question.Namespaces, "namespace", "n", nil, "show only pods in this `namespace`; repeatable")
 	cmd.Flags().StringArrayVar(&question.Addresses, "address", nil, "add this `address` outside the cluster to the table; repeatable")

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/sluicenet/sluice/cmd/sluice/internal/scope"
 )
 
 // pluginName is the file name with which kubectl finds the program as a plugin.
@@ -34,8 +36,8 @@ compiled tree as a node uses for packets, and shows what Sluice enforces there.`
 		endsAtOnce(explainCommand()),
 		endsAtOnce(matrixCommand()),
 		endsAtOnce(lintCommand()),
-		endsAtOnce(statusCommand(clusterScope)),
-		flowsCommand(clusterScope),
+		endsAtOnce(statusCommand(scope.Cluster)),
+		flowsCommand(scope.Cluster),
 		endsAtOnce(checkCommand()),
 		endsAtOnce(sysdumpCommand()),
 		endsAtOnce(evaluateCommand()),

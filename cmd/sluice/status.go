@@ -1,12 +1,12 @@
 package main
 
 import (
-	"errors"
-	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/sluicenet/sluice/cmd/sluice/internal/output"
+	"github.com/sluicenet/sluice/cmd/sluice/internal/scope"
 	"github.com/sluicenet/sluice/dataplane/status"
 	querystatus "github.com/sluicenet/sluice/query/status"
 )
@@ -27,9 +27,9 @@ nodestatuses.observe.policy.sluice.dev.
 
 With --state-dir it shows the state of the dataplane of this node.`
 
-func statusCommand(s scope) *cobra.Command {
-	var out output
-	var flags scopeFlags
+func statusCommand(s scope.Scope) *cobra.Command {
+	var out output.Format
+	var flags scope.Flags
 	var node string
 	cmd := &cobra.Command{
 		Use:   "status",
@@ -39,7 +39,7 @@ func statusCommand(s scope) *cobra.Command {
   sluice status --state-dir /run/sluice -o json | jq .generation`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cluster, err := flags.selectsCluster(s, node != "")
+			cluster, err := flags.SelectsCluster(s, node != "")
 			switch {
 			case err != nil:
 				return err
@@ -48,45 +48,33 @@ func statusCommand(s scope) *cobra.Command {
 			case cluster:
 				return clusterStatus(cmd, &flags, &out)
 			default:
-				return nodeStatus(cmd, flags.nodeDir(), &out)
+				return nodeStatus(cmd, flags.NodeDir(), &out)
 			}
 		},
 	}
-	if s == clusterScope {
+	if s == scope.Cluster {
 		cmd.Long = clusterStatusHelp
 		cmd.Example = `  sluice status
   sluice status --context production -o json | jq .policies.problems
   sluice status --node node-a`
 	}
 	cmd.Flags().StringVar(&node, "node", "", "show the dataplane of the node of this `name`")
-	flags.addFlags(cmd, s)
-	out.addFlag(cmd)
+	flags.AddTo(cmd, s)
+	out.AddTo(cmd, output.Text, output.JSON)
 	return cmd
 }
 
-func nodeStatus(cmd *cobra.Command, stateDir string, out *output) error {
+func nodeStatus(cmd *cobra.Command, stateDir string, out *output.Format) error {
 	s, err := status.Read(cmd.Context(), stateDir)
 	if err != nil {
-		return notRunning(err, stateDir)
+		return scope.NotRunning(err, stateDir)
 	}
-	return out.write(cmd, querystatus.NewNode(s, time.Now()))
-}
-
-// notRunning adds advice for the user to the error if no dataplane is running. It returns any
-// other error unchanged.
-func notRunning(err error, stateDir string) error {
-	if !errors.Is(err, status.ErrNotRunning) {
-		return err
-	}
-	return fmt.Errorf(`%w
-  Is "sluice dataplane --state-dir %s" running on this node, as a service or in a pod?
-  Does it use another --state-dir? May this user open the socket? (root may)
-  The rules of a dataplane that has stopped stay installed: nft list table inet sluice`, err, stateDir)
+	return out.Write(cmd, querystatus.NewNode(s, time.Now()))
 }
 
 // remoteStatus reads the status of a node's dataplane through the API server, and writes it.
-func remoteStatus(cmd *cobra.Command, flags *scopeFlags, node string, out *output) error {
-	connection, err := flags.connectTo(cmd)
+func remoteStatus(cmd *cobra.Command, flags *scope.Flags, node string, out *output.Format) error {
+	connection, err := flags.ConnectTo(cmd)
 	if err != nil {
 		return err
 	}
@@ -98,11 +86,11 @@ func remoteStatus(cmd *cobra.Command, flags *scopeFlags, node string, out *outpu
 	if err != nil {
 		return err
 	}
-	return out.write(cmd, s)
+	return out.Write(cmd, s)
 }
 
-func clusterStatus(cmd *cobra.Command, flags *scopeFlags, out *output) error {
-	connection, err := flags.connectTo(cmd)
+func clusterStatus(cmd *cobra.Command, flags *scope.Flags, out *output.Format) error {
+	connection, err := flags.ConnectTo(cmd)
 	if err != nil {
 		return err
 	}
@@ -111,11 +99,11 @@ func clusterStatus(cmd *cobra.Command, flags *scopeFlags, out *output) error {
 		return err
 	}
 	s := querystatus.NewCluster(connection.Name, querystatus.Reports(*reports))
-	if err := out.write(cmd, s); err != nil {
+	if err := out.Write(cmd, s); err != nil {
 		return err
 	}
 	if !s.Enforced {
-		return errReported
+		return output.ErrReported
 	}
 	return nil
 }

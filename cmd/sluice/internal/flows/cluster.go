@@ -1,4 +1,4 @@
-package main
+package flows
 
 import (
 	"bufio"
@@ -12,39 +12,40 @@ import (
 	"github.com/spf13/cobra"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
+	"github.com/sluicenet/sluice/cmd/sluice/internal/input"
 	"github.com/sluicenet/sluice/cmd/sluice/internal/terminal"
 	"github.com/sluicenet/sluice/dataplane/report"
 	"github.com/sluicenet/sluice/live"
 )
 
-// maxStreams is the number of nodes above which clusterFlows requests a confirmation.
+// maxStreams is the number of nodes above which writeCluster requests a confirmation.
 const maxStreams = 50
 
-// clusterFlows writes the flows that the nodes of a cluster evaluate. If the command fails on
-// one node, clusterFlows writes the error and continues with the other nodes.
-func clusterFlows(cmd *cobra.Command, flags *flowsFlags) error {
-	connection, err := flags.scope.connectTo(cmd)
+// writeCluster writes the flows that the nodes of a cluster evaluate. If the command fails on
+// one node, writeCluster writes the error and continues with the other nodes.
+func (f *Flags) writeCluster(cmd *cobra.Command) error {
+	connection, err := f.scope.ConnectTo(cmd)
 	if err != nil {
 		return err
 	}
-	nodes := flags.nodes
+	nodes := f.nodes
 	if len(nodes) == 0 {
 		if nodes, err = connection.NodeNames(cmd.Context()); err != nil {
 			return err
 		}
 	}
-	if err := flags.confirm(cmd, len(nodes)); err != nil {
+	if err := f.confirm(cmd, len(nodes)); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancel(cmd.Context())
 	defer cancel()
-	w := &flowWriter{flags: flags, out: cmd.OutOrStdout()}
+	w := &writer{flags: f, out: cmd.OutOrStdout()}
 	notes := notes{cmd: cmd}
 	failed := make([]error, len(nodes))
 	var running sync.WaitGroup
 	for i, node := range nodes {
 		running.Go(func() {
-			err := followFlows(ctx, connection, node, w, &notes)
+			err := follow(ctx, connection, node, w, &notes)
 			switch {
 			case errors.Is(err, errEnough):
 				cancel()
@@ -61,14 +62,14 @@ func clusterFlows(cmd *cobra.Command, flags *flowsFlags) error {
 }
 
 // confirm requests a confirmation before the command opens many streams.
-func (f *flowsFlags) confirm(cmd *cobra.Command, nodes int) error {
+func (f *Flags) confirm(cmd *cobra.Command, nodes int) error {
 	switch {
 	case nodes == 0:
 		return errors.New("no node has an agent of Sluice")
 	case nodes <= maxStreams || f.yes:
 		return nil
 	case !terminal.Is(cmd.InOrStdin()):
-		return wrongf("this would open streams to %d nodes: select nodes with --node, or confirm with --yes", nodes)
+		return input.Errorf("this would open streams to %d nodes: select nodes with --node, or confirm with --yes", nodes)
 	}
 	fmt.Fprintf(cmd.ErrOrStderr(), "Open streams to %d nodes? [y/N] ", nodes)
 	reply, _ := bufio.NewReader(cmd.InOrStdin()).ReadString('\n') // An incomplete line means no.
@@ -84,13 +85,13 @@ var errStreamEnded = errors.New("the stream ended, because its agent, its datapl
 // reconnectPause is the time between two attempts to connect to a node.
 const reconnectPause = time.Second
 
-// followFlows writes the flows of a node until the context ends. When the stream of the node ends,
-// followFlows connects again. If it cannot connect within the time of --retry, it returns the
+// follow writes the flows of a node until the context ends. When the stream of the node ends,
+// follow connects again. If it cannot connect within the time of --retry, it returns the
 // error. It never returns nil.
-func followFlows(ctx context.Context, connection *live.Connection, node string, w *flowWriter, notes *notes) error {
+func follow(ctx context.Context, connection *live.Connection, node string, w *writer, notes *notes) error {
 	lost := time.Now()
 	for noted := false; ; {
-		err := copyFlows(ctx, connection, node, w, func() {
+		err := copyEvents(ctx, connection, node, w, func() {
 			lost, noted = time.Time{}, false
 			notes.write(node, "listening; Ctrl-C ends it")
 		})
@@ -120,9 +121,9 @@ func canReconnect(err error) bool {
 		apierrors.IsServiceUnavailable(err) || apierrors.IsTooManyRequests(err)
 }
 
-// copyFlows writes the flows of a node until the stream or the context ends. It never returns
+// copyEvents writes the flows of a node until the stream or the context ends. It never returns
 // nil.
-func copyFlows(ctx context.Context, connection *live.Connection, node string, w *flowWriter, listening func()) error {
+func copyEvents(ctx context.Context, connection *live.Connection, node string, w *writer, listening func()) error {
 	stream, err := connection.Flows(ctx, node, w.flags.denied)
 	if err != nil {
 		return err

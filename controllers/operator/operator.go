@@ -16,6 +16,7 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/leaderelection/resourcelock"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
@@ -25,13 +26,13 @@ import (
 	"github.com/sluicenet/sluice/controllers/access"
 	"github.com/sluicenet/sluice/controllers/enforcer"
 	"github.com/sluicenet/sluice/controllers/enforcer/installation"
+	"github.com/sluicenet/sluice/controllers/leader"
 	"github.com/sluicenet/sluice/controllers/lifecycle"
 	"github.com/sluicenet/sluice/controllers/liveness"
 	"github.com/sluicenet/sluice/controllers/observe"
 	"github.com/sluicenet/sluice/controllers/policystatus"
 )
 
-// +kubebuilder:rbac:groups=coordination.k8s.io,namespace=sluice-system,resources=leases,verbs=get;create;update
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 // +kubebuilder:rbac:groups="",namespace=sluice-system,resources=events,verbs=create;patch
 
@@ -53,6 +54,9 @@ type Options struct {
 	// LeaderElection enables leader election, so that only one of several operators is
 	// active at a time.
 	LeaderElection bool
+	// Pod is the name of the operator's own pod. It is empty if the operator runs outside the
+	// cluster. Leader election uses it, see package leader.
+	Pod string
 	// MetricsAddress is the listen address of /metrics, for example ":9642". HealthAddress is
 	// the listen address of /healthz and /readyz. The value "0" disables a server.
 	MetricsAddress, HealthAddress string
@@ -158,18 +162,32 @@ func newManager(ctx context.Context, config *rest.Config, o Options) (manager.Ma
 	// The client does not limit its requests, because API priority and fairness limits them
 	// on the server.
 	config.QPS = -1
+	lock, err := leaderLock(config, o)
+	if err != nil {
+		return nil, err
+	}
 	return manager.New(config, manager.Options{
-		Scheme:                        scheme,
-		NewCache:                      lifecycle.NewCache(ctx),
-		Cache:                         cacheOptions(o.Namespace),
-		Logger:                        o.Log,
-		Metrics:                       metricsOptions(reviewer, o),
-		HealthProbeBindAddress:        o.HealthAddress,
-		LeaderElection:                o.LeaderElection,
-		LeaderElectionID:              lease,
-		LeaderElectionNamespace:       o.Namespace,
-		LeaderElectionReleaseOnCancel: true,
+		Scheme:                              scheme,
+		NewCache:                            lifecycle.NewCache(ctx),
+		Cache:                               cacheOptions(o.Namespace),
+		Logger:                              o.Log,
+		Metrics:                             metricsOptions(reviewer, o),
+		HealthProbeBindAddress:              o.HealthAddress,
+		LeaderElection:                      o.LeaderElection,
+		LeaderElectionID:                    lease,
+		LeaderElectionNamespace:             o.Namespace,
+		LeaderElectionResourceLockInterface: lock,
+		LeaderElectionReleaseOnCancel:       true,
 	})
+}
+
+// leaderLock returns the lock for leader election. If the operator does not run in a pod, it returns
+// nil, so that controller-runtime creates a lock.
+func leaderLock(config *rest.Config, o Options) (resourcelock.Interface, error) {
+	if !o.LeaderElection || o.Pod == "" {
+		return nil, nil
+	}
+	return leader.New(config, o.Namespace, lease, o.Pod)
 }
 
 // metricsOptions returns the options of the metrics server. By default, the server uses HTTPS

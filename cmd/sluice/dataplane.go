@@ -165,7 +165,7 @@ func runDataplane(ctx context.Context, flags *dataplaneFlags, config engine.Conf
 	}
 	defer endpoints.Close()
 	dataplane := engine.New(flags.stateDir, config, endpoints)
-	endpoints.Source = status.Source{Status: dataplane.Status, Events: config.Events.Subscribe, Metrics: metrics.Handler(dataplane.Status)}
+	endpoints.Source = status.Source{Status: dataplane.Status, Hits: dataplane.Hits, Events: config.Events.Subscribe, Metrics: metrics.Handler(dataplane.Status)}
 	health := status.NewHealth()
 	health.Follow(dataplane.Status)
 	healthListener.Serve(health)

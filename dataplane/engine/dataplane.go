@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/sluicenet/sluice/dataplane/generation"
+	"github.com/sluicenet/sluice/dataplane/hits"
 	"github.com/sluicenet/sluice/dataplane/hold"
 	"github.com/sluicenet/sluice/dataplane/masks"
 	"github.com/sluicenet/sluice/dataplane/report"
@@ -71,7 +72,7 @@ type Dataplane struct {
 
 // New returns a dataplane. The dataplane does nothing until Run is called.
 func New(stateDir string, config Config, endpoints Endpoints) *Dataplane {
-	config.Peers = hold.NewPeers()
+	config.Peers, config.Hits = hold.NewPeers(), hits.New()
 	d := &Dataplane{
 		stateDir: stateDir, config: config, endpoints: endpoints, started: time.Now(),
 		arrived: trigger.New(), routesChanged: trigger.New(),
@@ -103,6 +104,7 @@ func (d *Dataplane) Run(ctx context.Context) error {
 		return err
 	}
 	running.Go(func() { d.followAgent(ctx) })
+	running.Go(func() { d.config.Hits.Run(ctx) })
 	running.Go(func() {
 		if err := d.config.Peers.Follow(ctx, d.stateDir, d.config.Log); err != nil {
 			stop(err)
@@ -270,6 +272,9 @@ func (d *Dataplane) Status() (report.Status, error) {
 	}
 	return s, nil
 }
+
+// Hits returns the counters of all rules.
+func (d *Dataplane) Hits() *report.Hits { return d.config.Hits.Report() }
 
 // Close stops the workers and leaves the rules installed. Call Close only after Run has
 // returned.

@@ -18,6 +18,7 @@ import (
 
 	"github.com/sluicenet/sluice/dataplane/conntrack"
 	"github.com/sluicenet/sluice/dataplane/generation"
+	"github.com/sluicenet/sluice/dataplane/hits"
 	"github.com/sluicenet/sluice/dataplane/hold"
 	"github.com/sluicenet/sluice/dataplane/link"
 	"github.com/sluicenet/sluice/dataplane/masks"
@@ -46,6 +47,8 @@ type Config struct {
 	Peers *hold.Peers
 	// Events receives the verdicts for packets. Events may be nil.
 	Events *queue.Events
+	// Hits counts the rules that decide packets. If Hits is nil, rules are not counted.
+	Hits *hits.Counters
 	// routed is called each time the engine has read the routes. The argument contains the
 	// addresses of each pod that has its own link. routed must not block. It is nil unless a
 	// Dataplane has set it.

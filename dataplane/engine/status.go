@@ -36,6 +36,7 @@ func (e *Engine) Status() (report.Status, error) {
 		s.Held = holder.Status()
 	}
 	s.Bridges, s.PodPackets = e.bridgesStatus(), e.podPackets()
+	s.Hits = e.config.Hits.Summary()
 	var err error
 	if s.Verdicts, err = pool.Stats(); err != nil || table == nil {
 		return s, err

@@ -22,6 +22,7 @@ func (e *Engine) bind() error {
 			FailOpen: e.config.FailurePolicy == ruleset.FailOpen,
 			Hold:     e.config.Peers,
 			Events:   e.config.Events,
+			Hits:     e.config.Hits,
 		}, nil)
 		var holder *hold.Holder
 		if err == nil {
@@ -79,6 +80,7 @@ func (e *Engine) TakeTable() error {
 	if err := e.install(&e.now.Generation); err != nil {
 		return errors.Join(err, e.closeTable())
 	}
+	e.config.Hits.Restart()
 	e.swap(e.now.Evaluator)
 	e.startWalker()
 	e.requestWalk()

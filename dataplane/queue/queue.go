@@ -20,6 +20,7 @@ import (
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/sluicenet/sluice/dataplane/hits"
 	"github.com/sluicenet/sluice/dataplane/report"
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/dataplane/ruleset"
@@ -39,6 +40,8 @@ type Config struct {
 	Hold Hold
 	// Events receives the verdicts. It may be nil. Two pools must not share the same Events.
 	Events *Events
+	// Hits counts the rules that decide packets. It may be nil. Open starts the count from 0.
+	Hits *hits.Counters
 }
 
 // Hold decides which denied packets the workers move to the hold queue.
@@ -65,7 +68,7 @@ const (
 type Pool struct {
 	config Config
 	// evaluator is the evaluator that the workers use. It is nil until the first call of Swap.
-	evaluator atomic.Pointer[rule.Evaluator]
+	evaluator atomic.Pointer[evaluatorInUse]
 	// ready is closed by the first call of Swap or Close. Until then, each worker keeps the
 	// packets of its first batch without a verdict.
 	ready     chan struct{}
@@ -77,6 +80,12 @@ type Pool struct {
 	// unbind and close ensure that only the first call of Unbind or Close has an effect.
 	unbind, close sync.Once
 	unbound       atomic.Bool
+}
+
+// evaluatorInUse is an evaluator, and the table for counting the hits of its rules.
+type evaluatorInUse struct {
+	rule.Evaluator
+	table *hits.Table
 }
 
 // ErrTaken means that the kernel returned EPERM, usually because another process has
@@ -96,8 +105,9 @@ func Open(config Config, evaluator rule.Evaluator) (*Pool, error) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	p := &Pool{config: config, ready: make(chan struct{}), cancel: cancel, kernel: kernel, failed: make(chan error, config.Queues)}
+	lanes := config.Hits.Lanes(int(config.Queues))
 	for i := range config.Queues {
-		w, err := p.start(ctx, config.Base+i)
+		w, err := p.start(ctx, config.Base+i, lanes[i])
 		if err != nil {
 			if errors.Is(err, unix.EPERM) {
 				err = fmt.Errorf("%w: %w", ErrTaken, err)
@@ -116,8 +126,8 @@ func Open(config Config, evaluator rule.Evaluator) (*Pool, error) {
 func (p *Pool) release() { p.readyOnce.Do(func() { close(p.ready) }) }
 
 // start binds one queue and starts its worker.
-func (p *Pool) start(ctx context.Context, number uint16) (*worker, error) {
-	w := &worker{pool: p, number: number}
+func (p *Pool) start(ctx context.Context, number uint16, lane *hits.Lane) (*worker, error) {
+	w := &worker{pool: p, number: number, lane: lane}
 	s, err := newSocket(w)
 	if err != nil {
 		return nil, err
@@ -158,7 +168,7 @@ func (p *Pool) start(ctx context.Context, number uint16) (*worker, error) {
 // the names in their events have been resolved. So the previous evaluator is no longer in use
 // when Swap returns.
 func (p *Pool) Swap(evaluator rule.Evaluator) {
-	p.evaluator.Store(&evaluator)
+	p.evaluator.Store(&evaluatorInUse{evaluator, p.config.Hits.Use(evaluator)})
 	p.release()
 	for _, w := range p.workers {
 		w.batch.Lock()

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/cpu"
 
 	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/dataplane/hits"
 	"github.com/sluicenet/sluice/dataplane/packet"
 	"github.com/sluicenet/sluice/dataplane/report"
 	"github.com/sluicenet/sluice/dataplane/rule"
@@ -34,7 +35,11 @@ type worker struct {
 	// the first Swap. In this case the worker sends no verdicts, and the kernel drops the
 	// packets when the queue is unbound.
 	evaluator rule.Evaluator
-	decoder   packet.Decoder
+	// table belongs to the evaluator of the current batch. lane contains the counters of the rules
+	// that decide packets of this worker. Both are nil if no rules are counted.
+	table   *hits.Table
+	lane    *hits.Lane
+	decoder packet.Decoder
 	// interest is the level of events that the worker must publish in the current batch.
 	interest interest
 	// timed is set if the duration of the current batch is measured. begun is the time at which
@@ -56,8 +61,8 @@ func (w *worker) begin() {
 	// Read the evaluator only after locking `batch`. The method Swap first stores the new
 	// evaluator and then waits for this lock.
 	w.batch.Lock()
-	if evaluator := w.pool.evaluator.Load(); evaluator != nil {
-		w.evaluator = *evaluator
+	if e := w.pool.evaluator.Load(); e != nil {
+		w.evaluator, w.table = e.Evaluator, e.table
 	}
 	w.interest = w.pool.config.Events.demand()
 	if w.counters.batches.Load()%sampled == 0 {
@@ -74,7 +79,7 @@ func (w *worker) end() {
 	w.counters.batches.Add(1)
 	w.counters.packets.Add(w.packets)
 	w.packets = 0
-	w.evaluator = nil
+	w.evaluator, w.table = nil, nil
 	w.batch.Unlock()
 }
 
@@ -141,6 +146,7 @@ func (w *worker) record(p packet.Packet, decision rule.Decision) uint32 {
 	marks := w.pool.config.Marks
 	if decision.Verdict() == rule.Allow {
 		w.counters.accepted.Add(1)
+		w.lane.Count(w.table, decision)
 		if w.interest == everything {
 			w.publish(&record{flow: p.Flow, decision: decision, verdict: report.Allow})
 		}
@@ -156,6 +162,7 @@ func (w *worker) record(p packet.Packet, decision rule.Decision) uint32 {
 		verdict, state = report.MidStream, marks.Either
 	} else {
 		w.counters.denied.Add(1)
+		w.lane.Count(w.table, decision)
 	}
 	if w.interest != nothing {
 		w.publish(&record{flow: p.Flow, decision: decision, verdict: verdict})

@@ -41,7 +41,7 @@ func newWorker(t testing.TB, evaluator rule.Evaluator, events *Events) *worker {
 	}
 	p := &Pool{config: Config{Marks: marks, Events: events}, ready: make(chan struct{})}
 	p.release()
-	p.evaluator.Store(&evaluator)
+	p.evaluator.Store(&evaluatorInUse{evaluator, nil})
 	w := &worker{pool: p}
 	if w.socket, err = newSocket(w); err != nil {
 		t.Fatal(err)

@@ -51,6 +51,8 @@ type Status struct {
 	// another program had modified it.
 	Repairs  uint64 `json:"repairs"`
 	Verdicts Stats  `json:"verdicts"`
+	// Hits states how many rules have decided a packet. It is nil if rules are not counted.
+	Hits *Hits `json:"hits,omitempty"`
 	// Unevaluated counts packets of isolated pods that failure policy Open accepted without a
 	// lookup. The count starts when the rules are created, which may be before this dataplane
 	// started.

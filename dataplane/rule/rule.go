@@ -230,6 +230,9 @@ type Rule struct {
 	// 0.
 	Index   int
 	Matches []Match
+	// Fingerprint identifies the rule by its content, so that a counter can follow the rule from one
+	// tree to the next (see package fingerprint). 0 means that the content is unknown.
+	Fingerprint uint64
 }
 
 // ProgramID identifies a program within one node. ID 0 means that no policy of the tier applies to

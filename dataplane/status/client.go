@@ -19,8 +19,17 @@ import (
 // Read returns the status of the dataplane that uses a state directory. If no dataplane uses
 // the directory, Read returns ErrNotRunning.
 func Read(ctx context.Context, stateDir string) (report.Status, error) {
+	return read(ctx, stateDir, statusPath)
+}
+
+// ReadHits is like Read, but the status also contains the counters of all rules.
+func ReadHits(ctx context.Context, stateDir string) (report.Status, error) {
+	return read(ctx, stateDir, statusPath+"?"+hitsParameter+"=true")
+}
+
+func read(ctx context.Context, stateDir, path string) (report.Status, error) {
 	var s report.Status
-	body, err := get(ctx, stateDir, statusPath)
+	body, err := get(ctx, stateDir, path)
 	if err != nil {
 		return s, err
 	}

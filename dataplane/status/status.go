@@ -2,6 +2,7 @@
 // and the client use HTTP over a unix socket in the state directory.
 //
 //	GET /status            report.Status as JSON
+//	GET /status?hits=1     report.Status with the counters of all rules
 //	GET /flows?denied=1    one line of JSON (report.Event) for each packet that is evaluated
 //	                       after the request; with denied=1, only for packets that are not
 //	                       allowed
@@ -29,6 +30,7 @@ const (
 	statusPath      = "/status"
 	flowsPath       = "/flows"
 	deniedParameter = "denied"
+	hitsParameter   = "hits"
 )
 
 // ErrNotRunning means that no dataplane serves its status in the state directory.
@@ -38,6 +40,8 @@ var ErrNotRunning = errors.New("no dataplane is running with this state director
 type Source struct {
 	// Status returns the current status.
 	Status func() (report.Status, error)
+	// Hits returns the counters of all rules. If Hits is nil, the status contains no counters.
+	Hits func() *report.Hits
 	// Events subscribes to the events of packets. If deniedOnly is true, it subscribes only to
 	// events whose verdict is not Allow. The caller calls the returned function `stop` to end the
 	// subscription. If Events is nil, the server does not serve /flows.
@@ -99,11 +103,14 @@ func Remove(stateDir string) error {
 	return nil
 }
 
-func (s *Source) status(w http.ResponseWriter, _ *http.Request) {
+func (s *Source) status(w http.ResponseWriter, r *http.Request) {
 	now, err := s.Status()
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
+	}
+	if wanted, _ := strconv.ParseBool(r.URL.Query().Get(hitsParameter)); wanted && s.Hits != nil {
+		now.Hits = s.Hits()
 	}
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(now) // Ignore the error: it means that the client is gone.

@@ -119,6 +119,14 @@ func exercise(t *tree.Tree, flows []flow.Flow) {
 		continue
 	}
 	t.Policies()
+	for _, p := range t.Programs() {
+		p.Isolation()
+		p.IsolatedBy()
+		for i := range p.Len() {
+			p.Fingerprint(i)
+			p.Rule(i)
+		}
+	}
 	t.Node()
 }
 

@@ -11,12 +11,15 @@ import (
 
 // name returns the name with the given number, or "" if no name has this number. The
 // result is a copy, so it stays valid after the tree is closed.
-func (t *Tree) name(number uint32) string {
+func (t *Tree) name(number uint32) string { return string(t.nameBytesOf(number)) }
+
+// nameBytesOf is like the method `name`, but the result is a part of the tree.
+func (t *Tree) nameBytesOf(number uint32) []byte {
 	if !t.isName(number) {
-		return ""
+		return nil
 	}
 	first, length := t.names[2*number], t.names[2*number+1]
-	return string(t.nameBytes[first : first+length])
+	return t.nameBytes[first : first+length]
 }
 
 // Rule implements rule.Namer.

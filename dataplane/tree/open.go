@@ -31,6 +31,8 @@ type Tree struct {
 	mapping    []byte
 	generation uint64
 	counts     Counts
+	// fingerprints is true if the tree contains the fingerprints of the rules.
+	fingerprints bool
 
 	// The remaining fields are the sections of the file. They point into the mapping.
 	names          []uint32
@@ -132,6 +134,7 @@ func (t *Tree) read() error {
 		return fmt.Errorf("%w: checksum %08x, but the checksum in the header is %08x", ErrCorrupt, sum, words[format.HeadChecksum])
 	}
 	t.generation = uint64(words[format.HeadGeneration]) | uint64(words[format.HeadGeneration+1])<<32
+	t.fingerprints = words[format.HeadContents]&format.ContentsFingerprints != 0
 	var parts [format.Sections][]uint32
 	at := uint64(format.Aligned(format.HeadWords))
 	for section := range parts {

@@ -94,6 +94,12 @@ func (v *programVerifier) verify() error {
 	if v.rules, err = v.part("rules", format.ProgramBody+isolated, uint64(v.words[format.ProgramRules])*format.RuleWords); err != nil {
 		return err
 	}
+	if v.tree.fingerprints {
+		at := format.ProgramBody + isolated + v.words[format.ProgramRules]*format.RuleWords
+		if _, err := v.part("fingerprints", at, uint64(v.words[format.ProgramRules])*format.FingerprintWords); err != nil {
+			return err
+		}
+	}
 	tier, denies := v.words[format.ProgramTier], isolated > 0
 	if tier >= format.Tiers || (rule.Tier(tier) == rule.NetworkPolicyTier) != (isolated > 0) {
 		return fmt.Errorf("tier %d with %d isolating policies", tier, isolated)

@@ -221,7 +221,7 @@ func (c *Compiler) write(p *program) *rule.Program {
 		}
 		for i := range compiled.rules {
 			in := &compiled.rules[i]
-			r := rule.Rule{Action: in.action, Policy: compiled.name, Index: in.index}
+			r := rule.Rule{Action: in.action, Policy: compiled.name, Index: in.index, Fingerprint: in.fingerprint}
 			if m, ok := in.matchNumbers(p.ports, c.nodeBlocks(in)); ok {
 				r.Matches = append(r.Matches, m)
 			}

@@ -3,6 +3,7 @@ package compile
 import (
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/policy"
+	"github.com/sluicenet/sluice/policy/fingerprint"
 	"github.com/sluicenet/sluice/policy/label"
 )
 
@@ -31,6 +32,8 @@ type compiledRule struct {
 	action rule.Action
 	// index is the position of the rule in the policy, counting invalid rules.
 	index int
+	// The field `fingerprint` identifies the rule in all trees. See package fingerprint.
+	fingerprint uint64
 	// If the rule lists no ports, everyPort is true. Otherwise the `ports` field contains the
 	// numbered ports of the rule, and the `names` field contains the named ports.
 	everyPort bool
@@ -59,9 +62,11 @@ func (c *Compiler) policy(p *policy.Policy, d rule.Direction) *compiledPolicy {
 	}
 	c.serial++
 	out = &compiledPolicy{key: key, serial: c.serial, name: p.String()}
+	fingerprints := fingerprint.Rules(p, d)
 	for i := range p.Rules(d) {
 		if r := &p.Rules(d)[i]; !r.Invalid {
 			out.rules = append(out.rules, c.rule(i, r))
+			out.rules[len(out.rules)-1].fingerprint = fingerprints[i]
 		}
 	}
 	c.policies[key] = out

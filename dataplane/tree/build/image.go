@@ -55,6 +55,7 @@ func (b *Builder) Encode(generation uint64) (*Image, error) {
 	image.head[format.HeadByteOrder] = format.ByteOrderMark
 	image.head[format.HeadGeneration], image.head[format.HeadGeneration+1] = uint32(generation), uint32(generation>>32)
 	image.head[format.HeadLength], image.head[format.HeadLength+1] = uint32(at), uint32(at>>32)
+	image.head[format.HeadContents] = format.ContentsFingerprints
 	sum := crc32.Checksum(format.BytesOf(image.head[format.HeadChecked:]), format.Castagnoli)
 	for bytes := range image.bytes() {
 		sum = crc32.Update(sum, format.Castagnoli, bytes)

@@ -47,6 +47,9 @@ func encodeProgram(p *rule.Program, names *names, flatLimit int) []uint32 {
 		e.words = append(e.words, names.acquire(r.Policy), uint32(r.Index), uint32(r.Action))
 		e.entries = append(e.entries, uint32(i)<<format.ActionBits|uint32(r.Action))
 	}
+	for _, r := range p.Rules {
+		e.words = append(e.words, uint32(r.Fingerprint), uint32(r.Fingerprint>>32))
+	}
 	for table := range format.PortTables {
 		e.words[format.ProgramPorts+table] = e.portTable(table)
 	}

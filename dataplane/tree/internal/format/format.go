@@ -23,7 +23,16 @@ const (
 	HeadGeneration = 6 // two words, the low word first
 	HeadLength     = 8 // length of the file in words: two words, the low word first
 	HeadSections   = 10
-	HeadWords      = HeadSections + 2*Sections
+	HeadContents   = HeadSections + 2*Sections // a combination of the Contents bits
+	HeadWords      = HeadContents + 1
+)
+
+// The bits of HeadContents. A bit states that the file contains an optional part. Readers ignore
+// the bits that they do not understand, and the parts that these bits announce. So a new optional
+// part does not need a new version.
+const (
+	// ContentsFingerprints means that the rules of each program are followed by their fingerprints.
+	ContentsFingerprints = 1 << iota
 )
 
 // Values of the header.
@@ -123,6 +132,10 @@ const (
 	RuleIndex  = 1
 	RuleAction = 2
 	RuleWords  = 3
+
+	// FingerprintWords is the number of words of a fingerprint, the low word first. The fingerprints
+	// of a program follow its rules, in the same order.
+	FingerprintWords = 2
 )
 
 // The indexes of the port tables of a program, by protocol. A port table consists of a

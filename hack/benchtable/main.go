@@ -42,6 +42,12 @@ func run(pattern, duration string, count int, packages []string) error {
 	if err != nil {
 		return err
 	}
+	if packages, err = withBenchmarks(packages); err != nil {
+		return err
+	}
+	if len(packages) == 0 {
+		return errors.New("no package has a benchmark")
+	}
 	args := []string{
 		"test", "-run=^$", "-p=1", "-timeout=60m", "-benchmem",
 		"-bench=" + pattern, "-benchtime=" + duration, fmt.Sprintf("-count=%d", count),

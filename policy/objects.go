@@ -31,6 +31,9 @@ type Pod struct {
 	// Ports contains the named ports in the order in which a port name is looked up: first
 	// the ports of containers, then the ports of init containers with restartPolicy Always.
 	Ports ContainerPorts
+	// DeclaredPorts contains the ports that the same containers declare, with and without names.
+	// Containers can listen on other ports too, so these ports affect no verdict.
+	DeclaredPorts PortSet
 	// HostNetwork is true if the pod is in the host network. Such a pod uses the addresses of
 	// its node, and no selector matches it.
 	HostNetwork bool
@@ -95,11 +98,16 @@ func ReadPod(in *corev1.Pod) (*Pod, FieldErrors) {
 			p.Ports = r.appendPorts(p.Ports, c.Ports, "spec.initContainers", i)
 		}
 	}
+	p.DeclaredPorts = PortSetOf(r.declared...)
 	return p, r.errors
 }
 
-// podReader converts the parts of one Pod object and collects the errors.
-type podReader struct{ errors FieldErrors }
+// podReader converts the parts of one Pod object and collects the errors. It also collects the valid
+// ports, with and without names.
+type podReader struct {
+	errors   FieldErrors
+	declared []ContainerPort
+}
 
 // addresses merges a single field, such as status.podIP, with the corresponding list, such as
 // status.podIPs. The list normally contains the value of the single field too.
@@ -141,18 +149,21 @@ func parseAddr(s string) (netip.Addr, error) {
 
 func (r *podReader) appendPorts(out []ContainerPort, ports []corev1.ContainerPort, containers string, container int) []ContainerPort {
 	for i, port := range ports {
-		if port.Name == "" {
-			continue
-		}
 		at := func(field string) string { return fmt.Sprintf("%s[%d].ports[%d].%s", containers, container, i, field) }
-		protocol, ok := ProtocolOf(port.Protocol)
+		protocol, known := ProtocolOf(port.Protocol)
+		inRange := port.ContainerPort >= 1 && port.ContainerPort <= 65535
+		read := ContainerPort{Name: port.Name, Protocol: protocol, Number: uint16(port.ContainerPort)}
+		if known && inRange {
+			r.declared = append(r.declared, read)
+		}
 		switch {
-		case port.ContainerPort < 1 || port.ContainerPort > 65535:
+		case port.Name == "": // No policy refers to this port, so it need not be valid.
+		case !inRange:
 			r.errors.Add(at("containerPort"), "%d is not a port: want 1 to 65535", port.ContainerPort)
-		case !ok:
+		case !known:
 			r.errors.Add(at("protocol"), "%q: want TCP, UDP or SCTP", port.Protocol)
 		default:
-			out = append(out, ContainerPort{Name: port.Name, Protocol: protocol, Number: uint16(port.ContainerPort)})
+			out = append(out, read)
 		}
 	}
 	return out

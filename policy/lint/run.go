@@ -9,6 +9,7 @@ import (
 	"github.com/sluicenet/sluice/policy"
 	"github.com/sluicenet/sluice/policy/lint/internal/check"
 	"github.com/sluicenet/sluice/policy/lint/internal/peers"
+	"github.com/sluicenet/sluice/policy/service"
 )
 
 // These are the limits for Run, RunNamespace and RunTiers.
@@ -27,6 +28,14 @@ type Input struct {
 	// Blanks contains, for each policy, the fields that its manifest contains without a value, as
 	// read.Blanks returns them. The key is the policy in the format "namespace/name".
 	Blanks map[string][]string
+	// Services contains the Services, and Endpoints their EndpointSlices. Some checks find nothing
+	// without Services.
+	Services  []*service.Service
+	Endpoints []*service.Slice
+	// RunSometimes contains the pods of the snapshot that do not exist, but stand for the pods of a
+	// CronJob or Job. The key is the pod in the format "namespace/name". The value describes the
+	// workload, such as "CronJob nightly".
+	RunSometimes map[string]string
 	// Partial is true if objects of the cluster can be missing in the snapshot. Findings of checks with
 	// ByAbsence are then only notes.
 	Partial bool
@@ -41,7 +50,7 @@ func Run(in Input) []Finding {
 	s := in.Snapshot
 	pods := s.Pods()
 	c := check.NewCluster(check.ScopeCluster, commandLimits, len(pods) > 0)
-	c.Partial = in.Partial
+	c.Partial, c.RunSometimes = in.Partial, in.RunSometimes
 	for name, fields := range in.Blanks {
 		c.SetBlanks(name, fields)
 	}
@@ -52,6 +61,10 @@ func Run(in Input) []Finding {
 	for i := range pods {
 		c.AddPod(&pods[i])
 	}
+	for _, n := range s.Nodes() {
+		c.AddNode(&n)
+	}
+	c.AddServices(in.Services, in.Endpoints)
 	c.AddPolicies(s.Policies())
 	findings, _ := c.Run(checks, c.Policies)
 	for _, namespace := range peers.WithoutObject(c) {

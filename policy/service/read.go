@@ -27,7 +27,7 @@ func Read(in *corev1.Service) (*Service, policy.FieldErrors) {
 	case in.Spec.ClusterIP == corev1.ClusterIPNone:
 		s.Headless = true
 	default:
-		s.Addresses = r.addresses(in)
+		s.Addresses, s.ClusterIPs = r.addresses(in)
 	}
 	if len(in.Spec.Selector) > 0 {
 		s.Selector = selector(in.Spec.Selector)
@@ -49,7 +49,8 @@ func selector(in map[string]string) label.Selector {
 // reader converts parts of an object and collects the errors.
 type reader struct{ errors policy.FieldErrors }
 
-func (r *reader) addresses(in *corev1.Service) (out []netip.Addr) {
+// addresses returns all virtual addresses of a Service, and the part from spec.clusterIPs.
+func (r *reader) addresses(in *corev1.Service) (out, clusterIPs []netip.Addr) {
 	add := func(field, text string) {
 		if text == "" {
 			return
@@ -62,6 +63,7 @@ func (r *reader) addresses(in *corev1.Service) (out []netip.Addr) {
 	for i, text := range in.Spec.ClusterIPs {
 		add(fmt.Sprintf("spec.clusterIPs[%d]", i), text)
 	}
+	clusterIPs = slices.Clip(out)
 	for i, text := range in.Spec.ExternalIPs {
 		add(fmt.Sprintf("spec.externalIPs[%d]", i), text)
 	}
@@ -72,7 +74,7 @@ func (r *reader) addresses(in *corev1.Service) (out []netip.Addr) {
 			add(fmt.Sprintf("status.loadBalancer.ingress[%d].ip", i), ingress.IP)
 		}
 	}
-	return out
+	return out, clusterIPs
 }
 
 func (r *reader) address(field, text string) (netip.Addr, bool) {
@@ -91,6 +93,9 @@ func (r *reader) port(s *Service, i int, in *corev1.ServicePort) {
 		return
 	}
 	p := Port{Name: in.Name, Protocol: protocol, Number: uint16(in.Port)}
+	if in.NodePort != 0 && r.number(at("nodePort"), in.NodePort) {
+		p.NodePort = uint16(in.NodePort)
+	}
 	switch target := in.TargetPort; {
 	case target.StrVal != "":
 		p.TargetName = target.StrVal

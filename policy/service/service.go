@@ -19,6 +19,8 @@ type Service struct {
 	// spec.externalIPs and the addresses of its load balancer. It is empty if the Service is
 	// headless or has a type of ExternalName.
 	Addresses []netip.Addr
+	// ClusterIPs contains the addresses of spec.clusterIPs.
+	ClusterIPs []netip.Addr
 	// Headless is true if spec.clusterIP is None. Clients of such a Service connect to the
 	// addresses of the backends, so ports are not translated.
 	Headless bool
@@ -38,6 +40,9 @@ type Port struct {
 	Protocol flow.Protocol
 	// Number is the port of the Service.
 	Number uint16
+	// NodePort is the port of the Service on the addresses of the nodes, or 0 if the Service has no
+	// such port.
+	NodePort uint16
 	// If TargetName is not empty, it is the name of a container port, and Target is 0.
 	// Otherwise Target is the port of the backends.
 	Target     uint16
@@ -78,6 +83,40 @@ func (s *Service) String() string { return s.Namespace + "/" + s.Name }
 // Unlike a policy, a Service also selects pods in the host network.
 func (s *Service) Selects(p *policy.Pod) bool {
 	return s.Selector.Present() && !s.Selector.Empty() && p.Namespace == s.Namespace && !p.Finished && s.Selector.Matches(p.Labels)
+}
+
+// apiServerLabel is the label with which kubeadm marks the static pods of the API server.
+const apiServerLabel = "component"
+
+// APIServerPods describes the pods for which IsAPIServer returns true.
+const APIServerPods = apiServerLabel + "=kube-apiserver in namespace kube-system"
+
+// IsOfAPIServer reports whether the Service is default/kubernetes. This Service has no selector,
+// because API servers write its EndpointSlices.
+func (s *Service) IsOfAPIServer() bool { return s.Namespace == "default" && s.Name == "kubernetes" }
+
+// IsAPIServer reports whether a pod is an API server.
+func IsAPIServer(p *policy.Pod) bool {
+	return p.Namespace == "kube-system" && p.Labels.Get(apiServerLabel) == "kube-apiserver" && !p.Finished
+}
+
+// SlicesOf returns the EndpointSlices of a Service. If there are none, it returns the slices of its
+// Endpoints object.
+func SlicesOf(all []*Slice, s *Service) []*Slice {
+	var found, legacy []*Slice
+	for _, slice := range all {
+		switch {
+		case slice.Namespace != s.Namespace || slice.Service != s.Name:
+		case slice.Legacy:
+			legacy = append(legacy, slice)
+		default:
+			found = append(found, slice)
+		}
+	}
+	if len(found) == 0 {
+		return legacy
+	}
+	return found
 }
 
 // TargetOf returns the port of a pod to which the Service translates the port p. If the pod does

@@ -28,7 +28,7 @@ func TestRead(t *testing.T) {
 			Ports: []corev1.ServicePort{
 				{Port: 80},
 				{Name: "a", Port: 81, TargetPort: intstr.FromInt32(8080), Protocol: "UDP"},
-				{Name: "b", Port: 82, TargetPort: intstr.FromString("http")},
+				{Name: "b", Port: 82, TargetPort: intstr.FromString("http"), NodePort: 30082},
 				{Port: 0},
 				{Port: 83, Protocol: "ICMP"},
 			},
@@ -40,10 +40,13 @@ func TestRead(t *testing.T) {
 	if diff := cmp.Diff([]netip.Addr{addr("10.96.0.1"), addr("fd00::1"), addr("192.0.2.1"), addr("192.0.2.2")}, s.Addresses, cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); diff != "" {
 		t.Errorf("addresses (-want +got):\n%s", diff)
 	}
+	if len(s.ClusterIPs) != 2 || s.ClusterIPs[1] != addr("fd00::1") {
+		t.Errorf("cluster IPs %v, want two", s.ClusterIPs)
+	}
 	want := []service.Port{
 		{Protocol: flow.TCP, Number: 80, Target: 80},
 		{Name: "a", Protocol: flow.UDP, Number: 81, Target: 8080},
-		{Name: "b", Protocol: flow.TCP, Number: 82, TargetName: "http"},
+		{Name: "b", Protocol: flow.TCP, Number: 82, NodePort: 30082, TargetName: "http"},
 	}
 	if diff := cmp.Diff(want, s.Ports); diff != "" {
 		t.Errorf("ports (-want +got):\n%s", diff)

@@ -9,7 +9,6 @@ import (
 
 	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/inventory"
-	"github.com/sluicenet/sluice/policy"
 	"github.com/sluicenet/sluice/policy/service"
 )
 
@@ -57,16 +56,16 @@ func FindPort(s *service.Service, protocol flow.Protocol, text string) (service.
 // the Service. If the Service has no EndpointSlices, it uses the selector of the Service. If there
 // are no backends, the error states why.
 func Backends(set *inventory.Set, s *service.Service, p *service.Port) ([]Backend, error) {
-	if slices := slicesOf(set, s); len(slices) > 0 {
+	if slices := service.SlicesOf(set.Slices, s); len(slices) > 0 {
 		return fromSlices(s, p, slices)
 	}
 	selects, description := s.Selects, fmt.Sprintf("%s in namespace %s", s.Selector, s.Namespace)
 	if !s.Selector.Present() {
-		if s.String() != "default/kubernetes" {
+		if !s.IsOfAPIServer() {
 			return nil, fmt.Errorf("the Service %[1]s has no selector, and the input contains no EndpointSlices of it, so its backends are unknown; "+
 				"add them (kubectl get endpointslices -n %[2]s -o yaml), or give the address and the port of a backend", s, s.Namespace)
 		}
-		selects, description = isAPIServer, apiServerLabel+"=kube-apiserver in namespace kube-system, and the input contains no EndpointSlices"
+		selects, description = service.IsAPIServer, service.APIServerPods+", and the input contains no EndpointSlices"
 	}
 	var out []Backend
 	var names int
@@ -89,34 +88,6 @@ func Backends(set *inventory.Set, s *service.Service, p *service.Port) ([]Backen
 			s, p, p.Protocol, p.TargetName)
 	}
 	return nil, fmt.Errorf("the Service %s has no backends: no pod has %s; connections to it fail, regardless of policies", s, description)
-}
-
-// apiServerLabel is the label with which kubeadm marks the static pods of the API server.
-const apiServerLabel = "component"
-
-// isAPIServer reports whether a pod is an API server. The Service default/kubernetes has no
-// selector, because API servers write its EndpointSlices.
-func isAPIServer(p *policy.Pod) bool {
-	return p.Namespace == "kube-system" && p.Labels.Get(apiServerLabel) == "kube-apiserver" && !p.Finished
-}
-
-// slicesOf returns the EndpointSlices of a Service. If there are none, it returns the slices of its
-// Endpoints object.
-func slicesOf(set *inventory.Set, s *service.Service) []*service.Slice {
-	var slices, legacy []*service.Slice
-	for _, slice := range set.Slices {
-		switch {
-		case slice.Namespace != s.Namespace || slice.Service != s.Name:
-		case slice.Legacy:
-			legacy = append(legacy, slice)
-		default:
-			slices = append(slices, slice)
-		}
-	}
-	if len(slices) == 0 {
-		return legacy
-	}
-	return slices
 }
 
 func fromSlices(s *service.Service, p *service.Port, list []*service.Slice) ([]Backend, error) {

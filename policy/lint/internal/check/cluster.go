@@ -5,12 +5,14 @@ import (
 	"encoding/binary"
 	"iter"
 	"maps"
+	"net/netip"
 	"slices"
 
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/policy"
 	"github.com/sluicenet/sluice/policy/label"
 	"github.com/sluicenet/sluice/policy/lint/internal/dns"
+	"github.com/sluicenet/sluice/policy/service"
 )
 
 // Cluster contains the objects that a run of lint reads, with indexes for the checks. In a run
@@ -38,8 +40,8 @@ type Cluster struct {
 	// PodsKnown is false if the input contains only policies. Checks then cannot determine
 	// which pods a selector matches.
 	PodsKnown bool
-	// DNSPods contains the pods in the pod network that are DNS servers.
-	DNSPods []*policy.Pod
+	// DNSServers contains the DNS servers in the pod network.
+	DNSServers []DNSServer
 	// NodeLocalDNS is true if the nodes run DNS caches, to which pods send their queries.
 	NodeLocalDNS bool
 	// Partial is true if objects of the cluster can be missing in the input.
@@ -47,6 +49,15 @@ type Cluster struct {
 	// blanks contains, for each policy, the fields that its manifest contains without a value. The
 	// first key is the policy in the format "namespace/name".
 	blanks map[string]map[string]bool
+	// RunSometimes contains the pods that stand for the pods of a workload that runs only sometimes. See
+	// lint.Input.
+	RunSometimes map[string]string
+	services     []*service.Service
+	endpoints    []*service.Slice
+	// serviceAddresses contains the virtual addresses of Services, in ascending order, except for
+	// addresses of pods and nodes.
+	serviceAddresses []ServiceAddress
+	nodeAddresses    map[netip.Addr]bool
 }
 
 // Space contains the objects of one namespace.
@@ -63,19 +74,28 @@ type Space struct {
 	// Finished contains the pods that have finished.
 	Finished []*policy.Pod
 	Policies []*Policy
+	services []*service.Service
 	DNS      DNSState
 }
 
-// Group contains the pods of one namespace with equal labels and equal named ports. A selector or a
-// port name matches either all pods of a group or none, so each group is compared only once.
+// Group contains the pods of one namespace with equal labels and equal ports. A selector, a port or a
+// Service matches either all pods of a group or none, so each group is compared only once.
 type Group struct {
 	Namespace *Space
 	Labels    label.Set
 	ports     policy.ContainerPorts
+	// DeclaredPorts contains the ports that the pods declare, with and without names.
+	DeclaredPorts policy.PortSet
+	// RunsSometimes describes the workload of the pods, such as "CronJob nightly", if the pods run only
+	// sometimes. Otherwise it is "".
+	RunsSometimes string
+	// services caches the result of ServicesOf.
+	services []*service.Service
 	// Pods is sorted by name.
 	Pods []*policy.Pod
-	// IsDNSServer is true if the pods are DNS servers.
+	// IsDNSServer is true if the pods are DNS servers. DNSPort is the port on which DNS servers listen.
 	IsDNSServer bool
+	DNSPort     uint16
 	// AllowsDNS is true if a policy that selects the pods allows DNS. HasEgressRules is true if a
 	// policy that selects the pods has egress rules. The check no-dns sets both fields.
 	AllowsDNS, HasEgressRules bool
@@ -83,8 +103,10 @@ type Group struct {
 }
 
 type groupKey struct {
-	labels label.Set
-	ports  string
+	labels        label.Set
+	ports         string
+	declared      policy.PortSet
+	runsSometimes string
 }
 
 // Policy is a policy, together with its namespace.
@@ -97,7 +119,7 @@ type Policy struct {
 // NewCluster returns a cluster without objects. The `podsKnown` parameter is false if the input contains
 // no pods.
 func NewCluster(scope Scope, l Limits, podsKnown bool) *Cluster {
-	return &Cluster{RunScope: scope, limits: l, left: l.Total, Namespaces: map[string]*Space{}, PodsKnown: podsKnown}
+	return &Cluster{RunScope: scope, limits: l, left: l.Total, Namespaces: map[string]*Space{}, nodeAddresses: map[netip.Addr]bool{}, PodsKnown: podsKnown}
 }
 
 // Space returns the objects of a namespace.
@@ -122,28 +144,29 @@ func (c *Cluster) AddPod(p *policy.Pod) {
 		s.HostPods = append(s.HostPods, p)
 		return
 	}
-	g := s.group(p)
+	g := s.group(p, c.RunSometimes[p.Namespace+"/"+p.Name])
 	g.Pods = append(g.Pods, p)
 	for _, a := range p.Addresses {
 		c.addresses = append(c.addresses, podAddress{addr: a, pod: p, Group: g})
 	}
-	if dns.IsServer(p.Namespace, p.Labels, p.Ports) {
-		c.DNSPods = append(c.DNSPods, p)
-	}
 }
 
-// group returns the group to which a pod belongs.
-func (s *Space) group(p *policy.Pod) *Group {
+// group returns the group to which a pod belongs. The `runsSometimes` parameter is the value of
+// Group.RunsSometimes.
+func (s *Space) group(p *policy.Pod, runsSometimes string) *Group {
 	var buf [128]byte
 	ports := buf[:0]
 	for _, port := range p.Ports {
 		ports = append(append(ports, port.Name...), 0, byte(port.Protocol))
 		ports = binary.BigEndian.AppendUint16(ports, port.Number)
 	}
-	key := groupKey{p.Labels, string(ports)}
+	key := groupKey{p.Labels, string(ports), p.DeclaredPorts, runsSometimes}
 	g := s.byKey[key]
 	if g == nil {
-		g = &Group{Namespace: s, Labels: p.Labels, ports: p.Ports, IsDNSServer: dns.IsServer(s.Name, p.Labels, p.Ports)}
+		g = &Group{
+			Namespace: s, Labels: p.Labels, ports: p.Ports, DeclaredPorts: p.DeclaredPorts, RunsSometimes: runsSometimes,
+			IsDNSServer: dns.IsServer(s.Name, p.Labels, p.Ports), DNSPort: dns.Port(p.Ports),
+		}
 		s.byKey[key] = g
 		s.Groups = append(s.Groups, g)
 	}
@@ -174,6 +197,8 @@ func (c *Cluster) index() {
 	slices.SortStableFunc(c.addresses, func(a, b podAddress) int {
 		return cmp.Or(a.addr.Compare(b.addr), cmp.Compare(a.Group.Namespace.Name, b.Group.Namespace.Name))
 	})
+	c.indexServices()
+	c.indexDNSServers()
 }
 
 // Matches reports whether a selector matches the pods of a group.
@@ -192,9 +217,6 @@ func (p *Pass) MatchesSpace(set *policy.PodSet, s *Space) bool {
 	}
 	return p.Spend(10+set.Namespaces.Size()+set.Namespaces.Size()*size/8) && set.MatchesNamespace(s.Name, s.Object)
 }
-
-// DNSPort returns the port on which the pods of a group, which are DNS servers, listen.
-func (g *Group) DNSPort() uint16 { return dns.Port(g.ports) }
 
 // SetBlanks sets the fields that the manifest of a policy contains without a value, such as
 // spec.ingress[0].from. The `name` parameter has the format "namespace/name".

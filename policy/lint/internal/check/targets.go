@@ -117,3 +117,7 @@ func (p *Pass) EachPorts(t *Targets, f func(policy.ContainerPorts)) {
 		}
 	}
 }
+
+// Groups returns the groups of which all pods are destinations. The other destinations have addresses
+// in a block.
+func (t *Targets) Groups() []*Group { return t.groups }

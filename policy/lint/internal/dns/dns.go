@@ -12,6 +12,8 @@ import (
 
 const (
 	port = 53
+	// ServicePort is the port of the DNS Service.
+	ServicePort = port
 	// coreDNSPort is the port on which CoreDNS listens in some distributions. The DNS Service
 	// of these distributions maps port 53 to this port.
 	coreDNSPort = 5353
@@ -40,8 +42,11 @@ var (
 // the cluster. This is the case if they have the labels of a common distribution, or if they define
 // a UDP port for DNS in a namespace of the system.
 func IsServer(namespace string, l label.Set, ports policy.ContainerPorts) bool {
-	return Label(l) != "" || slices.Contains(namespaces, namespace) && namedPort(ports) != 0
+	return Label(l) != "" || IsSystem(namespace) && namedPort(ports) != 0
 }
+
+// IsSystem reports whether the DNS servers of common distributions run in a namespace.
+func IsSystem(namespace string) bool { return slices.Contains(namespaces, namespace) }
 
 // IsNodeLocal reports whether the labels of a pod are the labels of NodeLocal DNSCache.
 func IsNodeLocal(l label.Set) bool {

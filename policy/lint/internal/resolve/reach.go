@@ -25,7 +25,8 @@ func allowsDNS(p *check.Pass) bool {
 
 // reachesDNS reports whether a rule matches queries over UDP to a DNS server:
 //
-//   - If the nodes run DNS caches, pods send their queries to the address of the cache.
+//   - If the nodes run DNS caches, pods send their queries to the address of the cache. Depending on
+//     its configuration, the cache also listens on the address of the DNS Service.
 //   - If the input contains the DNS servers, at least one of them must be a peer, with its port.
 //   - Otherwise the rule must include the DNS port, and a peer must be able to be a DNS server.
 func reachesDNS(p *check.Pass, r *policy.Rule) bool {
@@ -33,9 +34,9 @@ func reachesDNS(p *check.Pass, r *policy.Rule) bool {
 	case r.Invalid || !p.Spend(10+10*len(r.Ports)):
 		return false
 	case p.RunScope == check.ScopeCluster && p.NodeLocalDNS:
-		return dns.IncludesPort(r.Ports, flow.UDP, 53) && anyPeer(p, r, isNodeLocal)
-	case p.RunScope == check.ScopeCluster && len(p.DNSPods) > 0:
-		return slices.ContainsFunc(p.DNSPods, func(pod *policy.Pod) bool { return reachesPod(p, r, pod) }) || reachesOutside(p, r)
+		return dns.IncludesPort(r.Ports, flow.UDP, 53) && anyPeer(p, r, func(peer *policy.Peer) bool { return isCache(p, peer) })
+	case p.RunScope == check.ScopeCluster && len(p.DNSServers) > 0:
+		return slices.ContainsFunc(p.DNSServers, func(s check.DNSServer) bool { return reachesServer(p, r, s) }) || reachesOutside(p, r)
 	default:
 		return dns.Includes(r.Ports, flow.UDP) && anyPeer(p, r, func(peer *policy.Peer) bool { return canBeDNS(p, r, peer) })
 	}
@@ -51,14 +52,29 @@ func anyPeer(p *check.Pass, r *policy.Rule, f func(*policy.Peer) bool) bool {
 	return len(r.Peers) == 0
 }
 
-func isNodeLocal(peer *policy.Peer) bool {
-	return peer.Block != nil && peer.Block.Contains(dns.NodeLocal)
+// isCache reports whether a peer can be the DNS cache of a node.
+func isCache(p *check.Pass, peer *policy.Peer) bool {
+	return peer.Block != nil && (peer.Block.Contains(dns.NodeLocal) || dnsServiceIn(p, peer) != nil)
 }
 
-// reachesPod reports whether a rule matches queries to a DNS server.
-func reachesPod(p *check.Pass, r *policy.Rule, pod *policy.Pod) bool {
-	return dns.IncludesPort(r.Ports, flow.UDP, dns.Port(pod.Ports)) &&
-		anyPeer(p, r, func(peer *policy.Peer) bool { return matchesPod(p, peer, pod) })
+// dnsServiceIn returns an address of the DNS Service in a block. If the peer is no block, or the block
+// contains no such address, it returns nil.
+func dnsServiceIn(p *check.Pass, peer *policy.Peer) *check.ServiceAddress {
+	if peer.Block == nil {
+		return nil
+	}
+	for a := range p.ServicesInBlock(peer.Block) {
+		if a.IsDNS {
+			return &a
+		}
+	}
+	return nil
+}
+
+// reachesServer reports whether a rule matches queries to a DNS server.
+func reachesServer(p *check.Pass, r *policy.Rule, s check.DNSServer) bool {
+	return dns.IncludesPort(r.Ports, flow.UDP, s.UDPPort) &&
+		anyPeer(p, r, func(peer *policy.Peer) bool { return matchesPod(p, peer, s.Pod) })
 }
 
 func matchesPod(p *check.Pass, peer *policy.Peer, pod *policy.Pod) bool {
@@ -81,9 +97,13 @@ func reachesOutside(p *check.Pass, r *policy.Rule) bool {
 	})
 }
 
-// outside reports whether a block contains no address of a pod.
+// outside reports whether a block contains no address of a pod or a Service.
 func outside(p *check.Pass, b *policy.Block) bool {
-	return p.PodsInBlock(&policy.Block{CIDR: b.CIDR}).Count == 0
+	whole := &policy.Block{CIDR: b.CIDR}
+	for range p.ServicesInBlock(whole) {
+		return false
+	}
+	return p.PodsInBlock(whole).Count == 0
 }
 
 // canBeDNS reports whether a peer can be a DNS server if the DNS servers are unknown. The caller has
@@ -95,12 +115,14 @@ func canBeDNS(p *check.Pass, r *policy.Rule, peer *policy.Peer) bool {
 		return true
 	case peer.OfNodes:
 		return false
+	case peer.Block != nil && peer.Block.CIDR.Prefix.IsSingleIP() && dnsServiceIn(p, peer) != nil:
+		return false
 	case peer.Block != nil:
 		return !excludesPrivate(peer.Block) && (len(r.Ports) > 0 || peer.Block.CIDR.Prefix.Bits() == 0)
 	case len(r.Ports) > 0:
 		return true
 	case p.RunScope == check.ScopeNamespace:
-		return slices.ContainsFunc(p.DNSPods, func(pod *policy.Pod) bool { return setContains(p, &peer.PodSet, pod) })
+		return slices.ContainsFunc(p.DNSServers, func(s check.DNSServer) bool { return setContains(p, &peer.PodSet, s.Pod) })
 	default:
 		return peer.Namespaces.Present() && peer.Namespaces.Matches(label.Of(map[string]string{corev1.LabelMetadataName: dns.Namespace}))
 	}

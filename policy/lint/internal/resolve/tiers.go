@@ -28,7 +28,7 @@ func findDNSRule(p *check.Pass, t rule.Tier, d rule.Direction, g *check.Group) c
 		}
 		for i := range s.Rules(d) {
 			r := &s.Rules(d)[i]
-			if d == rule.Ingress && !r.Invalid && p.Spend(10+10*len(r.Ports)) && dns.IncludesPort(r.Ports, flow.UDP, g.DNSPort()) || d == rule.Egress && reachesDNS(p, r) {
+			if d == rule.Ingress && !r.Invalid && p.Spend(10+10*len(r.Ports)) && dns.IncludesPort(r.Ports, flow.UDP, g.DNSPort) || d == rule.Egress && reachesDNS(p, r) {
 				return check.DecidingRule{Policy: s, Index: i, Action: r.Action}
 			}
 		}

@@ -92,6 +92,20 @@ func (s *Set) AddTemplates() []*Workload {
 	return added
 }
 
+// RunSometimes returns the pods that AddTemplates added for Jobs and CronJobs, which run only
+// sometimes. The key is the pod in the format "namespace/name". The value is the kind and the name of
+// the workload, such as "CronJob backup".
+func (s *Set) RunSometimes() map[string]string {
+	out := map[string]string{}
+	for i := range s.Pods {
+		p := &s.Pods[i]
+		if p.Template && (p.Controller == "Job" || p.Controller == "CronJob") {
+			out[p.Pod.Namespace+"/"+p.Name] = p.Controller + " " + p.Workload
+		}
+	}
+	return out
+}
+
 // key identifies a workload.
 func (w *Workload) key() string { return w.Namespace + "/" + w.Kind + "/" + w.Name }
 

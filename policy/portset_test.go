@@ -62,7 +62,7 @@ func TestPortSet(t *testing.T) {
 	}
 }
 
-// TestMemoryOfDeclaredPorts checks that declared ports without names take no memory of their own for
+// TestMemoryOfDeclaredPorts checks that declared ports without names do not take separate memory for
 // each pod.
 func TestMemoryOfDeclaredPorts(t *testing.T) {
 	without, with := memoryOfPods(), memoryOfPods(corev1.ContainerPort{ContainerPort: 8080}, corev1.ContainerPort{ContainerPort: 9090})

@@ -79,7 +79,10 @@ func (c *Cluster) Lint(o LintOptions) (*LintReport, error) {
 	}
 	r := &LintReport{TypeMeta: NewTypeMeta("LintReport"), Findings: []Finding{}}
 	origins := map[string]inventory.Origin{}
-	in := lint.Input{Snapshot: c.snapshot, Blanks: map[string][]string{}, Partial: !o.Complete && c.planned()}
+	in := lint.Input{
+		Snapshot: c.snapshot, Blanks: map[string][]string{}, Services: c.set.Services, Endpoints: c.set.Slices,
+		RunSometimes: c.set.RunSometimes(), Partial: !o.Complete && c.planned(),
+	}
 	for _, p := range c.set.Policies {
 		if namespace == "" || namespace == p.Scope {
 			r.Policies++

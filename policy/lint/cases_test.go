@@ -26,8 +26,20 @@ var reportedCases = map[string][]string{
 		"warning empty-field shop/port-null spec.ingress[0].ports[0].port: port has no value: the entry allows every UDP port",
 	},
 	"cronjob-between-runs": {
-		"note runs-sometimes shop/db spec.ingress[0].from[0]: for example the pods of a CronJob",
-		"note runs-sometimes shop/nightly spec.podSelector: for example the pods of a CronJob",
+		"note runs-sometimes shop/db spec.ingress[0].from[0]: it matches when such pods run, for example the pods of CronJob nightly",
+		"note runs-sometimes shop/nightly spec.podSelector: the policy applies when such pods run, for example the pods of CronJob nightly",
+	},
+	"helm-rendered-no-pods": {
+		"warning no-such-port default/shop-web spec.ingress[0].ports[0].port: they have http; correct the name",
+	},
+	"pod-and-deployment": nil,
+	"service-address-as-peer": {
+		"warning service-address shop/op spec.egress[0].to[0].ipBlock.cidr: allow the addresses of the backends, such as ipBlock: {cidr: 192.168.0.10/32}; allow TCP 6443 instead of 443",
+		"warning service-address shop/op spec.egress[1].to[0].ipBlock.cidr: namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: kube-system}}, podSelector: {matchLabels: {k8s-app: kube-dns}}",
+		"warning no-dns shop/op spec.egress: egress[1] allows 10.96.0.10, the address of the DNS Service kube-system/kube-dns",
+	},
+	"service-port-not-pod-port": {
+		"warning service-port shop/db spec.ingress[0].ports[0].port: write port: 8080, the port of the pods",
 	},
 	"dual-stack-v4-only": {
 		"note block-of-pod shop/web spec.ingress[0].from[0].ipBlock.cidr: also contains the addresses of pods",

@@ -68,9 +68,12 @@ func np(spec string) string {
 	return "---\napiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: p, namespace: shop}\nspec: {" + spec + "}\n"
 }
 
-// inputOf returns the input of lint for the objects of a set.
+// inputOf returns the input of lint for the objects of a set, including the pods of workloads.
 func inputOf(set *inventory.Set) lint.Input {
-	in := lint.Input{Snapshot: set.Snapshot(), Blanks: map[string][]string{}}
+	set.AddTemplates()
+	in := lint.Input{
+		Snapshot: set.Snapshot(), Blanks: map[string][]string{}, Services: set.Services, Endpoints: set.Slices, RunSometimes: set.RunSometimes(),
+	}
 	for _, p := range set.Policies {
 		in.Blanks[p.String()] = p.Blanks
 	}
@@ -154,13 +157,13 @@ func TestCheck(t *testing.T) {
 		"dead egress rules":        {selectWeb + "policyTypes: [Ingress], egress: [{}]", []string{"warning dead-rules spec.egress"}},
 		"no namespace matched":     {selectWeb + "ingress: [{from: [{namespaceSelector: {matchLabels: {name: watch}}}]}]", []string{"warning no-namespace-matched spec.ingress[0].from[0].namespaceSelector"}},
 		"no peer matched":          {selectWeb + "ingress: [{from: [{podSelector: {matchLabels: {app: prometheus}}}]}]", []string{"warning no-peer-matched spec.ingress[0].from[0]"}},
-		"a rule that allows all":   {selectWeb + "ingress: [{}, {ports: [{port: 80}]}]", []string{"warning rule-allows-all spec.ingress[0]"}},
+		"a rule that allows all":   {selectWeb + "ingress: [{}, {ports: [{port: 8080}]}]", []string{"warning rule-allows-all spec.ingress[0]"}},
 		"forgets DNS":              {selectWeb + "policyTypes: [Egress], egress: [{to: [{podSelector: {matchLabels: {app: db}}}], ports: [{port: 5432}]}]", []string{"warning no-dns spec.egress"}},
 		"DNS over TCP only":        {selectWeb + "policyTypes: [Egress], egress: [{ports: [{port: 53}]}]", []string{"warning no-dns spec.egress"}},
 		"DNS in a range":           {selectWeb + "policyTypes: [Egress], egress: [{ports: [{port: 1, endPort: 1024, protocol: UDP}]}]", nil},
 		"all ports to the DNS":     {selectWeb + "policyTypes: [Egress], egress: [{to: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: kube-system}}}]}]", nil},
 		"all ports to another":     {selectWeb + "policyTypes: [Egress], egress: [{to: [{podSelector: {matchLabels: {app: db}}}]}]", []string{"warning no-dns spec.egress"}},
-		"port 53 of another":       {selectWeb + "policyTypes: [Egress], egress: [{to: [{podSelector: {matchLabels: {app: db}}}], ports: [{port: 53, protocol: UDP}]}]", []string{"warning no-dns spec.egress"}},
+		"port 53 of another":       {selectWeb + "policyTypes: [Egress], egress: [{to: [{podSelector: {matchLabels: {app: db}}}], ports: [{port: 53, protocol: UDP}]}]", []string{"note undeclared-port spec.egress[0].ports[0].port", "warning no-dns spec.egress"}},
 		"node-local DNS":           {selectWeb + "policyTypes: [Egress], egress: [{to: [{ipBlock: {cidr: 169.254.20.10/32}}], ports: [{port: 53, protocol: UDP}]}]", nil},
 		"default deny of egress":   {"podSelector: {}, policyTypes: [Egress]", []string{"note no-dns spec.egress"}},
 		"a selector that is wrong": {"podSelector: {matchExpressions: [{key: a, operator: Is}]}", []string{"error not-understood spec.podSelector.matchExpressions[0].operator"}},

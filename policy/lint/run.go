@@ -33,8 +33,7 @@ type Input struct {
 	Services  []*service.Service
 	Endpoints []*service.Slice
 	// RunSometimes contains the pods of the snapshot that do not exist, but stand for the pods of a
-	// CronJob or Job. The key is the pod in the format "namespace/name". The value describes the
-	// workload, such as "CronJob nightly".
+	// CronJob or Job, as inventory.Set.RunSometimes returns them.
 	RunSometimes map[string]string
 	// Partial is true if objects of the cluster can be missing in the snapshot. Findings of checks with
 	// ByAbsence are then only notes.

@@ -18,7 +18,7 @@ var NoPodSelected = check.Check{
 	ByAbsence:  true,
 	Doc:        "a `podSelector` or a `subject` that selects no pod, or only pods in the host network",
 	Run: func(p *check.Pass) {
-		if p.PodsKnown && !check.AnyPod(p.Selected()) && !onlyFinished(p, &p.Subject) {
+		if p.PodsKnown && !check.AnyPod(p.Selected()) && onlySometimes(p, &p.Subject) == "" {
 			selectsNothing(p)
 		}
 	},

@@ -11,25 +11,46 @@ var RunsSometimes = check.Check{
 	Name:       "runs-sometimes",
 	Severities: []check.Severity{check.Note},
 	Scopes:     []check.Scope{check.ScopeNamespace, check.ScopeCluster},
-	Doc:        "a selector that matches only pods that have finished, such as the pods of a CronJob between two runs",
+	Doc:        "a selector that matches only pods that run sometimes and do not run now: pods that have finished, or pods of a CronJob or Job that has no pods",
 	Run: func(p *check.Pass) {
-		if onlyFinished(p, &p.Subject) {
+		if pods := onlySometimes(p, &p.Subject); pods != "" {
 			p.Report(check.Outside(subjectField(p.Policy), check.SubjectPart), check.Note, "",
-				"all pods that the policy selects have finished: the policy applies again when such pods run, for example the pods of a CronJob")
+				"none of the pods that the policy selects is running: the policy applies when such pods run, for example %s", pods)
 		}
 		check.EachPeer(func(p *check.Pass, at check.Place, peer *policy.Peer) {
-			if isSelector(peer) && p.Contains(peer) && onlyFinished(p, &peer.PodSet) {
+			if !isSelector(peer) || !p.Contains(peer) {
+				return
+			}
+			if pods := onlySometimes(p, &peer.PodSet); pods != "" {
 				p.Report(at, check.Note, "",
-					"all pods that this entry selects have finished: it matches again when such pods run, for example the pods of a CronJob")
+					"none of the pods that this entry selects is running: it matches when such pods run, for example %s", pods)
 			}
 		})(p)
 	},
 }
 
-// onlyFinished reports whether the set contains no pod that selectors match, but would contain a
-// finished pod if this pod were still running.
-func onlyFinished(p *check.Pass, set *policy.PodSet) bool {
-	return p.FinishedPodOf(set) != nil && p.HostPodOf(set) == nil && !check.AnyPod(p.GroupsOf(set))
+// onlySometimes returns a description of pods that run only sometimes, if the set contains only such
+// pods, and none of them is running. Otherwise it returns "".
+func onlySometimes(p *check.Pass, set *policy.PodSet) (pods string) {
+	finished := p.FinishedPodOf(set) != nil
+	if !finished && len(p.RunSometimes) == 0 {
+		return ""
+	}
+	for g := range p.GroupsOf(set) {
+		if g.RunsSometimes == "" {
+			return ""
+		}
+		if pods == "" {
+			pods = "the pods of " + g.RunsSometimes
+		}
+	}
+	if pods == "" && finished {
+		pods = "the pods of a CronJob"
+	}
+	if p.HostPodOf(set) != nil {
+		return ""
+	}
+	return pods
 }
 
 func subjectField(p *check.Policy) string {

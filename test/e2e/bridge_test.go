@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
@@ -39,15 +38,13 @@ func (s *fixture) wantTagged(when string, want bool) {
 		dst := netip.AddrPortFrom(s.address("shop/web", like), 9)
 		server := s.serverAt(s.host("shop/web"), flow.UDP, dst)
 		for _, tags := range priorityTags {
-			var before uint64
-			// After the frame, send a datagram from the node to the pod, and wait for the reply.
-			// When the reply arrives, the tagged frame has already arrived or has been dropped. If
-			// the reply is lost, send both again.
-			eventually.True(s.t, when+": the node reaches the pod over "+familyName(like), func() bool {
-				before = server.Served()
-				s.must(s.host("shop/db").SendFrame("eth0", to, lab.Datagram(src, dst, []byte("!")), tags...))
-				return s.answers(s.nodes["one"].Host, flow.UDP, netip.AddrPortFrom(s.address("node:one", like), 0), dst, time.Second)
-			})
+			before := server.Served()
+			s.must(s.host("shop/db").SendFrame("eth0", to, lab.Datagram(src, dst, []byte("!")), tags...))
+			// Then send a datagram from the node to the pod, and wait for the reply. When the
+			// reply arrives, the tagged frame has already arrived or has been dropped.
+			if !s.answers(s.nodes["one"].Host, flow.UDP, netip.AddrPortFrom(s.address("node:one", like), 0), dst, limit) {
+				s.t.Fatalf("%s: the node does not reach the pod over %s", when, familyName(like))
+			}
 			if got := server.Served()-before > 1; got != want {
 				s.t.Errorf("%s: a frame with tags %x arrives over %s: %t, want %t", when, tags, familyName(like), got, want)
 			}

@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"strings"
 	"testing"
@@ -281,7 +282,10 @@ func TestForgedSources(t *testing.T) {
 func (s *fixture) bridge() {
 	s.t.Helper()
 	s.must(s.nodes["one"].Do(func() error {
-		cni := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "cni0"}}
+		// Set the address of the bridge, as CNI plugins do. Otherwise, the bridge has the lowest
+		// address of its ports. When a port is removed, the address can then change, and the
+		// other pods send frames to the old address until their ARP entries expire.
+		cni := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "cni0", HardwareAddr: net.HardwareAddr{0x02, 0, 0, 0, 0, 1}}}
 		if err := netlink.LinkAdd(cni); err != nil {
 			return err
 		}

@@ -18,7 +18,7 @@ type clusterPolicies struct {
 
 func (s *Snapshot) upsertClusterPolicy(in *Policy) {
 	old := s.cluster.all[in.Name]
-	if old != nil && old.equal(in) {
+	if old != nil && old.Equal(in) {
 		if old.UID != in.UID || old.Generation != in.Generation {
 			old.UID, old.Generation = in.UID, in.Generation
 			s.clusterPolicyChanged(old)

@@ -244,14 +244,15 @@ func (b *Block) Contains(a netip.Addr) bool {
 	return b.CIDR.Prefix.Contains(a) && !slices.ContainsFunc(b.Except, func(c CIDR) bool { return c.Prefix.Contains(a) })
 }
 
-// equal reports whether two versions of a policy have the same effect.
-func (p *Policy) equal(q *Policy) bool {
+// Equal reports whether two versions of a policy have the same effect.
+func (p *Policy) Equal(q *Policy) bool {
 	return p.Tier == q.Tier && p.Priority == q.Priority && p.Subject == q.Subject && p.Isolates == q.Isolates &&
-		slices.EqualFunc(p.Ingress, q.Ingress, Rule.equal) && slices.EqualFunc(p.Egress, q.Egress, Rule.equal) &&
+		slices.EqualFunc(p.Ingress, q.Ingress, Rule.Equal) && slices.EqualFunc(p.Egress, q.Egress, Rule.Equal) &&
 		slices.Equal(p.Errors, q.Errors)
 }
 
-func (r Rule) equal(o Rule) bool {
+// Equal reports whether two rules have the same content, regardless of their positions.
+func (r Rule) Equal(o Rule) bool {
 	return r.Action == o.Action && r.Invalid == o.Invalid && r.Name == o.Name && slices.EqualFunc(r.Peers, o.Peers, Peer.equal) && slices.Equal(r.Ports, o.Ports)
 }
 

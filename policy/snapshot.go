@@ -247,7 +247,7 @@ func (s *Snapshot) UpsertPolicy(in *Policy) {
 		return
 	}
 	ns := s.namespace(in.Scope)
-	if old := ns.policies[in.Name]; old != nil && old.equal(in) {
+	if old := ns.policies[in.Name]; old != nil && old.Equal(in) {
 		if old.UID != in.UID || old.Generation != in.Generation {
 			old.UID, old.Generation = in.UID, in.Generation
 			s.policiesChanged(ns)

@@ -1,0 +1,78 @@
+package diff
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/sluicenet/sluice/query/internal/phrase"
+)
+
+// namesShown is the maximum number of names in a text.
+const namesShown = 5
+
+func more(n int) string { return fmt.Sprintf("%d more", n) }
+
+// WriteText writes the difference as human-readable text, one line for each change.
+func (d *Diff) WriteText(out io.Writer) error {
+	w := bufio.NewWriter(out)
+	for _, p := range d.Policies {
+		fmt.Fprintf(w, "policy %s %s\n", p.Name, p.Change)
+	}
+	if len(d.Policies) > 0 {
+		fmt.Fprintln(w)
+	}
+	ends := map[string]*End{}
+	for i := range d.Ends {
+		ends[d.Ends[i].Name] = &d.Ends[i]
+	}
+	for i := range d.Changes {
+		fmt.Fprintln(w, d.line(&d.Changes[i], ends))
+	}
+	if d.Empty() {
+		fmt.Fprintln(w, "No flow gains or loses a port.")
+	}
+	for _, note := range d.Notes {
+		fmt.Fprintf(w, "note: %s\n", note)
+	}
+	if err := w.Flush(); err != nil {
+		return fmt.Errorf("writing the difference: %w", err)
+	}
+	return nil
+}
+
+// line describes a change in one line.
+func (d *Diff) line(c *Change, ends map[string]*End) string {
+	verb := " loses "
+	if c.Effect == Gain {
+		verb = " gains "
+	}
+	families := ""
+	if len(c.Families) > 0 {
+		families = " (" + strings.Join(c.Families, ", ") + " only)"
+	}
+	var causes []string
+	for i := range c.Causes {
+		causes = append(causes, c.Causes[i].Text)
+	}
+	return d.names(c.From, ends) + " -> " + d.names(c.To, ends) + verb + strings.Join(c.Ports, ", ") + families + ": " + strings.Join(causes, "; ")
+}
+
+// names describes a list of ends. If the list contains all pods, or all but one, it returns "every
+// pod" instead of the names of pods.
+func (d *Diff) names(names []string, ends map[string]*End) string {
+	var others []string
+	pods := 0
+	for _, name := range names {
+		if n := len(ends[name].Pods); n > 0 {
+			pods += n
+		} else {
+			others = append(others, name)
+		}
+	}
+	if len(names)-len(others) < namesShown || pods < d.everyPod-1 {
+		return phrase.Few(names)
+	}
+	return phrase.Few(append([]string{"every pod"}, others...))
+}

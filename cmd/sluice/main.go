@@ -49,6 +49,7 @@ func rootCommand() *cobra.Command {
 		endsAtOnce(explainCommand()),
 		endsAtOnce(matrixCommand()),
 		endsAtOnce(lintCommand()),
+		endsAtOnce(diffCommand()),
 		endsAtOnce(compileCommand()),
 		endsAtOnce(checkCommand()),
 		endsAtOnce(sysdumpCommand()),

@@ -36,6 +36,7 @@ compiled tree as a node uses for packets, and shows what Sluice enforces there.`
 		endsAtOnce(explainCommand()),
 		endsAtOnce(matrixCommand()),
 		endsAtOnce(lintCommand()),
+		endsAtOnce(diffCommand()),
 		endsAtOnce(statusCommand(scope.Cluster)),
 		flowsCommand(scope.Cluster),
 		endsAtOnce(checkCommand()),

@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/sluicenet/sluice/inventory"
-	"github.com/sluicenet/sluice/manifest"
 	"github.com/sluicenet/sluice/query"
 )
 
@@ -46,7 +45,8 @@ type Change struct {
 	From []string `json:"from"`
 	To   []string `json:"to"`
 	// Ports lists protocols with destination ports, such as "TCP 80", "UDP 8000-8080" or "every TCP
-	// port". It can also contain EveryPort or WithoutPorts.
+	// port". It can also contain WithoutPorts, or only EveryPort. EveryPort can be followed by
+	// exceptions, as in "every port except TCP 80, UDP 53".
 	Ports []string `json:"ports"`
 	// Families contains the address family, IPv4 or IPv6, if the flows of the other family do not
 	// change in the same way.
@@ -116,19 +116,6 @@ func Of(base, draft *inventory.Set, deleted []string) (d *Diff, err error) {
 	d = c.diff()
 	d.Notes = append(d.Notes, c.notes(&after.Set)...)
 	return d, c.close()
-}
-
-// OfManifests is like Of, but reads the draft as YAML or JSON. An error in the manifests is of type
-// inventory.Errors.
-func OfManifests(base *inventory.Set, manifests string, deleted []string) (*Diff, error) {
-	draft := &inventory.Set{}
-	if strings.TrimSpace(manifests) != "" {
-		var err error
-		if draft, err = manifest.Read([]string{manifest.Stdin}, strings.NewReader(manifests)); err != nil {
-			return nil, err
-		}
-	}
-	return Of(base, draft, deleted)
 }
 
 // Empty reports whether no verdict changes.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/dataplane/rule"
@@ -113,13 +114,21 @@ func (c *comparison) intern(e *effect) *effect {
 	return e
 }
 
-// texts describes the ports, such as "TCP 80". See Change.Ports.
+// texts describes the ports, such as "TCP 80". If this is shorter, it describes the ports that are
+// missing. See Change.Ports.
 func (in *intervals) texts() []string {
-	whole := interval{0, 1 << 16}
-	if !slices.ContainsFunc(in[:], func(list []interval) bool { return len(list) != 1 || list[0] != whole }) {
+	ports, missing := in.list(), in.complement().list()
+	switch {
+	case len(missing) == 0:
 		return []string{EveryPort}
+	case len(missing) < len(ports)-1:
+		return []string{EveryPort + " except " + strings.Join(missing, ", ")}
+	default:
+		return ports
 	}
-	var out []string
+}
+
+func (in *intervals) list() (out []string) {
 	for table, list := range in {
 		for _, r := range list {
 			if protocols[table] == flow.ICMP {
@@ -127,6 +136,24 @@ func (in *intervals) texts() []string {
 				continue
 			}
 			out = append(out, rule.Ports{Protocol: uint8(protocols[table]), First: uint16(r.first), Last: uint16(r.end - 1)}.String())
+		}
+	}
+	return out
+}
+
+// complement returns all other ports.
+func (in *intervals) complement() *intervals {
+	out := &intervals{}
+	for table, list := range in {
+		next := uint32(0)
+		for _, r := range list {
+			if r.first > next {
+				out[table] = append(out[table], interval{next, r.first})
+			}
+			next = r.end
+		}
+		if next < 1<<16 {
+			out[table] = append(out[table], interval{next, 1 << 16})
 		}
 	}
 	return out

@@ -103,7 +103,7 @@ func (c *comparison) free(r netipx.IPRange) (netip.Addr, bool) {
 // from these prefixes. It chooses the shorter description. The description can contain ranges whose
 // addresses all belong to pods.
 func (o *outside) where(f family, property func(list int) bool) (prefixes, excepts []netip.Prefix) {
-	var in, out netipx.IPSetBuilder
+	var in netipx.IPSetBuilder
 	inside := true
 	for i, r := range o.ranges {
 		if o.lists[i] != notApplicable {
@@ -111,23 +111,38 @@ func (o *outside) where(f family, property func(list int) bool) (prefixes, excep
 		}
 		if inside {
 			in.AddRange(r)
-		} else {
-			out.AddRange(r)
 		}
 	}
-	prefixes, excepts = prefixesOf(&in), prefixesOf(&out)
-	if len(excepts)+1 < len(prefixes) || len(excepts) == 0 {
-		return everyAddress[f].Prefixes(), excepts
+	set := setOf(&in)
+	prefixes = set.Prefixes()
+	if len(prefixes) == 0 {
+		return nil, nil
+	}
+	for _, cover := range []netip.Prefix{everyAddress[f].Prefixes()[0], coverOf(prefixes)} {
+		var rest netipx.IPSetBuilder
+		rest.AddPrefix(cover)
+		rest.RemoveSet(set)
+		if excepts := setOf(&rest).Prefixes(); len(excepts)+1 < len(prefixes) {
+			return []netip.Prefix{cover}, excepts
+		}
 	}
 	return prefixes, nil
 }
 
-// prefixesOf returns the prefixes of a set. The set was built from valid ranges, so there is no
-// error.
-func prefixesOf(b *netipx.IPSetBuilder) []netip.Prefix {
+// coverOf returns the smallest prefix that contains all prefixes of a sorted list.
+func coverOf(prefixes []netip.Prefix) netip.Prefix {
+	cover, last := prefixes[0], netipx.RangeOfPrefix(prefixes[len(prefixes)-1]).To()
+	for !cover.Contains(last) {
+		cover = netip.PrefixFrom(cover.Addr(), cover.Bits()-1).Masked()
+	}
+	return cover
+}
+
+// setOf returns the set of a builder. The builder was given only valid ranges, so there is no error.
+func setOf(b *netipx.IPSetBuilder) *netipx.IPSet {
 	set, err := b.IPSet()
 	if err != nil {
-		return nil
+		return &netipx.IPSet{}
 	}
-	return set.Prefixes()
+	return set
 }

@@ -128,13 +128,11 @@ func (r *report) mergeSources(name string, rows []map[int]cell, names []string) 
 // addRow adds the effects on the flows from one end.
 func (r *report) addRow(from string, row map[int]cell, names []string) {
 	for target, c := range row {
-		to := ""
 		if target < 0 {
-			to = r.workloadEnd(names[-1-target])
+			r.add(from, r.workloadEnd(names[-1-target]), c)
 		} else {
-			to = r.groupEnd(target)
+			r.add(from, r.groupEnd(target), c)
 		}
-		r.add(from, to, c)
 	}
 }
 

@@ -1,0 +1,105 @@
+// Package difference previews a change of policies. It implements the command sluice diff.
+package difference
+
+import (
+	"errors"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sluicenet/sluice/cmd/sluice/internal/input"
+	"github.com/sluicenet/sluice/cmd/sluice/internal/output"
+	"github.com/sluicenet/sluice/cmd/sluice/internal/terminal"
+	"github.com/sluicenet/sluice/inventory"
+	"github.com/sluicenet/sluice/live"
+	"github.com/sluicenet/sluice/manifest"
+	"github.com/sluicenet/sluice/query/diff"
+)
+
+// Flags are the flags of the command sluice diff.
+type Flags struct {
+	cluster  input.ClusterFlags
+	out      output.Format
+	base     []string
+	draft    []string
+	deleted  []string
+	exitCode bool
+}
+
+// AddTo adds the flags to a command.
+func (f *Flags) AddTo(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringArrayVarP(&f.draft, "filename", "f", nil, "manifests to apply: a `file`, a directory and everything below it,\nor - for standard input; repeatable")
+	flags.StringArrayVar(&f.deleted, "delete", nil, "delete this `policy`, namespace/name or the name of a\nClusterNetworkPolicy; repeatable")
+	flags.StringArrayVar(&f.base, "base", nil, "current state: a `file` or a directory with manifests instead of\nthe cluster; repeatable")
+	flags.BoolVar(&f.exitCode, "exit-code", false, "exit with code 1 if a verdict changes, as git diff does")
+	f.cluster.AddFlags(cmd)
+	f.out.AddTo(cmd, output.Text, output.JSON)
+}
+
+// Write writes the difference to the output of a command. It returns output.ErrReported if a verdict
+// changes and the user set --exit-code.
+func (f *Flags) Write(cmd *cobra.Command) error {
+	if len(f.draft) == 0 && len(f.deleted) == 0 {
+		return input.Errorf("nothing to compare: give manifests with -f, or policies with --delete; see %s --help", cmd.CommandPath())
+	}
+	base, _, err := f.readBase(cmd)
+	if err != nil {
+		return err
+	}
+	draft := &inventory.Set{}
+	if len(f.draft) > 0 {
+		if draft, err = readFiles(cmd, f.draft); err != nil {
+			return err
+		}
+	}
+	done := terminal.Progress(cmd.ErrOrStderr(), "comparing")
+	d, err := diff.Of(base, draft, f.deleted)
+	done()
+	if err != nil {
+		return err
+	}
+	if err := f.out.Write(cmd, d); err != nil {
+		return err
+	}
+	if f.exitCode && !d.Empty() {
+		return output.ErrReported
+	}
+	return nil
+}
+
+// readBase reads the current state from the files of --base or from a cluster. If it read files, the
+// connection is nil.
+func (f *Flags) readBase(cmd *cobra.Command) (*inventory.Set, *live.Connection, error) {
+	if len(f.base) > 0 {
+		if f.cluster.Given() {
+			return nil, nil, input.Errorf("--base with --kubeconfig or another flag for a cluster: give files or a cluster, not both")
+		}
+		set, err := readFiles(cmd, f.base)
+		return set, nil, err
+	}
+	connection, err := f.cluster.Connect()
+	if errors.Is(err, live.ErrNoCluster) {
+		return nil, nil, input.Errorf("no current state: give manifests with --base, or a cluster with --kubeconfig; see %s --help", cmd.CommandPath())
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	done := terminal.Progress(cmd.ErrOrStderr(), "reading the cluster")
+	set, err := connection.Read(cmd.Context())
+	done()
+	if err != nil {
+		return nil, nil, err
+	}
+	input.NoteAll(cmd.ErrOrStderr(), set.Notes())
+	return set, connection, nil
+}
+
+func readFiles(cmd *cobra.Command, paths []string) (*inventory.Set, error) {
+	defer terminal.Progress(cmd.ErrOrStderr(), "reading manifests")()
+	set, err := manifest.Read(paths, cmd.InOrStdin())
+	if err != nil {
+		return nil, err
+	}
+	input.NoteAll(cmd.ErrOrStderr(), set.Notes())
+	return set, nil
+}

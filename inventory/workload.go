@@ -14,7 +14,7 @@ import (
 )
 
 // Workload is an object that creates pods from a pod template: a Deployment, StatefulSet,
-// DaemonSet, ReplicaSet, Job or CronJob.
+// DaemonSet, ReplicaSet, ReplicationController, Job or CronJob.
 type Workload struct {
 	Kind, Namespace, Name string
 	Origin                Origin
@@ -31,7 +31,10 @@ type Workload struct {
 }
 
 // WorkloadKinds contains the kinds of workloads.
-var WorkloadKinds = []string{"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job", "CronJob"}
+var WorkloadKinds = []string{"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "Job", "CronJob"}
+
+// controlled contains the kinds of workloads that other objects create.
+var controlled = []string{"ReplicaSet", "ReplicationController", "Job"}
 
 // ReadWorkload converts a workload object and its pod template. It skips invalid ports, and returns
 // one error for each skipped port.
@@ -73,14 +76,14 @@ func (w *Workload) String() string { return ObjectName(w.Kind, w.Namespace, w.Na
 
 // AddTemplates adds a pod for each workload that has no pods, and returns these workloads. The pod
 // stands for the pods that the workload would create. Finished pods do not count as pods of a
-// workload, because policies do not apply to them. AddTemplates skips a ReplicaSet or Job that
-// another workload controls, and a Job that has finished.
+// workload, because policies do not apply to them. AddTemplates skips a ReplicaSet,
+// ReplicationController or Job that another object controls, and a Job that has finished.
 func (s *Set) AddTemplates() []*Workload {
 	owned, free := s.podsByController()
 	var added []*Workload
 	for i := range s.Workloads {
 		w := &s.Workloads[i]
-		if w.Finished || w.Owner != "" && (w.Kind == "ReplicaSet" || w.Kind == "Job") {
+		if w.Finished || w.Owner != "" && slices.Contains(controlled, w.Kind) {
 			continue
 		}
 		if owned[w.key()] || slices.ContainsFunc(free[w.Namespace], w.creates) {

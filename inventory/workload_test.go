@@ -37,12 +37,32 @@ func TestAddTemplates(t *testing.T) {
 	add("ReplicaSet", "f", metav1.OwnerReference{Kind: "Rollout", Name: "f", Controller: &yes})
 	add("Job", "g")
 	set.Workloads[len(set.Workloads)-1].Finished = true
+	add("ReplicationController", "h", metav1.OwnerReference{Kind: "DeploymentConfig", Name: "h", Controller: &yes})
+	add("ReplicationController", "i")
+	add("Job", "j")
 	set.AddTemplates()
 	var got []string
 	for _, p := range set.Pods[4:] {
 		got = append(got, p.Pod.Namespace+"/"+p.Name)
 	}
-	if diff := cmp.Diff([]string{"shop/cronjob/b", "shop/daemonset/e"}, got); diff != "" {
+	if diff := cmp.Diff([]string{"shop/cronjob/b", "shop/daemonset/e", "shop/replicationcontroller/i", "shop/job/j"}, got); diff != "" {
 		t.Errorf("templates (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(map[string]string{"shop/cronjob/b": "CronJob b", "shop/job/j": "Job j"}, set.RunSometimes()); diff != "" {
+		t.Errorf("pods that run sometimes (-want +got):\n%s", diff)
+	}
+}
+
+// TestTemplatesHaveBothFamilies checks that a pod template gets an address of each family.
+func TestTemplatesHaveBothFamilies(t *testing.T) {
+	w, _ := inventory.ReadWorkload("ReplicationController", &metav1.ObjectMeta{Namespace: "shop", Name: "web"}, &corev1.PodTemplateSpec{})
+	set := inventory.Set{Workloads: []inventory.Workload{w}}
+	set.AddTemplates()
+	if n := set.AssignAddresses(); n != 1 {
+		t.Fatalf("%d pods got addresses, want 1", n)
+	}
+	a := set.Pods[0].Addresses
+	if len(a) != 2 || !inventory.BenchmarkIPv4.Contains(a[0]) || !inventory.BenchmarkIPv6.Contains(a[1]) {
+		t.Errorf("addresses %v, want one of each family", a)
 	}
 }

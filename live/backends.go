@@ -27,6 +27,7 @@ func (c *Connection) readBackends(ctx context.Context, b *builder) error {
 		statefulSets appsv1.StatefulSetList
 		daemonSets   appsv1.DaemonSetList
 		replicaSets  appsv1.ReplicaSetList
+		controllers  corev1.ReplicationControllerList
 		jobs         batchv1.JobList
 		cronJobs     batchv1.CronJobList
 	)
@@ -48,6 +49,13 @@ func (c *Connection) readBackends(ctx context.Context, b *builder) error {
 		}},
 		{"replicasets.apps", &replicaSets, func() {
 			each(replicaSets.Items, func(o *appsv1.ReplicaSet) { b.addWorkload("ReplicaSet", o, &o.Spec.Template, false) })
+		}},
+		{"replicationcontrollers", &controllers, func() {
+			each(controllers.Items, func(o *corev1.ReplicationController) {
+				if o.Spec.Template != nil {
+					b.addWorkload("ReplicationController", o, o.Spec.Template, false)
+				}
+			})
 		}},
 		{"jobs.batch", &jobs, func() {
 			each(jobs.Items, func(o *batchv1.Job) { b.addWorkload("Job", o, &o.Spec.Template, finished(o)) })

@@ -17,6 +17,8 @@ func TestReadServicesAndWorkloads(t *testing.T) {
 		"/apis/discovery.k8s.io/v1/endpointslices": `{"apiVersion":"discovery.k8s.io/v1","kind":"EndpointSliceList","items":[
 			{"metadata":{"namespace":"shop","name":"db-x","labels":{"kubernetes.io/service-name":"db"}},"endpoints":[{"addresses":["10.0.0.1"]}]}]}`,
 		"/apis/apps/v1/deployments": `{"apiVersion":"apps/v1","kind":"DeploymentList","items":[{"metadata":{"namespace":"shop","name":"web"},"spec":{"template":{"metadata":{"labels":{"app":"web"}}}}}]}`,
+		"/api/v1/replicationcontrollers": `{"apiVersion":"v1","kind":"ReplicationControllerList","items":[
+			{"metadata":{"namespace":"shop","name":"old"},"spec":{"template":{"metadata":{"labels":{"app":"old"}}}}},{"metadata":{"namespace":"shop","name":"empty"}}]}`,
 		"/apis/batch/v1/jobs": `{"apiVersion":"batch/v1","kind":"JobList","items":[
 			{"metadata":{"namespace":"shop","name":"done"},"status":{"conditions":[{"type":"Complete","status":"True"}]}}]}`,
 		"/apis/batch/v1/cronjobs": "",
@@ -32,7 +34,7 @@ func TestReadServicesAndWorkloads(t *testing.T) {
 	for _, w := range set.AddTemplates() {
 		added = append(added, w.String())
 	}
-	if diff := cmp.Diff([]string{"Deployment shop/web"}, added); diff != "" {
+	if diff := cmp.Diff([]string{"Deployment shop/web", "ReplicationController shop/old"}, added); diff != "" {
 		t.Errorf("workloads without pods (-want +got):\n%s", diff)
 	}
 	if notes := strings.Join(set.Notes(), "\n"); !strings.Contains(notes, "you may not list cronjobs.batch in this cluster") {

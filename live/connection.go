@@ -126,7 +126,7 @@ func newMapper() meta.RESTMapper {
 			mapper.Add(group.WithKind(kind), scope)
 		}
 	}
-	add(corev1.SchemeGroupVersion, meta.RESTScopeNamespace, "Pod", "ConfigMap", "ResourceQuota", "Event", "Service")
+	add(corev1.SchemeGroupVersion, meta.RESTScopeNamespace, "Pod", "ConfigMap", "ResourceQuota", "Event", "Service", "ReplicationController")
 	add(appsv1.SchemeGroupVersion, meta.RESTScopeNamespace, "DaemonSet", "Deployment", "StatefulSet", "ReplicaSet")
 	add(batchv1.SchemeGroupVersion, meta.RESTScopeNamespace, "Job", "CronJob")
 	add(discoveryv1.SchemeGroupVersion, meta.RESTScopeNamespace, "EndpointSlice")

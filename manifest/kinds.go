@@ -12,20 +12,21 @@ import (
 // apiVersions contains the API versions of each kind that this package reads. The first version is
 // the version that messages suggest.
 var apiVersions = map[string][]string{
-	"Pod":                  {"v1"},
-	"Namespace":            {"v1"},
-	"Node":                 {"v1"},
-	"NetworkPolicy":        {"networking.k8s.io/v1"},
-	"ClusterNetworkPolicy": clusterPolicyVersions(),
-	"Service":              {"v1"},
-	"Endpoints":            {"v1"},
-	"EndpointSlice":        {"discovery.k8s.io/v1", "discovery.k8s.io/v1beta1"},
-	"Deployment":           {"apps/v1", "apps/v1beta2", "apps/v1beta1", "extensions/v1beta1"},
-	"StatefulSet":          {"apps/v1", "apps/v1beta2", "apps/v1beta1"},
-	"DaemonSet":            {"apps/v1", "apps/v1beta2", "extensions/v1beta1"},
-	"ReplicaSet":           {"apps/v1", "apps/v1beta2", "extensions/v1beta1"},
-	"Job":                  {"batch/v1"},
-	"CronJob":              {"batch/v1", "batch/v1beta1"},
+	"Pod":                   {"v1"},
+	"Namespace":             {"v1"},
+	"Node":                  {"v1"},
+	"NetworkPolicy":         {"networking.k8s.io/v1"},
+	"ClusterNetworkPolicy":  clusterPolicyVersions(),
+	"Service":               {"v1"},
+	"Endpoints":             {"v1"},
+	"EndpointSlice":         {"discovery.k8s.io/v1", "discovery.k8s.io/v1beta1"},
+	"Deployment":            {"apps/v1", "apps/v1beta2", "apps/v1beta1", "extensions/v1beta1"},
+	"StatefulSet":           {"apps/v1", "apps/v1beta2", "apps/v1beta1"},
+	"DaemonSet":             {"apps/v1", "apps/v1beta2", "extensions/v1beta1"},
+	"ReplicaSet":            {"apps/v1", "apps/v1beta2", "extensions/v1beta1"},
+	"ReplicationController": {"v1"},
+	"Job":                   {"batch/v1"},
+	"CronJob":               {"batch/v1", "batch/v1beta1"},
 }
 
 func clusterPolicyVersions() []string {

@@ -17,15 +17,16 @@ var readFields = map[string]map[string]reflect.Type{
 	"Namespace": fieldsOf(reflect.TypeFor[namespaceObject]()),
 	"Node":      fieldsOf(reflect.TypeFor[nodeObject]()),
 
-	"Service":       fieldsOf(reflect.TypeFor[serviceObject]()),
-	"Endpoints":     fieldsOf(reflect.TypeFor[endpointsObject]()),
-	"EndpointSlice": fieldsOf(reflect.TypeFor[sliceObject]()),
-	"Deployment":    fieldsOf(reflect.TypeFor[workloadObject]()),
-	"StatefulSet":   fieldsOf(reflect.TypeFor[workloadObject]()),
-	"DaemonSet":     fieldsOf(reflect.TypeFor[workloadObject]()),
-	"ReplicaSet":    fieldsOf(reflect.TypeFor[workloadObject]()),
-	"Job":           fieldsOf(reflect.TypeFor[workloadObject]()),
-	"CronJob":       fieldsOf(reflect.TypeFor[workloadObject]()),
+	"Service":               fieldsOf(reflect.TypeFor[serviceObject]()),
+	"Endpoints":             fieldsOf(reflect.TypeFor[endpointsObject]()),
+	"EndpointSlice":         fieldsOf(reflect.TypeFor[sliceObject]()),
+	"Deployment":            fieldsOf(reflect.TypeFor[workloadObject]()),
+	"StatefulSet":           fieldsOf(reflect.TypeFor[workloadObject]()),
+	"DaemonSet":             fieldsOf(reflect.TypeFor[workloadObject]()),
+	"ReplicaSet":            fieldsOf(reflect.TypeFor[workloadObject]()),
+	"ReplicationController": fieldsOf(reflect.TypeFor[workloadObject]()),
+	"Job":                   fieldsOf(reflect.TypeFor[workloadObject]()),
+	"CronJob":               fieldsOf(reflect.TypeFor[workloadObject]()),
 }
 
 // headerFields contains the names and types of the fields that every Kubernetes object has.

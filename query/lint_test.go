@@ -2,6 +2,7 @@ package query_test
 
 import (
 	"bytes"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -72,5 +73,32 @@ func TestLintFails(t *testing.T) {
 		if got := warning.Fails(severity); got != want {
 			t.Errorf("Fails(%s) = %t, want %t", severity, got, want)
 		}
+	}
+}
+
+// TestLintReadsServices checks that Lint uses the Services, EndpointSlices and pod templates of the
+// input.
+func TestLintReadsServices(t *testing.T) {
+	for name, tt := range map[string]struct {
+		file string
+		want []string
+	}{
+		"addresses": {"17-service-address-as-peer", []string{"warning service-address", "warning service-address", "warning no-dns"}},
+		"ports":     {"18-service-port-not-pod-port", []string{"warning service-port"}},
+		"templates": {"21-cronjob-between-runs", []string{"note runs-sometimes", "note runs-sometimes"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, err := caseCluster(t, filepath.Join("testdata", "cases", tt.file+".yaml")).Lint(query.LintOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, f := range r.Findings {
+				got = append(got, string(f.Severity)+" "+f.Check)
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("findings (-want +got):\n%s", diff)
+			}
+		})
 	}
 }

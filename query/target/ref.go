@@ -26,6 +26,7 @@ var kinds = map[string]string{
 	"sts": "StatefulSet", "statefulset": "StatefulSet", "statefulsets": "StatefulSet",
 	"ds": "DaemonSet", "daemonset": "DaemonSet", "daemonsets": "DaemonSet",
 	"rs": "ReplicaSet", "replicaset": "ReplicaSet", "replicasets": "ReplicaSet",
+	"rc": "ReplicationController", "replicationcontroller": "ReplicationController", "replicationcontrollers": "ReplicationController",
 	"job": "Job", "jobs": "Job",
 	"cj": "CronJob", "cronjob": "CronJob", "cronjobs": "CronJob",
 }

@@ -13,6 +13,7 @@ func TestParse(t *testing.T) {
 		"pod/web-0":                 {Kind: "Pod", Namespace: "ns", Name: "web-0"},
 		"deploy/web":                {Kind: "Deployment", Namespace: "ns", Name: "web"},
 		"deployments.v1.apps/web":   {Kind: "Deployment", Namespace: "ns", Name: "web"},
+		"rc/web":                    {Kind: "ReplicationController", Namespace: "ns", Name: "web"},
 		"shop/cj/backup":            {Kind: "CronJob", Namespace: "shop", Name: "backup"},
 		"svc/db":                    {Kind: "Service", Namespace: "ns", Name: "db"},
 		"db.shop.svc":               {Kind: "Service", Namespace: "shop", Name: "db"},

@@ -116,6 +116,7 @@ func TestReadRejectsWhatFollowsADocument(t *testing.T) {
 		"a JSON list without items":   {`{"apiVersion":"v1","kind":"List","Items":[` + namespace + `]}`, `:1: List: Items: unknown field; did you mean "items"?`},
 		"a list with nothing":         {"apiVersion: v1\nkind: PodList\n", ":1: PodList: items: missing; an empty list has items: []"},
 		"a kind in the wrong case":    {namespace + "\n---\napiVersion: networking.k8s.io/v1\nkind: Networkpolicy\nmetadata: {name: a}\n", `:2: Networkpolicy default/a: kind: "Networkpolicy" does not exist; write kind: NetworkPolicy`},
+		"a label twice in a selector": {"apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: a}\nspec:\n  podSelector:\n    matchLabels:\n      run: one\n      run: two\n", `:8: invalid YAML: the key "run" is given twice; to match one of several values, write matchExpressions: [{key: run, operator: In, values: [...]}]`},
 		"a merge key after its key":   {"apiVersion: v1\nkind: Pod\nmetadata:\n  name: a\n  annotations: &a {app: x}\n  labels:\n    app: y\n    <<: *a\n", `:8: invalid YAML: the merge key << follows the key "app", which it also sets; put << first`},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -213,6 +213,39 @@ func TestExplainToAService(t *testing.T) {
 	}
 }
 
+// TestExplainToANodePort checks that explain names the Service of a node port.
+func TestExplainToANodePort(t *testing.T) {
+	const objects = services + `
+---
+apiVersion: v1
+kind: Node
+metadata: {name: n1}
+status: {addresses: [{type: InternalIP, address: 192.168.0.1}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: public, namespace: shop}
+spec: {type: NodePort, clusterIP: 10.96.0.6, selector: {app: db}, ports: [{port: 80, targetPort: sql, nodePort: 30080}]}
+`
+	const want = "TCP 30080 is the node port of Service shop/public"
+	explain := func(from, port string) (*query.Explanation, error) {
+		return newCluster(t, objects).Explain(query.ExplainQuestion{From: from, To: "192.168.0.1", Target: query.Target{Port: port, Protocol: "TCP"}})
+	}
+	e, err := explain("client", "30080")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text := strings.Join(e.Hints, "\n"); !strings.Contains(text, want) {
+		t.Errorf("hints %q, want %q", text, want)
+	}
+	if _, err := explain("203.0.113.1", "30080"); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("error %v, want %q", err, want)
+	}
+	if e, err = explain("client", "30081"); err != nil || len(e.Hints) > 0 {
+		t.Errorf("error %v, hints %q for another port, want none", err, e.Hints)
+	}
+}
+
 func TestExplainToAServiceThatCannotBeEvaluated(t *testing.T) {
 	for name, tt := range map[string]struct{ from, to, port, want string }{
 		"ExternalName":        {"client", "svc/alias", "80", "Service shop/alias has the type ExternalName: it is an alias for the DNS name db.example.com"},

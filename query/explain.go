@@ -2,6 +2,7 @@ package query
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/dataplane/report"
@@ -9,6 +10,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/tree"
 	"github.com/sluicenet/sluice/query/internal/ruletext"
 	"github.com/sluicenet/sluice/query/question"
+	"github.com/sluicenet/sluice/query/target"
 )
 
 // ExplainQuestion is a question about one flow.
@@ -85,9 +87,17 @@ func (c *Cluster) Explain(q ExplainQuestion) (*Explanation, error) {
 	if err != nil {
 		return nil, err
 	}
+	protocol, port, err := q.Split()
+	if err != nil {
+		return nil, err
+	}
+	nodePorts := target.NodePortHints(c.set, to.addresses, protocol, port)
+	if from.Pod == "" && to.Pod == "" && len(nodePorts) > 0 {
+		return nil, question.Errorf("to", q.To, "%s", nodePorts[0])
+	}
 	e, err := c.explainEnds(from, to, q.Target)
 	if err == nil {
-		e.Hints = append(e.Hints, c.portHints(e)...)
+		e.Hints = slices.Concat(e.Hints, c.portHints(e), nodePorts)
 	}
 	return e, err
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/sluicenet/sluice/policy/service"
 	"github.com/sluicenet/sluice/query/internal/candidate"
 	"github.com/sluicenet/sluice/query/internal/phrase"
+	"github.com/sluicenet/sluice/query/target"
 )
 
 // addUnmatched adds near misses for the rules that match the port of a flow, but match no peer at
@@ -61,33 +62,15 @@ func (c *Cluster) hostPod(r *policy.Rule, address netip.Addr) *policy.Pod {
 	return nil
 }
 
-// portHints returns a hint if the flow's port is the port of a Service that selects the
-// destination pod, but the Service translates this port to another port of the pod.
-func (c *Cluster) portHints(e *Explanation) (hints []string) {
+// portHints returns hints about Services that translate the flow's port to another port of the
+// destination pod.
+func (c *Cluster) portHints(e *Explanation) []string {
 	namespace, name, _ := strings.Cut(e.To.Pod, "/")
 	pods := c.podsNamed(name, namespace)
 	if len(pods) != 1 || e.Port == nil {
 		return nil
 	}
-	for _, s := range c.set.Services {
-		if !s.Selects(&pods[0].Pod) || s.Headless {
-			continue
-		}
-		for _, p := range s.Ports {
-			to := p.TargetOf(&pods[0].Pod)
-			if p.Protocol.String() != e.Protocol {
-				continue
-			}
-			if int(to) == *e.Port {
-				return nil
-			}
-			if int(p.Number) == *e.Port && to != 0 {
-				hints = append(hints, fmt.Sprintf("Service %s translates its port %d to %s %d of this pod, and policies are evaluated for the port of the pod. --to svc/%s -n %s explains connections to the Service.",
-					s, p.Number, p.Protocol, to, s.Name, s.Namespace))
-			}
-		}
-	}
-	return hints
+	return target.PortHints(c.set, &pods[0].Pod, e.Protocol, *e.Port)
 }
 
 // serviceHints returns hints about rules that allow the address or the port of the Service instead

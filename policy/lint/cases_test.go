@@ -73,7 +73,7 @@ var reportedCases = map[string][]string{
 		"error not-understood shop/c-selectors spec.ingress[0].from[0].podSelector.matchLabels[app]: {key: app, operator: Exists}",
 		"error not-understood shop/c-selectors spec.ingress[1].from[0].namespaceSelector.matchLabels[name]: {key: name, operator: In, values: [a, b]}",
 		"error not-understood shop/c-selectors spec.ingress[2].from[0].podSelector.matchExpressions[0].operator: want In, NotIn",
-		"error not-understood shop/c-selectors spec.ingress[3].from[0].podSelector.matchExpressions[0]: values",
+		"error not-understood shop/c-selectors spec.ingress[3].from[0].podSelector.matchExpressions[0]: values is empty: list at least one value",
 		"error not-understood shop/c-selectors spec.ingress[4].from[0].podSelector.matchExpressions[0].operator: write In",
 		"note no-dns shop/c-selectors spec.egress: the policy denies all egress",
 	},

@@ -114,7 +114,12 @@ func maskLength(text string) int {
 // requirementFault states what to write instead of a requirement of a selector that the API server
 // rejects for the given reason.
 func requirementFault(key string, op selection.Operator, values []string, reason error) string {
-	if op != selection.Equals || len(values) != 1 {
+	switch {
+	case (op == selection.In || op == selection.NotIn) && len(values) == 0:
+		return "values is empty: list at least one value, or use the operator Exists or DoesNotExist"
+	case (op == selection.Exists || op == selection.DoesNotExist) && len(values) > 0:
+		return "values must be empty for the operators Exists and DoesNotExist: remove values, or use In or NotIn"
+	case op != selection.Equals || len(values) != 1:
 		return reason.Error()
 	}
 	switch value := values[0]; {

@@ -24,7 +24,7 @@ func Parse(text []byte) (any, error) {
 		// the explicit key to override the merged key, but the strict mode of the parser
 		// rejects it as a duplicate. So search for real duplicates, and if there are none,
 		// parse again without strict mode.
-		if errs := duplicateKeys(Nodes(text)); len(errs) > 0 {
+		if errs := duplicateKeys(Nodes(text), ""); len(errs) > 0 {
 			return nil, errs
 		}
 		v, err = decodeYAML(text, false)
@@ -121,28 +121,36 @@ func explainYAML(message string) string {
 // duplicateKeys returns an error for each key that a mapping contains twice. It also returns
 // an error for a merge key (<<) after an explicit key that the merge key also sets. In this
 // case, kubectl uses the value from the merge key, although according to YAML the explicit
-// key overrides this value.
-func duplicateKeys(node *yamlv3.Node) Errors {
+// key overrides this value. The `parent` parameter is the key of the node, or "" if it has none.
+func duplicateKeys(node *yamlv3.Node, parent string) Errors {
 	if node == nil {
 		return nil
 	}
 	var errs Errors
 	if node.Kind == yamlv3.MappingNode {
-		errs = duplicatesIn(node)
+		errs = duplicatesIn(node, parent)
 	}
-	for _, c := range node.Content {
-		errs = append(errs, duplicateKeys(c)...)
+	for i, c := range node.Content {
+		key := ""
+		if node.Kind == yamlv3.MappingNode && i%2 == 1 {
+			key = nodeName(node.Content[i-1])
+		}
+		errs = append(errs, duplicateKeys(c, key)...)
 	}
 	return errs
 }
 
-func duplicatesIn(mapping *yamlv3.Node) (errs Errors) {
+func duplicatesIn(mapping *yamlv3.Node, parent string) (errs Errors) {
 	seen := map[string]bool{}
 	for i := 0; i+1 < len(mapping.Content); i += 2 {
 		key := mapping.Content[i]
 		name := nodeName(key)
 		if seen[name] {
-			errs = append(errs, Error{key.Line, fmt.Sprintf("the key %q is given twice; keep one", name)})
+			fix := "keep one"
+			if parent == "matchLabels" {
+				fix = fmt.Sprintf("to match one of several values, write matchExpressions: [{key: %s, operator: In, values: [...]}]", name)
+			}
+			errs = append(errs, Error{key.Line, fmt.Sprintf("the key %q is given twice; %s", name, fix)})
 		}
 		seen[name] = true
 		if key.ShortTag() != "!!merge" {

@@ -5,7 +5,21 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/sluicenet/sluice/manifest/internal/yamltext"
 )
+
+// LineOf returns the line of a text on which a field begins, counted from 1. The text is the manifest
+// of one object, and the field is a path such as spec.ingress[0].from[1]. If the field does not exist,
+// LineOf returns the line of the innermost field on the path that exists. If the text is not valid
+// YAML, it returns 0.
+func LineOf(text []byte, field string) int {
+	node := yamltext.Nodes(text)
+	if node == nil {
+		return 0
+	}
+	return lineOf(node, parsePath(field))
+}
 
 // step is one step of a path. If key is not empty, the step is a key in a mapping. Otherwise
 // the step is an index in a sequence.

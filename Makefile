@@ -83,6 +83,10 @@ conformance-report: ## Run the conformance tests and write dist/conformance-repo
 build: ## Build bin/sluice
 	$(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/sluice ./cmd/sluice
 
+.PHONY: ui
+ui: ## Build ui/dist, the assets of the page, with npm
+	cd ui/web && npm ci --ignore-scripts --no-audit --no-fund && npm run check && npm run build
+
 .PHONY: image
 image: ## Build the image IMAGE (sluice:VERSION) for PLATFORMS with docker, podman or buildah
 	VERSION='$(VERSION)' IMAGE='$(IMAGE)' PLATFORMS='$(PLATFORMS)' hack/image.sh build

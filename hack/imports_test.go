@@ -37,7 +37,7 @@ func TestTransitiveImports(t *testing.T) {
 		},
 		{
 			"clients link no packet code",
-			[]string{"./query/...", "./live/...", "./check/...", "./sysdump/...", "./manifest/...", "./inventory/...", "./policy/..."},
+			[]string{"./query/...", "./live/...", "./ui/...", "./check/...", "./sysdump/...", "./manifest/...", "./inventory/...", "./policy/..."},
 			packetModules,
 		},
 		{

@@ -7,6 +7,7 @@ set -euo pipefail
 # program  Debian package
 wanted="
 nft        nftables
+chromium   chromium
 "
 
 missing_programs=() missing_packages=()

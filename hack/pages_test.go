@@ -55,7 +55,8 @@ func pages(t *testing.T) map[string]string {
 		if err != nil {
 			return err
 		}
-		if entry.IsDir() && strings.HasPrefix(entry.Name(), ".") && entry.Name() != ".." {
+		hidden := strings.HasPrefix(entry.Name(), ".") || entry.Name() == "node_modules"
+		if entry.IsDir() && hidden && entry.Name() != ".." {
 			return filepath.SkipDir
 		}
 		if filepath.Ext(path) == ".md" {

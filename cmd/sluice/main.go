@@ -57,6 +57,7 @@ func rootCommand() *cobra.Command {
 		dataplaneCommand(),
 		endsAtOnce(statusCommand(scope.Node)),
 		flowsCommand(scope.Node),
+		uiCommand(),
 		operatorCommand(),
 		endsAtOnce(healthCommand()),
 	)

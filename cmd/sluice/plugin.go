@@ -39,6 +39,7 @@ compiled tree as a node uses for packets, and shows what Sluice enforces there.`
 		endsAtOnce(diffCommand()),
 		endsAtOnce(statusCommand(scope.Cluster)),
 		flowsCommand(scope.Cluster),
+		uiCommand(),
 		endsAtOnce(checkCommand()),
 		endsAtOnce(sysdumpCommand()),
 		endsAtOnce(evaluateCommand()),

@@ -91,6 +91,8 @@ var directions = []direction{
 	{"query", module + "/dataplane/report", false},
 	{"query", module + "/inventory", false},
 	{"query", module + "/manifest", true},
+	{"ui", module + "/query", false},
+	{"ui", module + "/dataplane/engine", true},
 	{"check", module + "/live", false},
 	{"check", module + "/dataplane/nodecheck", true},
 	{"sysdump", module + "/check", false},

@@ -1,4 +1,4 @@
-// Command unit runs the tests that need neither root nor an API server.
+// Command unit runs the tests that need neither root nor an API server nor a browser.
 //
 //	unit [ARGUMENT OF go test]...
 //
@@ -22,9 +22,10 @@ import (
 
 const module = "github.com/sluicenet/sluice/"
 
-// environments lists the packages that need root or an API server. Tests that use these
-// packages also need root or an API server.
+// environments lists the packages that need root, an API server or a browser. Tests that use these
+// packages also need it.
 var environments = []string{
+	module + "test/browser",
 	module + "test/kube",
 	module + "test/lab",
 	module + "test/labcluster",

@@ -17,10 +17,10 @@ func lintCommand() *cobra.Command {
 		Use:   "lint [-f DIR]",
 		Short: "Find policies that probably do not do what their authors meant",
 		Long: `Finds policies that are valid but probably do not do what their authors meant: they
-select no pod, name ports that no pod has, have two peers where one was meant, deny
-DNS, and so on. It reads the cluster of the kubeconfig, or with -f manifests. Checks
-that need pods or namespaces are left out if there are none. The pod template of a
-workload without pods counts as a pod.
+select no pod, name ports that no pod has, have two peers where one was meant, contain
+the address of a Service, deny DNS, and so on. It reads the cluster of the kubeconfig,
+or with -f manifests. Checks that need pods, namespaces or Services are left out if
+there are none. The pod template of a workload without pods counts as a pod.
 
 An error is a part of a policy that cannot be understood and allows nothing. A warning
 is almost always a mistake. A note may be intended. If the input consists of manifests,
@@ -29,7 +29,7 @@ The exit code is 1 if there are errors or warnings; --fail-on changes this.`,
 		Example: `  sluice lint -n shop
   sluice lint -f manifests/ --complete --ignore host-bits
   sluice lint -f manifests/ -o sarif --fail-on error > sluice.sarif
-  kubectl get netpol,pods,namespaces -A -o yaml | sluice lint -f - -o json`,
+  kubectl get netpol,pods,namespaces,services -A -o yaml | sluice lint -f - -o json`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			r, err := lint(cmd, &in, flags.LintOptions)

@@ -87,6 +87,9 @@ type Namespace struct {
 // namespace therefore learns nothing about other namespaces from the findings. The findings are
 // sorted like those of Run.
 //
+// RunNamespace reads no Services. So it can report a port as undeclared that is the target port of a
+// Service, for which Run has no finding.
+//
 // The time and the memory that RunNamespace needs are bounded, however large the policies are.
 // If checks are left out because of these bounds, a finding reports them. If a check panics,
 // a finding reports this too, and RunNamespace also returns an error.

@@ -156,9 +156,10 @@ func TestText(t *testing.T) {
 	}
 	want := `Cluster here: 1 failed, 1 ok.
 
-ok       a       good
-failed   longer  bad
-                 fix: do this
+RESULT  CHECK   MESSAGE
+ok      a       good
+failed  longer  bad
+                fix: do this
 `
 	if text.String() != want || !r.Failed() {
 		t.Errorf("got:\n%s\nwant:\n%s", text.String(), want)

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/sluicenet/sluice/dataplane/report"
+	"github.com/sluicenet/sluice/internal/table"
 	"github.com/sluicenet/sluice/query"
 )
 
@@ -38,17 +39,15 @@ func (r *Report) Failed() bool {
 func (r *Report) WriteText(out io.Writer) error {
 	w := bufio.NewWriter(out)
 	fmt.Fprintf(w, "%s: %s.\n\n", r.Subject, r.summary())
-	width := 0
-	for i := range r.Checks {
-		width = max(width, len(r.Checks[i].Name))
-	}
+	t := table.New("result", "check", "message")
 	for i := range r.Checks {
 		c := &r.Checks[i]
-		fmt.Fprintf(w, "%-7s  %-*s  %s\n", c.Result, width, c.Name, c.Seen)
+		t.Row(string(c.Result), c.Name, c.Seen)
 		if c.Fix != "" {
-			fmt.Fprintf(w, "%9s%-*s  fix: %s\n", "", width, "", c.Fix)
+			t.Row("", "", "fix: "+c.Fix)
 		}
 	}
+	_ = t.Write(w, "") // A writer with a buffer returns its error when it is flushed.
 	if err := w.Flush(); err != nil {
 		return fmt.Errorf("writing the report: %w", err)
 	}

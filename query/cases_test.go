@@ -120,7 +120,7 @@ func TestMatrixShowsWhereTheFamiliesDiffer(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := matrixText(t, string(manifests), query.MatrixQuestion{Target: query.Target{Port: "443", Protocol: "TCP"}})
-	want := "shop/cli  .         IPv4\nshop/web  yes       .\n\nIPv4 or IPv6: allowed only between the addresses of this family\n"
+	want := "shop/cli  .         4\nshop/web  +         .\n\n+ allowed, - denied, 4 allowed only over IPv4, 6 allowed only over IPv6, . not evaluated (the same pod, no address family in common, or no such port)\n"
 	if !strings.HasSuffix(got, want) {
 		t.Errorf("got\n%swant\n%s", got, want)
 	}

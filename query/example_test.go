@@ -84,9 +84,11 @@ func ExampleCluster_Matrix() {
 	// Connections on TCP port 5432, from rows to columns:
 	//
 	//              shop/db  shop/web  203.0.113.7
-	// shop/db      .        yes       yes
-	// shop/web     yes      .         yes
-	// 203.0.113.7  no       yes       .
+	// shop/db      .        +         +
+	// shop/web     +        .         +
+	// 203.0.113.7  -        +         .
+	//
+	// + allowed, - denied, . not evaluated (the same pod, no address family in common, or no such port)
 }
 
 func ExampleCluster_EvaluateLines() {

@@ -59,6 +59,9 @@ type Explanation struct {
 	Backends []Explanation `json:"backends,omitempty"`
 	// Hints are sentences about a probable cause of a verdict that the user does not expect.
 	Hints []string `json:"hints,omitempty"`
+
+	// If all is true, the text contains all near misses.
+	all bool
 }
 
 func newExplanation(f flow.Flow, from, to *End) *Explanation {

@@ -15,6 +15,22 @@ import (
 // maxNearMisses is the maximum number of near misses that the text lists for one side.
 const maxNearMisses = 4
 
+// WriteWide writes the text with all near misses.
+func (e *Explanation) WriteWide(out io.Writer) error {
+	e.showAll()
+	return e.WriteText(out)
+}
+
+func (e *Explanation) showAll() {
+	e.all = true
+	if e.OtherFamily != nil {
+		e.OtherFamily.showAll()
+	}
+	for i := range e.Backends {
+		e.Backends[i].showAll()
+	}
+}
+
 // WriteText writes the explanation as human-readable text.
 func (e *Explanation) WriteText(out io.Writer) error {
 	w := bufio.NewWriter(out)
@@ -149,7 +165,7 @@ func (e *Explanation) sidesText() string {
 			fmt.Fprintln(&b, *s.Policy, *s.Rule)
 		}
 		writePassed(&b, d, s)
-		writeNearMisses(&b, s.NearMisses)
+		e.writeNearMisses(&b, s.NearMisses)
 	}
 	return b.String()
 }
@@ -180,12 +196,12 @@ func (e *Explanation) writeSide(w io.Writer, d rule.Direction, end *End) {
 		writePassed(w, d, s)
 	case rule.Matched.String():
 		writeMatched(w, side+" "+is, d, s)
-		writeNearMisses(w, s.NearMisses)
+		e.writeNearMisses(w, s.NearMisses)
 	case rule.NoRuleMatched.String():
 		fmt.Fprintf(w, "  %s %s: the pod is isolated for %s, and no rule allows this flow.\n", side, is, d)
 		writePassed(w, d, s)
 		writeIsolation(w, d, s)
-		writeNearMisses(w, s.NearMisses)
+		e.writeNearMisses(w, s.NearMisses)
 	case rule.SameNode.String():
 		fmt.Fprintf(w, "  %s %s: no policy denies traffic from the pod's own node, so that probes work.\n", side, is)
 	case rule.SamePod.String():
@@ -262,13 +278,13 @@ func writeIsolation(w io.Writer, d rule.Direction, s *report.Side) {
 	fmt.Fprintf(w, "    Isolated for %s by %s.\n", d, phrase.Few(s.IsolatedBy))
 }
 
-func writeNearMisses(w io.Writer, misses []report.NearMiss) {
+func (e *Explanation) writeNearMisses(w io.Writer, misses []report.NearMiss) {
 	for i := range misses {
 		m := &misses[i]
 		policyName := tierPolicy(m.Tier, m.Policy, m.Priority)
 		switch {
-		case i == maxNearMisses:
-			fmt.Fprintf(w, "    %s (-o json lists all).\n", phrase.Number(len(misses)-i, "more rule almost matches", "more rules almost match"))
+		case i == maxNearMisses && !e.all:
+			fmt.Fprintf(w, "    %s (-o wide lists all).\n", phrase.Number(len(misses)-i, "more rule almost matches", "more rules almost match"))
 			return
 		case m.Unmatched:
 			fmt.Fprintf(w, "    No address matches the peers of a rule for this port: %s %s\n", policyName, m.Text)

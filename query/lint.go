@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/sluicenet/sluice/internal/table"
 	"github.com/sluicenet/sluice/inventory"
 	"github.com/sluicenet/sluice/policy/lint"
 	"github.com/sluicenet/sluice/query/internal/phrase"
@@ -168,6 +169,23 @@ func (r *LintReport) WriteText(out io.Writer) error {
 		fmt.Fprintln(w, "The input consists of manifests. Findings about missing objects are notes; with --complete, they are warnings.")
 	}
 	if err := w.Flush(); err != nil {
+		return fmt.Errorf("writing findings: %w", err)
+	}
+	return nil
+}
+
+// WriteWide writes the findings as a table with one line for each finding.
+func (r *LintReport) WriteWide(out io.Writer) error {
+	t := table.New("severity", "check", "policy", "field", "origin", "message", "fix")
+	for i := range r.Findings {
+		f := &r.Findings[i]
+		message := f.Message
+		if f.Detail != "" {
+			message += " (" + f.Detail + ")"
+		}
+		t.Row(string(f.Severity), f.Check, table.Cell(f.Policy), table.Cell(f.Field), table.Cell(f.Origin), message, table.Cell(f.Fix))
+	}
+	if err := t.Write(out, ""); err != nil {
 		return fmt.Errorf("writing findings: %w", err)
 	}
 	return nil

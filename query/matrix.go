@@ -2,7 +2,6 @@ package query
 
 import (
 	"cmp"
-	"fmt"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -14,6 +13,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/inventory"
 	"github.com/sluicenet/sluice/policy"
+	"github.com/sluicenet/sluice/query/internal/alike"
 	"github.com/sluicenet/sluice/query/internal/grid"
 	"github.com/sluicenet/sluice/query/internal/phrase"
 	"github.com/sluicenet/sluice/query/question"
@@ -35,7 +35,7 @@ type MatrixQuestion struct {
 	Addresses []string
 }
 
-// Matrix contains the verdicts for the flows from every end to every other end on one
+// Matrix contains the verdicts for the flows from every pod and address to every other one on one
 // destination port.
 type Matrix struct {
 	TypeMeta
@@ -43,34 +43,40 @@ type Matrix struct {
 	// Port is the destination port, or null if the protocol has no ports or PortName is set.
 	Port *int `json:"port"`
 	// PortName is the name of the destination port, if the question contained a name.
-	PortName string      `json:"portName,omitempty"`
-	Ends     []MatrixEnd `json:"ends"`
-	// Flows contains no entry for a flow from a pod to itself, for two ends without a common
-	// address family, or for a destination without a port with the name PortName.
-	Flows []MatrixFlow `json:"flows"`
+	PortName string `json:"portName,omitempty"`
+	// Symbols describes the symbols in MatrixClass.To.
+	Symbols map[string]string `json:"symbols"`
+	// Classes groups the pods and addresses whose flows have the same verdicts. The classes are in
+	// the order of their first members. Pods come before addresses.
+	Classes []MatrixClass `json:"classes"`
 	// Width is the maximum width of the text in columns. 0 means 120.
 	Width int `json:"-"`
+
+	grid *grid.Grid
 }
 
-// MatrixEnd is one row and column of a matrix: a pod, an address, or a group of pods. If all
-// pods of a workload have the same verdicts in the matrix, they form a group.
-type MatrixEnd struct {
-	// Name is the unique name of the end: the pod, the address, or, for a group, the workload
-	// with the number of pods, such as "shop/web (3)".
-	Name string `json:"name"`
-	// Pods are the names of the pods. The list is empty for an address.
+// MatrixClass is a set of pods and addresses. On the port of the matrix, the flows from all members
+// to any other destination have the same verdict, and so have the flows from any other source to
+// all members, and the flows between two members.
+type MatrixClass struct {
+	// Pods are the names of the pods, in the form namespace/name.
 	Pods []string `json:"pods,omitempty"`
+	// Addresses are addresses that do not belong to pods.
+	Addresses []string `json:"addresses,omitempty"`
+	// To contains one symbol for each class, in the order of the classes: the verdict for the flows
+	// from a member of this class to the other members of that class.
+	To string `json:"to"`
 }
 
-// MatrixFlow is the verdict for the flows from one end to another. From and To are the names
-// of these ends. The names are equal for flows between the pods of one group.
-type MatrixFlow struct {
-	From string `json:"from"`
-	To   string `json:"to"`
-	// Verdict is Allow, Deny, or Mixed if only one address family is allowed.
-	Verdict string `json:"verdict"`
-	// Families contains the family that is allowed, IPv4 or IPv6, if the verdict is Mixed.
-	Families []string `json:"families,omitempty"`
+// symbols describes the symbols of a matrix in JSON.
+func symbols() map[string]string {
+	return map[string]string{
+		string(rune(grid.Allowed)):      rule.Allow.String(),
+		string(rune(grid.Denied)):       rule.Deny.String(),
+		string(rune(grid.OnlyIPv4)):     "only IPv4 is allowed",
+		string(rune(grid.OnlyIPv6)):     "only IPv6 is allowed",
+		string(rune(grid.NotEvaluated)): "not evaluated",
+	}
 }
 
 // Matrix evaluates the flows between all pods and addresses that the question
@@ -93,19 +99,17 @@ func (c *Cluster) Matrix(q *MatrixQuestion) (*Matrix, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Matrix{TypeMeta: NewTypeMeta("Matrix"), Protocol: protocol.String(), PortName: name, Flows: []MatrixFlow{}}
+	m := &Matrix{TypeMeta: NewTypeMeta("Matrix"), Protocol: protocol.String(), PortName: name, Symbols: symbols()}
 	if protocol.HasPorts() && name == "" {
 		m.Port = &port
 	}
-	m.add(mergePods(ends, cells))
+	m.classify(ends, cells)
 	return m, nil
 }
 
-// matrixEnd is a pod or an address, before mergePods merges the pods of each workload.
+// matrixEnd is a pod or an address of a matrix.
 type matrixEnd struct {
-	name string
-	// workload is "namespace/name", or "" for an address.
-	workload  string
+	grid.End
 	addresses []netip.Addr
 	assigned  bool
 	ports     policy.ContainerPorts
@@ -126,7 +130,7 @@ func (c *Cluster) matrixEnds(q *MatrixQuestion) ([]matrixEnd, error) {
 			continue
 		}
 		if e, err := c.podEnd("", p); err == nil {
-			ends = append(ends, matrixEnd{name: e.Pod, workload: p.Pod.Namespace + "/" + p.Workload, addresses: e.addresses, assigned: e.assigned, ports: e.ports})
+			ends = append(ends, matrixEnd{End: grid.End{Name: e.Pod, Workload: p.Pod.Namespace + "/" + p.Workload}, addresses: e.addresses, assigned: e.assigned, ports: e.ports})
 		}
 	}
 	switch {
@@ -137,7 +141,7 @@ func (c *Cluster) matrixEnds(q *MatrixQuestion) ([]matrixEnd, error) {
 	case len(ends) > maxMatrixPods:
 		return nil, question.Errorf("", "", "%d pods are too many for one table; choose namespaces with -n", len(ends))
 	}
-	slices.SortFunc(ends, func(a, b matrixEnd) int { return comparePods(a.name, b.name) })
+	slices.SortFunc(ends, func(a, b matrixEnd) int { return comparePods(a.Name, b.Name) })
 	for _, text := range q.Addresses {
 		address, ok, err := parseAddress("address", text)
 		if err != nil {
@@ -146,7 +150,7 @@ func (c *Cluster) matrixEnds(q *MatrixQuestion) ([]matrixEnd, error) {
 		if !ok {
 			return nil, question.Errorf("address", text, "not an IP address")
 		}
-		ends = append(ends, matrixEnd{name: address.String(), addresses: []netip.Addr{address}})
+		ends = append(ends, matrixEnd{End: grid.End{Name: address.String()}, addresses: []netip.Addr{address}})
 	}
 	return ends, nil
 }
@@ -161,7 +165,7 @@ func (q *MatrixQuestion) selects(p *inventory.Pod) bool {
 func (c *Cluster) evaluatePairs(ends []matrixEnd, protocol flow.Protocol, port int, name string) ([][]grid.Cell, error) {
 	cells := make([][]grid.Cell, len(ends))
 	for i := range ends {
-		cells[i] = make([]grid.Cell, len(ends))
+		cells[i] = slices.Repeat([]grid.Cell{grid.NotEvaluated}, len(ends))
 		for j := range ends {
 			if name != "" {
 				port = int(ends[j].ports.Number(protocol, name))
@@ -205,96 +209,41 @@ func (c *Cluster) evaluatePair(from, to *matrixEnd, protocol flow.Protocol, port
 	return cell, nil
 }
 
-// mergePods merges the pods of a workload into one end if all these pods have the same
-// verdicts.
-func mergePods(ends []matrixEnd, cells [][]grid.Cell) ([]MatrixEnd, [][]grid.Cell) {
-	members := map[string][]int{}
-	for i, e := range ends {
-		if e.workload != "" {
-			members[e.workload] = append(members[e.workload], i)
-		}
-	}
-	var merged []MatrixEnd
-	var first []int // first[i] is the index in ends of the first pod of merged[i].
-	for i, e := range ends {
-		switch group := members[e.workload]; {
-		case len(group) < 2 || !alike(cells, group):
-			end := MatrixEnd{Name: e.name}
-			if e.workload != "" {
-				end.Pods = []string{e.name}
-			}
-			merged, first = append(merged, end), append(first, i)
-		case group[0] == i:
-			end := MatrixEnd{Name: fmt.Sprintf("%s (%d)", e.workload, len(group))}
-			for _, j := range group {
-				end.Pods = append(end.Pods, ends[j].name)
-			}
-			merged, first = append(merged, end), append(first, i)
-		}
-	}
-	out := make([][]grid.Cell, len(first))
-	for i, from := range first {
-		for j, to := range first {
-			if i == j && len(merged[i].Pods) > 1 {
-				to = members[ends[from].workload][1]
-			}
-			out[i] = append(out[i], cells[from][to])
-		}
-	}
-	return merged, out
-}
-
-// alike reports whether the pods of a group can be merged into one end. For every end outside
-// the group, all pods must have the same verdict in each direction. All flows between pods of
-// the group must have the same verdict.
-func alike(cells [][]grid.Cell, group []int) bool {
-	inside := make(map[int]bool, len(group))
-	for _, i := range group {
-		inside[i] = true
-	}
-	a := group[0]
-	for _, b := range group {
-		for _, other := range group {
-			if b != other && cells[b][other] != cells[group[0]][group[1]] {
-				return false
-			}
-		}
-		for j := range cells {
-			if !inside[j] && (cells[a][j] != cells[b][j] || cells[j][a] != cells[j][b]) {
-				return false
-			}
-		}
-	}
-	return true
-}
-
-// add appends ends to the matrix, with the verdicts for the flows between the ends.
-func (m *Matrix) add(ends []MatrixEnd, cells [][]grid.Cell) {
-	m.Ends = ends
+// classify computes the classes of the ends, and the table.
+func (m *Matrix) classify(ends []matrixEnd, cells [][]grid.Cell) {
+	rows := make([][]byte, len(cells))
 	for i, row := range cells {
-		for j, c := range row {
-			if c == grid.NotEvaluated {
-				continue
-			}
-			flow := MatrixFlow{From: ends[i].Name, To: ends[j].Name}
-			flow.Verdict, flow.Families = cellVerdict(c)
-			m.Flows = append(m.Flows, flow)
+		for _, c := range row {
+			rows[i] = append(rows[i], byte(c))
 		}
 	}
+	classes := alike.Classes(rows)
+	m.Classes = make([]MatrixClass, len(classes))
+	for k, members := range classes {
+		to := make([]byte, len(classes))
+		for l, other := range classes {
+			// If both classes are the same, first and last are different members of the class, unless the
+			// class has only one member.
+			first, last := members[0], other[len(other)-1]
+			to[l] = rows[first][last]
+		}
+		m.Classes[k].To = string(to)
+		for _, i := range members {
+			m.Classes[k].add(ends[i].End)
+		}
+	}
+	names := make([]grid.End, len(ends))
+	for i := range ends {
+		names[i] = ends[i].End
+	}
+	m.grid = grid.New(names, cells, classes)
 }
 
-// cellVerdict returns the verdict of a cell that was evaluated. If the verdict is Mixed, it also
-// returns the address families that are allowed.
-func cellVerdict(c grid.Cell) (verdict string, families []string) {
-	switch c {
-	case grid.Allowed:
-		return rule.Allow.String(), nil
-	case grid.OnlyIPv4:
-		return Mixed, []string{"IPv4"}
-	case grid.OnlyIPv6:
-		return Mixed, []string{"IPv6"}
-	default:
-		return rule.Deny.String(), nil
+func (c *MatrixClass) add(end grid.End) {
+	if end.Workload == "" {
+		c.Addresses = append(c.Addresses, end.Name)
+	} else {
+		c.Pods = append(c.Pods, end.Name)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
+	"github.com/sluicenet/sluice/internal/table"
 	"github.com/sluicenet/sluice/query"
 )
 
@@ -40,6 +41,8 @@ type Cluster struct {
 	Nodes    Objects   `json:"nodes"`
 	// Policies contains NetworkPolicies and ClusterNetworkPolicies.
 	Policies Objects `json:"policies"`
+
+	reports Reports
 }
 
 // Enforcer is the status of the cluster's Enforcer object.
@@ -70,6 +73,7 @@ func NewCluster(cluster string, r Reports) *Cluster {
 		Cluster:  cluster,
 		Nodes:    Objects{Count: len(r.Nodes), Problems: []Problem{}},
 		Policies: Objects{Count: len(r.Policies) + len(r.ClusterPolicies), Problems: []Problem{}},
+		reports:  r,
 	}
 	if e := r.Enforcer; e != nil {
 		s.Enforcer = &Enforcer{Nodes: e.Status.Nodes, Conditions: e.Status.Conditions}
@@ -201,44 +205,62 @@ const createEnforcer = `  echo '{"apiVersion":"policy.sluice.dev/v1alpha1","kind
 // WriteText writes the status as human-readable text.
 func (s *Cluster) WriteText(out io.Writer) error {
 	w := bufio.NewWriter(out)
+	s.write(w, maxProblems)
+	return flush(w)
+}
+
+// write writes the status. It lists at most `limit` problems of nodes, and as many of policies.
+func (s *Cluster) write(w *bufio.Writer, limit int) {
 	if s.Enforcer == nil {
 		fmt.Fprintf(w, "Cluster %s: NOT enforced, because there is no Enforcer. To create one:\n%s\n", s.Cluster, createEnforcer)
 	} else {
 		s.Enforcer.write(w, s.Cluster, s.Enforced)
 	}
-	s.Nodes.write(w, "node", "nodes")
-	s.Policies.write(w, "policy", "policies")
+	s.Nodes.write(w, "node", "nodes", limit)
+	s.Policies.write(w, "policy", "policies", limit)
+}
+
+// flush writes the buffered text.
+func flush(w *bufio.Writer) error {
 	if err := w.Flush(); err != nil {
 		return fmt.Errorf("writing status: %w", err)
 	}
 	return nil
 }
 
-func (e *Enforcer) write(w io.Writer, cluster string, enforced bool) {
+// writeTable writes a table. A writer with a buffer returns its error when it is flushed.
+func writeTable(w *bufio.Writer, t *table.Table, indent string) { _ = t.Write(w, indent) }
+
+func (e *Enforcer) write(w *bufio.Writer, cluster string, enforced bool) {
 	nodes := number(int(e.Nodes.Desired), "node", "nodes")
 	if enforced {
 		fmt.Fprintf(w, "Cluster %s: enforced on %d of %s.\n", cluster, e.Nodes.Ready, nodes)
 	} else {
 		fmt.Fprintf(w, "Cluster %s: NOT fully enforced; %d of %s ready.\n", cluster, e.Nodes.Ready, nodes)
 	}
+	t := table.New("condition", "status", "reason", "message")
 	for _, c := range e.Conditions {
-		fmt.Fprintf(w, "  %-12s %-6s %s: %s\n", c.Type, c.Status, c.Reason, c.Message)
+		t.Row(c.Type, string(c.Status), c.Reason, c.Message)
+	}
+	if len(e.Conditions) > 0 {
+		writeTable(w, t, "  ")
 	}
 }
 
-func (o *Objects) write(w io.Writer, one, many string) {
+func (o *Objects) write(w *bufio.Writer, one, many string, limit int) {
 	fmt.Fprintf(w, "\n%s", number(o.Count, one, many))
 	if len(o.Problems) == 0 {
 		fmt.Fprintln(w, ", no problems")
 		return
 	}
 	fmt.Fprintf(w, ", %s:\n", number(len(o.Problems), "problem", "problems"))
-	for i, p := range o.Problems {
-		if i == maxProblems {
-			fmt.Fprintf(w, "  and %d more; -o json lists them\n", len(o.Problems)-i)
-			break
-		}
-		fmt.Fprintf(w, "  %s  %s: %s\n", p.Name, p.Reason, p.Message)
+	t := table.New(one, "problem", "message")
+	for _, p := range o.Problems[:min(len(o.Problems), limit)] {
+		t.Row(p.Name, p.Reason, p.Message)
+	}
+	writeTable(w, t, "  ")
+	if more := len(o.Problems) - limit; more > 0 {
+		fmt.Fprintf(w, "  and %d more; -o wide lists them\n", more)
 	}
 }
 

@@ -29,7 +29,9 @@ func TestClusterStatusOfClusterNetworkPolicies(t *testing.T) {
 	if err := s.WriteText(&text); err != nil {
 		t.Fatal(err)
 	}
-	const want = "3 policies, 1 problem:\n  ClusterNetworkPolicy first  WaitingForNodes: node n1 enforces an older version\n"
+	const want = "3 policies, 1 problem:\n" +
+		"  POLICY                      PROBLEM          MESSAGE\n" +
+		"  ClusterNetworkPolicy first  WaitingForNodes  node n1 enforces an older version\n"
 	if !strings.Contains(text.String(), want) || s.Enforced {
 		t.Errorf("enforced %t, text %s, want %s", s.Enforced, &text, want)
 	}

@@ -7,10 +7,12 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/sluicenet/sluice/dataplane/report"
+	"github.com/sluicenet/sluice/internal/table"
 	"github.com/sluicenet/sluice/query"
 )
 
@@ -39,7 +41,12 @@ func ReadNode(content []byte, now time.Time) (*Node, error) {
 }
 
 // WriteText writes the status as human-readable text.
-func (s *Node) WriteText(out io.Writer) error {
+func (s *Node) WriteText(out io.Writer) error { return s.write(out, false) }
+
+// WriteWide writes the text with the counters that are 0.
+func (s *Node) WriteWide(out io.Writer) error { return s.write(out, true) }
+
+func (s *Node) write(out io.Writer, zeros bool) error {
 	w := bufio.NewWriter(out)
 	fmt.Fprintln(w, s.summary())
 	if r := s.Rejected; r != nil {
@@ -71,11 +78,8 @@ func (s *Node) WriteText(out io.Writer) error {
 	writeLine(w, "rules repaired", "%s", times(s.Repairs))
 	writeLine(w, "open connections", "%s", s.reevaluated())
 	fmt.Fprintln(w)
-	s.writeVerdicts(w)
-	if err := w.Flush(); err != nil {
-		return fmt.Errorf("writing status: %w", err)
-	}
-	return nil
+	s.writeVerdicts(w, zeros)
+	return flush(w)
 }
 
 // writeBypassed writes the interfaces of pods whose packets bypass the rules.
@@ -119,7 +123,7 @@ func (s *Node) reevaluated() string {
 		age(s.Now, l.At), l.Took.Round(time.Microsecond), l.Connections, l.Accepted, l.Denied, l.Cleared)
 }
 
-func (s *Node) writeVerdicts(w io.Writer) {
+func (s *Node) writeVerdicts(w *bufio.Writer, zeros bool) {
 	v := &s.Verdicts
 	writeLine(w, "packets evaluated", "%d: accepted %d, denied %d, mid-stream %d", v.Packets, v.Accepted, v.Denied, v.MidStream)
 	writeLine(w, "unreadable", "%s", faults(v.Unreadable))
@@ -128,7 +132,7 @@ func (s *Node) writeVerdicts(w io.Writer) {
 	}
 	writeLine(w, "queues", "waiting %d, full queue %d, full socket buffer %d", v.Waiting, v.QueueDropped, v.SocketDropped)
 	s.writeHeld(w)
-	writeSides(w, v.Sides)
+	writeSides(w, v.Sides, zeros)
 }
 
 // writeHeld describes the held packets. The dataplane holds a packet to or from a pod while the
@@ -168,21 +172,22 @@ func faults(counts map[string]uint64) string {
 }
 
 // writeSides writes a table with the number of Allow and Deny verdicts for each direction,
-// address family and protocol. It omits rows in which both numbers are zero. The `sides`
-// parameter contains pairs of entries with the same direction, family and protocol: first the
-// entry for Deny, and then the entry for Allow.
-func writeSides(w io.Writer, sides []report.SideCount) {
-	head := false
+// address family and protocol. If `zeros` is false, it omits rows in which both numbers are zero.
+// The `sides` parameter contains pairs of entries with the same direction, family and protocol:
+// first the entry for Deny, and then the entry for Allow.
+func writeSides(w *bufio.Writer, sides []report.SideCount, zeros bool) {
+	t := table.New("verdicts", "family", "protocol", "allow", "deny").Right(3, 4)
+	rows := 0
 	for i := 0; i+1 < len(sides); i += 2 {
 		deny, allow := sides[i], sides[i+1]
-		if deny.Count+allow.Count == 0 {
-			continue
+		if zeros || deny.Count+allow.Count > 0 {
+			t.Row(deny.Direction, deny.Family, deny.Protocol, strconv.FormatUint(allow.Count, 10), strconv.FormatUint(deny.Count, 10))
+			rows++
 		}
-		if !head {
-			fmt.Fprintf(w, "\n%-10s %-7s %-9s %12s %12s\n", "verdicts", "family", "protocol", "Allow", "Deny")
-			head = true
-		}
-		fmt.Fprintf(w, "%-10s %-7s %-9s %12d %12d\n", deny.Direction, deny.Family, deny.Protocol, allow.Count, deny.Count)
+	}
+	if rows > 0 {
+		fmt.Fprintln(w)
+		writeTable(w, t, "")
 	}
 }
 

@@ -7,22 +7,25 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/sluicenet/sluice/internal/table"
 )
 
-// Cell is the verdict for the flows from one end to another, or NotEvaluated.
+// Cell is the verdict for the flows from one end to another, or NotEvaluated. Its value is the
+// symbol that tables and JSON contain.
 type Cell byte
 
 // These are the values of a cell.
 const (
 	// NotEvaluated means that both ends are the same pod or have no common address
 	// family.
-	NotEvaluated Cell = iota
-	Denied
-	Allowed
+	NotEvaluated Cell = table.NotEvaluated
+	Denied       Cell = table.Denied
+	Allowed      Cell = table.Allowed
 	// OnlyIPv4 and OnlyIPv6 mean that the flow is allowed between the addresses of one family, and
 	// denied between the addresses of the other family.
-	OnlyIPv4
-	OnlyIPv6
+	OnlyIPv4 Cell = table.OnlyIPv4
+	OnlyIPv6 Cell = table.OnlyIPv6
 )
 
 // Grid contains the names of the ends, and the verdicts for the flows between the ends.
@@ -36,9 +39,8 @@ type Grid struct {
 	longest, digits int
 }
 
-// New returns a grid. The first index of `cells` is the source, and the second index is the
-// destination. Both refer to the list `names`.
-func New(names []string, cells [][]Cell) *Grid {
+// newGrid returns a grid without merging ends.
+func newGrid(names []string, cells [][]Cell) *Grid {
 	g := &Grid{names: names, cells: cells, digits: len(strconv.Itoa(len(names)))}
 	for _, name := range names {
 		g.longest = max(g.longest, len(name))
@@ -48,71 +50,66 @@ func New(names []string, cells [][]Cell) *Grid {
 
 // Write writes a table if it fits into the width, and otherwise a list with one line per
 // source. The heading of each column is a name if the names fit, and otherwise a number.
-func (g *Grid) Write(w io.Writer, width int) {
-	switch {
-	case g.longest+g.columns() <= width:
-		g.writeNamed(w)
-	case g.digits+1+g.longest+len(g.names)*(g.digits+1) <= width:
-		g.writeNumbered(w)
-	default:
-		g.writeList(w)
-	}
-}
-
-// columns returns the total width of all columns of a table with a name above each column.
-func (g *Grid) columns() int {
-	total := 0
-	for _, name := range g.names {
-		total += 2 + columnWidth(name)
-	}
-	return total
-}
-
-func columnWidth(name string) int { return max(len(name), len("IPv4")) }
-
-var words = map[Cell]string{NotEvaluated: ".", Denied: "no", Allowed: "yes", OnlyIPv4: "IPv4", OnlyIPv6: "IPv6"}
-
-func (g *Grid) writeNamed(w io.Writer) {
-	row := func(head string, text func(j int) string) {
-		line := fmt.Sprintf("%-*s", g.longest, head)
-		for j, name := range g.names {
-			line += fmt.Sprintf("  %-*s", columnWidth(name), text(j))
+func (g *Grid) Write(w io.Writer, width int) error {
+	for _, t := range []*table.Table{g.named(), g.numbered()} {
+		if t.Width() > width {
+			continue
 		}
-		fmt.Fprintln(w, strings.TrimRight(line, " "))
+		if err := t.Write(w, ""); err != nil {
+			return err
+		}
+		_, err := fmt.Fprint(w, "\n", g.legend())
+		return err
 	}
-	row("", func(j int) string { return g.names[j] })
+	g.writeList(w)
+	return nil
+}
+
+// named returns a table with a name above each column.
+func (g *Grid) named() *table.Table {
+	t := new(table.Table)
+	t.Row(append([]string{""}, g.names...)...)
 	for i, name := range g.names {
-		row(name, func(j int) string { return words[g.cells[i][j]] })
+		t.Row(append([]string{name}, g.symbols(i)...)...)
 	}
-	if g.contains(OnlyIPv4) || g.contains(OnlyIPv6) {
-		fmt.Fprintln(w, "\nIPv4 or IPv6: allowed only between the addresses of this family")
+	return t
+}
+
+// numbered returns a table with the number of a row above each column.
+func (g *Grid) numbered() *table.Table {
+	t := new(table.Table).Dense()
+	head := []string{"", ""}
+	for j := range g.names {
+		t.Right(len(head))
+		head = append(head, strconv.Itoa(j+1))
 	}
+	t.Right(0).Row(head...)
+	for i, name := range g.names {
+		t.Row(append([]string{strconv.Itoa(i + 1), name}, g.symbols(i)...)...)
+	}
+	return t
+}
+
+// symbols returns the symbols of a row.
+func (g *Grid) symbols(row int) []string {
+	texts := make([]string, len(g.cells[row]))
+	for j, c := range g.cells[row] {
+		texts[j] = string(rune(c))
+	}
+	return texts
 }
 
 func (g *Grid) contains(c Cell) bool {
 	return slices.ContainsFunc(g.cells, func(row []Cell) bool { return slices.Contains(row, c) })
 }
 
-var marks = map[Cell]string{NotEvaluated: ".", Denied: "-", Allowed: "+", OnlyIPv4: "4", OnlyIPv6: "6"}
-
-func (g *Grid) writeNumbered(w io.Writer) {
-	fmt.Fprintf(w, "%*s", g.digits+1+g.longest, "")
-	for j := range g.names {
-		fmt.Fprintf(w, " %*d", g.digits, j+1)
-	}
-	fmt.Fprintln(w)
-	for i, name := range g.names {
-		fmt.Fprintf(w, "%*d %-*s", g.digits, i+1, g.longest, name)
-		for j := range g.names {
-			fmt.Fprintf(w, " %*s", g.digits, marks[g.cells[i][j]])
-		}
-		fmt.Fprintln(w)
-	}
+// legend explains the symbols.
+func (g *Grid) legend() string {
 	families := ""
 	if g.contains(OnlyIPv4) || g.contains(OnlyIPv6) {
-		families = " 4 only IPv4, 6 only IPv6,"
+		families = " 4 allowed only over IPv4, 6 allowed only over IPv6,"
 	}
-	fmt.Fprintf(w, "\n+ allowed, - denied,%s . not evaluated (the same pod, no address family in common, or no such port)\n", families)
+	return fmt.Sprintf("+ allowed, - denied,%s . not evaluated (the same pod, no address family in common, or no such port)\n", families)
 }
 
 func (g *Grid) writeList(w io.Writer) {

@@ -12,6 +12,7 @@ GO       ?= go
 FUZZTIME ?= 10s
 # The version that `sluice --version` prints and that images are tagged with.
 VERSION ?= $(shell cat VERSION)
+BUILDINFO := github.com/sluicenet/sluice/internal/buildinfo
 # For `make image`, `make deploy` and `make dist`: the image's name and tag, and its
 # platforms, separated by commas.
 IMAGE     ?= sluice:$(VERSION)
@@ -80,8 +81,9 @@ conformance-report: ## Run the conformance tests and write dist/conformance-repo
 ##@ Build
 
 .PHONY: build
-build: ## Build bin/sluice
-	$(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/sluice ./cmd/sluice
+build: ## Build bin/sluice, and the completion of the kubectl plugin
+	$(GO) build -trimpath -ldflags '-s -w -X $(BUILDINFO).version=$(VERSION)' -o bin/sluice ./cmd/sluice
+	install -m 0755 cmd/sluice/internal/completion/kubectl_complete-sluice bin/
 
 .PHONY: ui
 ui: ## Build ui/dist, the assets of the page, with npm

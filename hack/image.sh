@@ -57,11 +57,11 @@ builder=$(pick)
 binaries() {
   rm -rf "$context"
   mkdir -p "$context"
-  local platform
+  local platform buildinfo=github.com/sluicenet/sluice/internal/buildinfo
   for platform in ${PLATFORMS//,/ }; do
     [ "${platform%%/*}" = linux ] || { echo "PLATFORMS: $platform: must be a list of linux/ARCH, separated by commas" >&2; return 2; }
     CGO_ENABLED=0 GOOS=linux GOARCH=${platform#linux/} "$GO" build -trimpath -buildvcs=false \
-      -ldflags "-s -w -buildid= -X main.version=$VERSION -X main.revision=$REVISION" -o "$context/sluice-linux-${platform#linux/}" ./cmd/sluice
+      -ldflags "-s -w -buildid= -X $buildinfo.version=$VERSION -X $buildinfo.revision=$REVISION" -o "$context/sluice-linux-${platform#linux/}" ./cmd/sluice
   done
   cp LICENSE "$context/LICENSE"
   chmod 0755 "$context"/sluice-*

@@ -109,6 +109,10 @@ type NodeEnforcerStatus struct {
 	// +optional
 	Kernel *Kernel `json:"kernel,omitempty"`
 
+	// versions contains the versions of Sluice that run on the node.
+	// +optional
+	Versions NodeVersions `json:"versions,omitempty"`
+
 	// endpoint describes the port on which the agent serves metrics, the status of the
 	// dataplane and flow events. Absent while the agent does not serve the status and the
 	// flow events.
@@ -126,6 +130,19 @@ type NodeEnforcerStatus struct {
 	// +kubebuilder:validation:MaxItems=16
 	// +optional
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// NodeVersions contains the versions of Sluice that run on a node.
+type NodeVersions struct {
+	// agent is the version of the agent that wrote this status.
+	// +kubebuilder:validation:MaxLength=128
+	// +optional
+	Agent string `json:"agent,omitempty"`
+	// dataplane is the version of the dataplane that enforces the policies. Absent until the
+	// dataplane has responded.
+	// +kubebuilder:validation:MaxLength=128
+	// +optional
+	Dataplane string `json:"dataplane,omitempty"`
 }
 
 // NodeEndpoint describes the HTTPS port of an agent.

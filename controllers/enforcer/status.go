@@ -13,6 +13,7 @@ import (
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
 	"github.com/sluicenet/sluice/controllers/enforcer/steady"
+	"github.com/sluicenet/sluice/internal/buildinfo"
 )
 
 // observation contains the state of the cluster from which the status of an Enforcer is computed.
@@ -100,6 +101,7 @@ func enforcerStatus(enforcer *v1alpha1.Enforcer, o observation, h *history, now 
 	out := v1alpha1.EnforcerStatus{
 		ObservedGeneration: enforcer.Generation,
 		Nodes:              r.counts,
+		OperatorVersion:    buildinfo.Version(),
 		Conditions:         slices.Clone(enforcer.Status.Conditions),
 	}
 	for _, condition := range []metav1.Condition{r.available(), r.progressing(), r.degraded()} {

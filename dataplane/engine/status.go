@@ -6,11 +6,13 @@ import (
 	"github.com/sluicenet/sluice/dataplane/conntrack"
 	"github.com/sluicenet/sluice/dataplane/report"
 	"github.com/sluicenet/sluice/dataplane/tree"
+	"github.com/sluicenet/sluice/internal/buildinfo"
 )
 
 // statusOf returns a status that contains only the configured values.
 func statusOf(c Config) report.Status {
 	return report.Status{
+		Version:       buildinfo.Version(),
 		QueueBase:     c.QueueBase,
 		Queues:        c.Queues,
 		FailurePolicy: string(c.FailurePolicy),

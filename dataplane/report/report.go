@@ -12,6 +12,8 @@ type Status struct {
 	// Node is the name of the node for which the tree in use was compiled. It is empty until
 	// the dataplane uses a tree.
 	Node string `json:"node"`
+	// Version is the version of the dataplane. Older dataplanes do not report it.
+	Version string `json:"version,omitempty"`
 	// Started is the time at which this dataplane started.
 	Started time.Time `json:"started"`
 	// Published is the generation of the current tree in the state directory. Seen is the

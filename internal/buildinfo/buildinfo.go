@@ -9,13 +9,22 @@ import (
 	"strings"
 )
 
+// The build sets version to the content of the file VERSION.
+var version = "development"
+
+// The build of an image sets revision to the output of git describe: the commit, followed by -dirty
+// if files were modified after the commit. The image contains no other build information from git.
+// So a build from a copy of the files without the git repository produces the same image. If
+// revision is empty, Describe uses the commit that the go command recorded in the program.
+var revision string
+
+// Version returns the version of the program, such as "v0.1.0", or "development" if the build did not
+// set a version.
+func Version() string { return version }
+
 // Describe returns a text with the version, the commit, the Go version and the platform. If
 // the commit is unknown, the text omits it.
-//
-// The `revision` parameter is the output of git describe: the commit, followed by -dirty if
-// files were modified after the commit. If revision is empty, Describe uses the commit that
-// the go command recorded in the program.
-func Describe(version, revision string) string {
+func Describe() string {
 	text := version
 	if info, ok := debug.ReadBuildInfo(); ok {
 		text += commit(append(settingsOf(revision), info.Settings...))

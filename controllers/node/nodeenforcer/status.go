@@ -14,6 +14,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/report"
 	"github.com/sluicenet/sluice/dataplane/statedir"
 	"github.com/sluicenet/sluice/dataplane/tree"
+	"github.com/sluicenet/sluice/internal/buildinfo"
 )
 
 // Observation contains the parts of the agent from which the status is computed.
@@ -86,7 +87,7 @@ type Source struct {
 
 // Status returns the status for an observation.
 func (s *Source) Status(o *Observation) (v1alpha1.NodeEnforcerStatus, error) {
-	out := v1alpha1.NodeEnforcerStatus{BootID: bootID(), Endpoint: o.Endpoint}
+	out := v1alpha1.NodeEnforcerStatus{BootID: bootID(), Endpoint: o.Endpoint, Versions: v1alpha1.NodeVersions{Agent: buildinfo.Version()}}
 	if published := &o.Published; published.Generation != 0 {
 		out.Published = &v1alpha1.Generation{
 			Number: int64(published.Generation), Time: metav1.NewMicroTime(published.At.Truncate(time.Microsecond)),
@@ -100,6 +101,7 @@ func (s *Source) Status(o *Observation) (v1alpha1.NodeEnforcerStatus, error) {
 	}
 	out.Pods, out.Policies = s.pods, s.policies
 	if o.Dataplane != nil {
+		out.Versions.Dataplane = o.Dataplane.Version
 		s.describe(&out, o.Dataplane)
 	}
 	out.Acknowledged, out.Enforced = s.acknowledged, s.enforced

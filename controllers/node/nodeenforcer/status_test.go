@@ -167,3 +167,21 @@ func TestPause(t *testing.T) {
 		}
 	}
 }
+
+// TestVersions checks that the status contains the versions of the agent and of the dataplane, and
+// that a new version is written without delay.
+func TestVersions(t *testing.T) {
+	s := &Source{StateDir: t.TempDir()}
+	status, err := s.Status(&Observation{At: time.Now(), Dataplane: &report.Status{Version: "v1.2.0"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := (v1alpha1.NodeVersions{Agent: "development", Dataplane: "v1.2.0"}); status.Versions != want {
+		t.Errorf("versions %+v, want %+v", status.Versions, want)
+	}
+	upgraded := *status.DeepCopy()
+	upgraded.Versions.Dataplane = "v1.3.0"
+	if changed(&status, status.DeepCopy()) || !changed(&status, &upgraded) {
+		t.Error("only a new version is a change")
+	}
+}

@@ -255,7 +255,7 @@ func setStatus(to *v1alpha1.NodeEnforcerStatus, from v1alpha1.NodeEnforcerStatus
 // generation alone is not such a difference: most generations are compiled because remote pods
 // changed, and enforce the same versions of policies as before.
 func changed(a, b *v1alpha1.NodeEnforcerStatus) bool {
-	return !bytes.Equal(a.Enforced, b.Enforced) || a.BootID != b.BootID || a.Pods != b.Pods || a.Policies != b.Policies ||
+	return !bytes.Equal(a.Enforced, b.Enforced) || a.BootID != b.BootID || a.Versions != b.Versions || a.Pods != b.Pods || a.Policies != b.Policies ||
 		(a.Published == nil) != (b.Published == nil) || (a.Acknowledged == nil) != (b.Acknowledged == nil) ||
 		!equality.Semantic.DeepEqual(a.Kernel, b.Kernel) || !equality.Semantic.DeepEqual(a.Endpoint, b.Endpoint)
 }

@@ -54,5 +54,5 @@ func run(m *testing.M) (code int, err error) {
 
 // build builds the program with the given version and writes it to a file.
 func build(path, version string) error {
-	return process.Build(path, "cmd/sluice", "-ldflags", "-X main.version="+version)
+	return process.Build(path, "cmd/sluice", "-ldflags", "-X github.com/sluicenet/sluice/internal/buildinfo.version="+version)
 }

@@ -5,6 +5,7 @@
 package live
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,22 +43,21 @@ const (
 // account.
 var ErrNoCluster = errors.New("there is neither a kubeconfig file nor a service account to reach a cluster with")
 
-// Options selects a cluster. The fields correspond to the flags --kubeconfig and
-// --context of kubectl.
+// Options selects a cluster. The fields correspond to the flags of kubectl.
 type Options struct {
 	// Kubeconfig is the path of a kubeconfig file. If it is empty, Connect uses the files in
 	// the environment variable KUBECONFIG, or ~/.kube/config if the variable is not set. If
 	// no file contains a configuration, Connect uses the pod's service account.
 	Kubeconfig string
-	// Context is the name of a context in the kubeconfig file. If it is empty, Connect uses
-	// the file's current context.
-	Context string
+	// Overrides contains values that replace those of the kubeconfig file, such as the context, the
+	// address of the API server or the user to impersonate.
+	Overrides clientcmd.ConfigOverrides
 }
 
 // Connection is a client for the API server of one cluster.
 type Connection struct {
-	// Name is the name of the kubeconfig context, or "cluster" if no context is
-	// used.
+	// Name is the address of the API server if the options contain it, otherwise the name of the
+	// kubeconfig context, or "cluster" if no context is used.
 	Name string
 	// Namespace is the default namespace of the context.
 	Namespace string
@@ -67,14 +67,15 @@ type Connection struct {
 }
 
 // Connect reads the kubeconfig file. It does not send any request to the API server. If the
-// options are empty and no configuration is found, Connect returns ErrNoCluster.
+// options name neither a file nor a context nor a server, and no configuration is found, Connect
+// returns ErrNoCluster.
 func Connect(o Options) (*Connection, error) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.ExplicitPath = o.Kubeconfig
-	kubeconfig := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: o.Context})
+	kubeconfig := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &o.Overrides)
 	config, err := kubeconfig.ClientConfig()
 	switch {
-	case clientcmd.IsEmptyConfig(err) && o == Options{}:
+	case clientcmd.IsEmptyConfig(err) && o.Kubeconfig == "" && o.Overrides.CurrentContext == "":
 		return nil, ErrNoCluster
 	case err != nil:
 		return nil, fmt.Errorf("reading kubeconfig: %w", err)
@@ -83,11 +84,8 @@ func Connect(o Options) (*Connection, error) {
 	if namespace, _, err := kubeconfig.Namespace(); err == nil && namespace != "" {
 		c.Namespace = namespace
 	}
-	if raw, err := kubeconfig.RawConfig(); err == nil && raw.CurrentContext != "" {
-		c.Name = raw.CurrentContext
-	}
-	if o.Context != "" {
-		c.Name = o.Context
+	if raw, err := kubeconfig.RawConfig(); err == nil {
+		c.Name = cmp.Or(o.Overrides.ClusterInfo.Server, o.Overrides.CurrentContext, raw.CurrentContext, c.Name)
 	}
 	config.QPS, config.Burst = requestsPerSecond, requestsAtOnce
 	kinds, err := newScheme()

@@ -24,7 +24,12 @@ type Reports struct {
 // Reports reads the status objects that the operator and the agents write. If the CRDs are not
 // installed, it returns a NotInstalledError. If the user lacks the right to list one or more of the
 // kinds, the error names all of them.
-func (c *Connection) Reports(ctx context.Context) (*Reports, error) {
+func (c *Connection) Reports(ctx context.Context) (*Reports, error) { return c.reports(ctx, true) }
+
+// Installed does the same as Reports, but does not read the statuses of policies.
+func (c *Connection) Installed(ctx context.Context) (*Reports, error) { return c.reports(ctx, false) }
+
+func (c *Connection) reports(ctx context.Context, policyStatuses bool) (*Reports, error) {
 	r := &Reports{}
 	denied := denials{verb: "list"}
 	// List all Enforcers instead of getting the single Enforcer. For a get request, the API server
@@ -36,7 +41,7 @@ func (c *Connection) Reports(ctx context.Context) (*Reports, error) {
 		policies  v1alpha1.PolicyStatusList
 		clustered v1alpha1.ClusterPolicyStatusList
 	)
-	for _, kind := range []struct {
+	kinds := []struct {
 		resource string
 		into     client.ObjectList
 		add      func()
@@ -51,7 +56,11 @@ func (c *Connection) Reports(ctx context.Context) (*Reports, error) {
 		{"nodeenforcers", &nodes, func() { r.Nodes = append(r.Nodes, nodes.Items...) }},
 		{"policystatuses", &policies, func() { r.Policies = append(r.Policies, policies.Items...) }},
 		{"clusterpolicystatuses", &clustered, func() { r.ClusterPolicies = append(r.ClusterPolicies, clustered.Items...) }},
-	} {
+	}
+	if !policyStatuses {
+		kinds = kinds[:2]
+	}
+	for _, kind := range kinds {
 		resource := kind.resource + "." + v1alpha1.GroupVersion.Group
 		err := c.list(ctx, kind.into, kind.add)
 		if kind.into == &clustered && apierrors.IsNotFound(err) {

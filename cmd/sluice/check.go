@@ -12,6 +12,7 @@ import (
 	"github.com/sluicenet/sluice/config/rbac"
 	"github.com/sluicenet/sluice/dataplane/nodecheck"
 	"github.com/sluicenet/sluice/dataplane/ruleset"
+	"github.com/sluicenet/sluice/internal/buildinfo"
 	"github.com/sluicenet/sluice/live"
 )
 
@@ -41,7 +42,7 @@ The API server does not report the features of a kernel. Before an installation,
 				return err
 			}
 			done := terminal.Progress(cmd.ErrOrStderr(), "reading the cluster")
-			facts, err := check.Read(cmd.Context(), connection, version, namespace)
+			facts, err := check.Read(cmd.Context(), connection, buildinfo.Version(), namespace)
 			done()
 			if err != nil {
 				return wrongf("cannot check: %w", err)
@@ -51,7 +52,7 @@ The API server does not report the features of a kernel. Before an installation,
 	}
 	addSystemNamespaceFlag(cmd, &namespace)
 	cluster.AddFlags(cmd)
-	out.AddTo(cmd, output.Text, output.JSON)
+	out.AddTo(cmd, output.Text, output.JSON, output.YAML)
 	return cmd
 }
 

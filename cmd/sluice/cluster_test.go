@@ -204,7 +204,7 @@ func TestClusterErrors(t *testing.T) {
 		"no cluster answers":   {[]string{"lint", "--kubeconfig", gone}, exitFailed, []string{"127.0.0.1:1", "connection refused"}},
 		"no such kubeconfig":   {[]string{"lint", "--kubeconfig", "/does/not/exist"}, exitWrongInput, []string{"/does/not/exist"}},
 		"no such context":      {[]string{"lint", "--kubeconfig", noRights, "--context", "there"}, exitWrongInput, []string{`"there"`}},
-		"files and a cluster":  {[]string{"lint", "--kubeconfig", noRights, "-f", "x"}, exitWrongInput, []string{"-f with --kubeconfig or --context"}},
+		"files and a cluster":  {[]string{"lint", "--kubeconfig", noRights, "-f", "x"}, exitWrongInput, []string{"-f with --kubeconfig, --context"}},
 		"a node and a cluster": {[]string{"status", "--kubeconfig", noRights, "--state-dir", "x"}, exitWrongInput, []string{"--state-dir with --kubeconfig"}},
 		"no cluster at all":    {[]string{"status"}, exitWrongInput, []string{"no cluster: ", "kubectl sluice status --help"}},
 		"no such node":         {[]string{"flows", "--node", "n9", "--kubeconfig", kubeconfigOf(t, server.Config(), "")}, exitFailed, []string{"node n9: this cluster does not serve observe.policy.sluice.dev"}},
@@ -256,7 +256,8 @@ func TestClusterStatus(t *testing.T) {
 	policy.Status.Conditions = conditions(v1alpha1.NewCondition(v1alpha1.ConditionEnforced, metav1.ConditionTrue, v1alpha1.ReasonEnforcedEverywhere, "by all"))
 	updateStatus(t, c, policy)
 	want := `Cluster here: enforced on 2 of 2 nodes.
-  Available    True   AllNodes: all nodes enforce
+  CONDITION  STATUS  REASON    MESSAGE
+  Available  True    AllNodes  all nodes enforce
 
 1 node, no problems
 
@@ -268,7 +269,7 @@ func TestClusterStatus(t *testing.T) {
 	enforcing := node.Status.Conditions
 	for reason, problem := range map[v1alpha1.Reason]string{
 		v1alpha1.ReasonHoldingDisabled: "1 node, no problems\n",
-		v1alpha1.ReasonHoldTimedOut:    "1 node, 1 problem:\n  node-a  HoldTimedOut: in no tree\n",
+		v1alpha1.ReasonHoldTimedOut:    "1 node, 1 problem:\n  NODE    PROBLEM       MESSAGE\n  node-a  HoldTimedOut  in no tree\n",
 	} {
 		node.Status.Conditions = append(slices.Clone(enforcing),
 			conditions(v1alpha1.NewCondition(v1alpha1.ConditionHeldPacketsEvaluated, metav1.ConditionFalse, reason, "in no tree"))...)
@@ -285,14 +286,17 @@ func TestClusterStatus(t *testing.T) {
 		conditions(v1alpha1.NewCondition(v1alpha1.ConditionResponding, metav1.ConditionFalse, v1alpha1.ReasonAgentSilent, "silent"))...)
 	updateStatus(t, c, node)
 	want = `Cluster here: NOT fully enforced; 2 of 2 nodes ready.
-  Available    True   AllNodes: all nodes enforce
+  CONDITION  STATUS  REASON    MESSAGE
+  Available  True    AllNodes  all nodes enforce
 
 1 node, 1 problem:
-  node-a  AgentSilent: its agent has not reported for more than 1m0s: the failure policy decides about its new pods
+  NODE    PROBLEM      MESSAGE
+  node-a  AgentSilent  its agent has not reported for more than 1m0s: the failure policy decides about its new pods
 
 1 policy, 2 problems:
-  ` + namespace + `/db  WaitingForNodes: node node-a enforces an older version
-  ` + namespace + `/db  no-pod-selected: spec.podSelector: selects no pod
+  POLICY` + strings.Repeat(" ", len(namespace+"/db")-len("policy")) + `  PROBLEM          MESSAGE
+  ` + namespace + `/db  WaitingForNodes  node node-a enforces an older version
+  ` + namespace + `/db  no-pod-selected  spec.podSelector: selects no pod
 `
 	if code, got := status(); code != exitFailed || got != want {
 		t.Errorf("exit %d: %s", code, cmp.Diff(want, got))

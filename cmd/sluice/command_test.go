@@ -65,7 +65,7 @@ func TestExitCodes(t *testing.T) {
 		"no manifests":          {[]string{"lint"}, exitWrongInput, "no manifests and no cluster: give files, directories or - with -f, or a cluster with --kubeconfig; see sluice lint --help"},
 		"no such file":          {[]string{"lint", "-f", "/does/not/exist"}, exitWrongInput, "/does/not/exist: no such file or directory"},
 		"a wrong manifest":      {[]string{"matrix", "-f", broken, "--port", "80"}, exitWrongInput, broken + ":1: NetworkPolicy without a name: apiVersion: missing; write apiVersion: networking.k8s.io/v1"},
-		"a wrong output":        {[]string{"lint", "-f", manifests, "-o", "yaml"}, exitWrongInput, `invalid argument "yaml" for "-o, --output" flag: want text, json or sarif; see sluice lint --help`},
+		"a wrong output":        {[]string{"lint", "-f", manifests, "-o", "xml"}, exitWrongInput, `invalid argument "xml" for "-o, --output" flag: want text, wide, json, yaml or sarif; see sluice lint --help`},
 		"a wrong severity":      {[]string{"lint", "-f", manifests, "--fail-on", "info"}, exitWrongInput, `invalid argument "info" for "--fail-on" flag: want error, warning, note or never; see sluice lint --help`},
 		"no such check":         {[]string{"lint", "-f", manifests, "--ignore", "no-dns,dns"}, exitWrongInput, "--ignore dns: no check of that name"},
 		"fail on errors only":   {[]string{"lint", "-f", "testdata/cluster.yaml", "-f", "testdata/two-entries.yaml", "--fail-on", "error"}, exitDone, ""},

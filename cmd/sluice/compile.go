@@ -42,7 +42,7 @@ one that the node enforces.`,
 		},
 	}
 	in.AddFlag(cmd)
-	out.AddTo(cmd, output.Text, output.JSON)
+	out.AddTo(cmd, output.Text, output.JSON, output.YAML)
 	cmd.Flags().StringVar(&node, "node", "", "`name` of the node; \"\" compiles for pods that are not bound to a node")
 	cmd.Flags().StringVar(&stateDir, "state-dir", "", "`directory` to publish the tree in")
 	return cmd

@@ -100,8 +100,8 @@ in the old mask. --uninstall removes the marks of every mask that was used.`,
 	f.BoolVar(&flags.prepare, "prepare", false, "let agents of this group publish in the directory, and exit")
 	f.BoolVar(&flags.uninstall, "uninstall", false, "uninstall from this node; exit unless --health-address is set")
 	f.BoolVar(&flags.check, "check", false, "check the requirements of this node, and exit")
-	flags.out.AddTo(cmd, output.Text, output.JSON)
-	f.Lookup("output").Usage = "`format` of --check: text or json"
+	flags.out.AddTo(cmd, output.Text, output.JSON, output.YAML)
+	f.Lookup("output").Usage = "`format` of --check: text, json or yaml"
 	flags.Add(cmd, daemon.NoAddress, daemon.NoAddress)
 	return cmd
 }

@@ -8,13 +8,19 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sluicenet/sluice/cmd/sluice/internal/input"
+	"github.com/sluicenet/sluice/cmd/sluice/internal/output"
 	"github.com/sluicenet/sluice/manifest"
 	"github.com/sluicenet/sluice/query"
+	"github.com/sluicenet/sluice/query/decisions"
 )
+
+// formatLines is the default format of the command: one JSON object per line.
+const formatLines = "jsonl"
 
 func evaluateCommand() *cobra.Command {
 	var in input.Input
 	var flows string
+	var out output.Format
 	cmd := &cobra.Command{
 		Use:   "evaluate [-f DIR] --flows FILE|-",
 		Short: "Evaluate many flows, with JSON lines as input and output",
@@ -33,15 +39,16 @@ the pod, if any does).`,
       sluice evaluate -f manifests/ --flows -`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return evaluate(cmd, &in, flows)
+			return evaluate(cmd, &in, flows, &out)
 		},
 	}
 	in.AddClusterFlags(cmd)
+	out.AddTo(cmd, formatLines, output.Text, output.Wide, output.JSON, output.YAML)
 	cmd.Flags().StringVar(&flows, "flows", "", "`file` with one flow per line, or - for standard input")
 	return cmd
 }
 
-func evaluate(cmd *cobra.Command, in *input.Input, flows string) (err error) {
+func evaluate(cmd *cobra.Command, in *input.Input, flows string, out *output.Format) (err error) {
 	source, name, err := openFlows(cmd, in, flows)
 	if err != nil {
 		return err
@@ -57,7 +64,14 @@ func evaluate(cmd *cobra.Command, in *input.Input, flows string) (err error) {
 	if !cluster.HasAddresses() {
 		input.Note(cmd.ErrOrStderr(), "no pod has an address, so every address is an external one")
 	}
-	return cluster.EvaluateLines(source, name, cmd.OutOrStdout())
+	if out.String() == formatLines {
+		return cluster.EvaluateLines(source, name, cmd.OutOrStdout())
+	}
+	list, err := decisions.Read(cluster, source, name)
+	if err != nil {
+		return err
+	}
+	return out.Write(cmd, list)
 }
 
 // openFlows opens the file that the flag --flows specifies, or standard input. It also

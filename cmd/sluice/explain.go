@@ -48,7 +48,7 @@ each of its backends is evaluated.`,
 		},
 	}
 	in.AddClusterFlags(cmd)
-	out.AddTo(cmd, output.Text, output.JSON)
+	out.AddTo(cmd, output.Text, output.Wide, output.JSON, output.YAML)
 	addTargetFlags(cmd, &question.Target, "destination port, a `number` or a name, such as 80, 53/UDP or\nhttp; ICMP has none")
 	cmd.Flags().StringVar(&stateDir, "state-dir", "", "evaluate the tree of this node in this state `directory`")
 	cmd.Flags().StringVar(&question.From, "from", "", "source of the connection: a `pod` or an IP address")

@@ -77,7 +77,7 @@ func TestFlowsOfCluster(t *testing.T) {
 		t.Errorf("exit %d after the streams have ended: %s", code, stderr)
 	}
 	code, stdout, _ = flows("--node", "node-1", "-o", "json", "-c", "1")
-	if code != exitDone || !strings.HasPrefix(stdout, `{"node":"node-1","time":"2026-11-22T20:00:00Z","verdict":"Deny"`) {
+	if code != exitDone || !strings.HasPrefix(stdout, `{"apiVersion":"query.sluice.dev/v1alpha1","kind":"FlowEvent","node":"node-1","time":"2026-11-22T20:00:00Z","verdict":"Deny"`) {
 		t.Errorf("exit %d: %s", code, stdout)
 	}
 	if _, stdout, _ = flows("-n", "elsewhere", "--retry", "0s"); stdout != "" {
@@ -90,7 +90,7 @@ func TestFlowsOfCluster(t *testing.T) {
 func TestFlowsReconnect(t *testing.T) {
 	kubeconfig := observed(t, 1, 2)
 	code, stdout, stderr := sluiceAs("kubectl-sluice", "", "flows", "--denied", "--kubeconfig", kubeconfig, "-o", "json", "-c", "2")
-	if code != exitDone || strings.Count(stdout, `{"node":"node-0"`) != 2 {
+	if code != exitDone || strings.Count(stdout, `"node":"node-0"`) != 2 {
 		t.Errorf("exit %d: %s%s", code, stdout, stderr)
 	}
 	for _, want := range []string{"does not serve", "connecting again, flows until then are not shown", "the stream ended"} {

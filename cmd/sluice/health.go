@@ -12,8 +12,9 @@ import (
 func healthCommand() *cobra.Command {
 	var ready bool
 	cmd := &cobra.Command{
-		Use:   "health ADDRESS",
-		Short: "Check the agent, the dataplane or the operator that listens on a health address",
+		Use:    "health ADDRESS",
+		Hidden: true, // Only the kubelet runs the command.
+		Short:  "Check the agent, the dataplane or the operator that listens on a health address",
 		Long: `Requests /healthz, or with --ready /readyz, from the health address of a running agent,
 dataplane or operator. If the check fails, the command fails and prints the reason.`,
 		Example: `  sluice health unix:/run/health/agent.sock

@@ -7,6 +7,7 @@ import (
 	"github.com/sluicenet/sluice/cmd/sluice/internal/linting"
 	"github.com/sluicenet/sluice/cmd/sluice/internal/output"
 	"github.com/sluicenet/sluice/cmd/sluice/internal/terminal"
+	"github.com/sluicenet/sluice/internal/buildinfo"
 	"github.com/sluicenet/sluice/query"
 )
 
@@ -36,7 +37,7 @@ The exit code is 1 if there are errors or warnings; --fail-on changes this.`,
 			if err != nil {
 				return err
 			}
-			if err := flags.Write(cmd.OutOrStdout(), r, version); err != nil {
+			if err := flags.Write(cmd, r, buildinfo.Version()); err != nil {
 				return err
 			}
 			if flags.Fails(r) {

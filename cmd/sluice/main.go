@@ -13,7 +13,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sluicenet/sluice/cmd/sluice/internal/completion"
 	"github.com/sluicenet/sluice/cmd/sluice/internal/scope"
+	"github.com/sluicenet/sluice/internal/buildinfo"
 )
 
 func main() {
@@ -53,6 +55,9 @@ func rootCommand() *cobra.Command {
 		endsAtOnce(compileCommand()),
 		endsAtOnce(checkCommand()),
 		endsAtOnce(sysdumpCommand()),
+		endsAtOnce(versionCommand()),
+		endsAtOnce(optionsCommand()),
+		endsAtOnce(completionCommand("bash", "zsh", "fish", "powershell", "kubectl")),
 		agentCommand(),
 		dataplaneCommand(),
 		endsAtOnce(statusCommand(scope.Node)),
@@ -61,6 +66,7 @@ func rootCommand() *cobra.Command {
 		operatorCommand(),
 		endsAtOnce(healthCommand()),
 	)
+	completion.Register(root)
 	return root
 }
 
@@ -69,17 +75,14 @@ func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "sluice",
 		Short: "Enforces Kubernetes NetworkPolicies by evaluating the first packet of each flow",
-		Long: `Sluice enforces Kubernetes NetworkPolicies on every node. It evaluates only the first
-packet of each flow.
-
-It also explains what the policies of a cluster do, or of manifests without a cluster.
-For that it evaluates the same compiled tree as a node does for packets.
-
-If it is installed as kubectl-sluice on the PATH, it is also "kubectl sluice".`,
+		Long: `Sluice enforces Kubernetes NetworkPolicies on every node. It evaluates only the first packet of
+each flow. It also explains what the policies of a cluster or of manifests do. For that it
+evaluates the same compiled tree as a node does for packets. If it is installed as
+kubectl-sluice on the PATH, it is also "kubectl sluice".`,
 		Example: `  sluice explain -f manifests/ --from web-0 --to db-0 --port 5432
   kubectl get pods,namespaces,nodes,netpol -A -o yaml | sluice matrix -f - --port 80
   sluice lint -f manifests/`,
-		Version:       describeVersion(),
+		Version:       buildinfo.Describe(),
 		Args:          cobra.ArbitraryArgs,
 		RunE:          unknownCommand,
 		SilenceUsage:  true,
@@ -89,7 +92,10 @@ If it is installed as kubectl-sluice on the PATH, it is also "kubectl sluice".`,
 		SuggestionsMinimumDistance: 2,
 	}
 	root.SetVersionTemplate("sluice {{.Version}}\n")
-	root.CompletionOptions.HiddenDefaultCmd = true
+	// Without this flag, cobra would add a flag --version with the short form -v. As with kubectl, -v
+	// is the flag for the verbosity.
+	root.Flags().Bool("version", false, "print the version of this program")
+	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetFlagErrorFunc(wrongFlag)
 	return root
 }

@@ -38,7 +38,7 @@ workload without pods counts as a pod.`,
 		},
 	}
 	in.AddClusterFlags(cmd)
-	out.AddTo(cmd, output.Text, output.JSON)
+	out.AddTo(cmd, output.Text, output.Wide, output.JSON, output.YAML)
 	addTargetFlags(cmd, &question.Target, "destination port, a `number` or a name, such as 80, 53/UDP or\nhttp; ICMP has none")
 	cmd.Flags().StringArrayVarP(&question.Namespaces, "namespace", "n", nil, "show only pods in this `namespace`; repeatable")
 	cmd.Flags().StringArrayVar(&question.Addresses, "address", nil, "add this `address` outside the cluster to the table; repeatable")

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sluicenet/sluice/cmd/sluice/internal/completion"
 	"github.com/sluicenet/sluice/cmd/sluice/internal/scope"
 )
 
@@ -43,7 +44,11 @@ compiled tree as a node uses for packets, and shows what Sluice enforces there.`
 		endsAtOnce(checkCommand()),
 		endsAtOnce(sysdumpCommand()),
 		endsAtOnce(evaluateCommand()),
+		endsAtOnce(versionCommand()),
+		endsAtOnce(optionsCommand()),
+		endsAtOnce(completionCommand("kubectl")),
 	)
+	completion.Register(root)
 	renameIn(root)
 	for _, cmd := range root.Commands() {
 		renameIn(cmd)

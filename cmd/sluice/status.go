@@ -60,7 +60,7 @@ func statusCommand(s scope.Scope) *cobra.Command {
 	}
 	cmd.Flags().StringVar(&node, "node", "", "show the dataplane of the node of this `name`")
 	flags.AddTo(cmd, s)
-	out.AddTo(cmd, output.Text, output.JSON)
+	out.AddTo(cmd, output.Text, output.Wide, output.JSON, output.YAML)
 	return cmd
 }
 

@@ -10,12 +10,13 @@ import (
 
 	"github.com/sluicenet/sluice/cmd/sluice/internal/input"
 	"github.com/sluicenet/sluice/cmd/sluice/internal/terminal"
+	"github.com/sluicenet/sluice/internal/buildinfo"
 	"github.com/sluicenet/sluice/sysdump"
 )
 
 func sysdumpCommand() *cobra.Command {
 	var cluster input.ClusterFlags
-	o := sysdump.Options{Release: version}
+	o := sysdump.Options{Release: buildinfo.Version()}
 	var file string
 	cmd := &cobra.Command{
 		Use:   "sysdump",

@@ -15,12 +15,21 @@ import (
 
 // Text formats an event as one line without a trailing newline. If the dataplane omitted
 // events before this event, Text puts a line with their number before the event.
-func Text(e *report.Event) string {
+func Text(e *report.Event) string { return format(e, false) }
+
+// Wide formats an event like Text, with the date and the policies that isolate the pods.
+func Wide(e *report.Event) string { return format(e, true) }
+
+func format(e *report.Event, wide bool) string {
+	layout := "15:04:05.000"
+	if wide {
+		layout = "2006-01-02T15:04:05.000Z07:00"
+	}
 	var b strings.Builder
 	if e.Missed > 0 {
 		fmt.Fprintf(&b, "(up to %d not shown)\n", e.Missed)
 	}
-	fmt.Fprintf(&b, "%s %-9s ", e.Time.Format("15:04:05.000"), e.Verdict)
+	fmt.Fprintf(&b, "%s %-9s ", e.Time.Format(layout), e.Verdict)
 	if e.Verdict == report.Unreadable {
 		fmt.Fprintf(&b, "packet dropped: %s", e.Fault)
 		return b.String()
@@ -35,10 +44,10 @@ func Text(e *report.Event) string {
 		fmt.Fprintf(&b, "; held for %s", max(e.Held.Round(time.Millisecond), time.Millisecond))
 	}
 	if e.Egress != nil {
-		fmt.Fprintf(&b, "; egress: %s", sideText(rule.Egress, e.Egress))
+		fmt.Fprintf(&b, "; egress: %s%s", Side(rule.Egress, e.Egress), isolation(e.Egress, wide))
 	}
 	if e.Ingress != nil {
-		fmt.Fprintf(&b, "; ingress: %s", sideText(rule.Ingress, e.Ingress))
+		fmt.Fprintf(&b, "; ingress: %s%s", Side(rule.Ingress, e.Ingress), isolation(e.Ingress, wide))
 	}
 	return b.String()
 }
@@ -54,9 +63,17 @@ func flowEnd(a netip.Addr, port uint16, pod string, ports bool) string {
 	return text
 }
 
-// sideText describes the reason for the verdict of one side, and the rules that passed the flow to
+// isolation describes the policies that isolate the pod of a side, if a rule decided.
+func isolation(s *report.Side, wide bool) string {
+	if !wide || len(s.IsolatedBy) == 0 || s.Reason == rule.NoRuleMatched.String() {
+		return ""
+	}
+	return " (isolated by " + strings.Join(s.IsolatedBy, ", ") + ")"
+}
+
+// Side describes the reason for the verdict of one side, and the rules that passed the flow to
 // the next tier.
-func sideText(d rule.Direction, s *report.Side) string {
+func Side(d rule.Direction, s *report.Side) string {
 	var b strings.Builder
 	for i := range s.Passed {
 		p := &s.Passed[i]

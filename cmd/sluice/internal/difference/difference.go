@@ -33,7 +33,7 @@ func (f *Flags) AddTo(cmd *cobra.Command) {
 	flags.StringArrayVar(&f.base, "base", nil, "current state: a `file` or a directory with manifests instead of\nthe cluster; repeatable")
 	flags.BoolVar(&f.exitCode, "exit-code", false, "exit with code 1 if a verdict changes, as git diff does")
 	f.cluster.AddFlags(cmd)
-	f.out.AddTo(cmd, output.Text, output.JSON)
+	f.out.AddTo(cmd, output.Text, output.JSON, output.YAML)
 }
 
 // Write writes the difference to the output of a command. It returns output.ErrReported if a verdict

@@ -18,6 +18,7 @@ import (
 	"github.com/sluicenet/sluice/cmd/sluice/internal/scope"
 	"github.com/sluicenet/sluice/dataplane/report"
 	"github.com/sluicenet/sluice/dataplane/status"
+	"github.com/sluicenet/sluice/query"
 	"github.com/sluicenet/sluice/query/flowline"
 )
 
@@ -43,7 +44,7 @@ func (f *Flags) AddTo(cmd *cobra.Command, s scope.Scope) {
 	flags.UintVarP(&f.count, "count", "c", 0, "end after this `number` of flows; 0 for no limit")
 	flags.BoolVar(&f.yes, "yes", false, "open a stream to any number of nodes without a confirmation")
 	flags.DurationVar(&f.retry, "retry", 30*time.Second, "when a stream is lost, try to reconnect for this `time`")
-	f.out.AddTo(cmd, output.Text, output.JSON)
+	f.out.AddTo(cmd, output.Text, output.Wide, output.JSON, output.YAML)
 }
 
 // Write writes flows to the output of a command until the context of the command ends, or until
@@ -88,6 +89,7 @@ type writer struct {
 
 // nodeEvent is a flow event and the name of the node that reported it.
 type nodeEvent struct {
+	query.TypeMeta
 	Node string `json:"node,omitempty"`
 	*report.Event
 }
@@ -104,25 +106,37 @@ func (w *writer) write(node string, e *report.Event) error {
 	if w.flags.count > 0 && w.shown == w.flags.count {
 		return errEnough
 	}
-	var err error
-	if w.flags.out.String() == output.JSON {
-		lines := json.NewEncoder(w.out)
-		lines.SetEscapeHTML(false)
-		err = lines.Encode(nodeEvent{node, e})
-	} else {
-		begin := ""
-		if node != "" {
-			begin = node + "  "
-		}
-		_, err = fmt.Fprintln(w.out, begin+strings.ReplaceAll(flowline.Text(e), "\n", "\n"+begin))
-	}
-	if err != nil {
+	if err := w.format(&nodeEvent{query.NewTypeMeta("FlowEvent"), node, e}); err != nil {
 		return fmt.Errorf("writing flows: %w", err)
 	}
 	if w.shown++; w.shown == w.flags.count {
 		return errEnough
 	}
 	return nil
+}
+
+// format writes an event in the format of the flag -o.
+func (w *writer) format(e *nodeEvent) error {
+	text := flowline.Text
+	switch w.flags.out.String() {
+	case output.JSON:
+		lines := json.NewEncoder(w.out)
+		lines.SetEscapeHTML(false)
+		return lines.Encode(e)
+	case output.YAML:
+		if _, err := io.WriteString(w.out, "---\n"); err != nil {
+			return err
+		}
+		return output.WriteYAML(w.out, e)
+	case output.Wide:
+		text = flowline.Wide
+	}
+	begin := ""
+	if e.Node != "" {
+		begin = e.Node + "  "
+	}
+	_, err := fmt.Fprintln(w.out, begin+strings.ReplaceAll(text(e.Event), "\n", "\n"+begin))
+	return err
 }
 
 // hasEndIn reports whether the source or the destination of the flow is a pod in the

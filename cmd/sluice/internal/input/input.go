@@ -52,7 +52,7 @@ func (i *Input) None(flag string) error {
 	case len(i.Paths) > 0:
 		return Errorf("-f and %s: give one of them", flag)
 	case i.cluster.Given():
-		return Errorf("%s with --kubeconfig or --context: give this node's tree or a cluster, not both", flag)
+		return Errorf("%s with --kubeconfig, --context or another flag for a cluster: give this node's tree or a cluster, not both", flag)
 	}
 	return nil
 }
@@ -62,7 +62,7 @@ func (i *Input) None(flag string) error {
 func (i *Input) Read(cmd *cobra.Command) (*inventory.Set, error) {
 	switch {
 	case len(i.Paths) > 0 && i.cluster != nil && i.cluster.Given():
-		return nil, Errorf("-f with --kubeconfig or --context: give files or a cluster, not both")
+		return nil, Errorf("-f with --kubeconfig, --context or another flag for a cluster: give files or a cluster, not both")
 	case len(i.Paths) > 0:
 		return i.readFiles(cmd)
 	case i.cluster == nil:

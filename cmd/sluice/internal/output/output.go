@@ -10,12 +10,15 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"sigs.k8s.io/yaml"
 )
 
 // These are the formats of the flag -o.
 const (
 	Text = "text"
+	Wide = "wide"
 	JSON = "json"
+	YAML = "yaml"
 )
 
 // ErrReported makes a command exit with code 1 without an error message. Commands return it
@@ -47,6 +50,9 @@ func (f *Format) Set(name string) error {
 	return nil
 }
 
+// Valid returns the valid formats.
+func (f *Format) Valid() []string { return f.valid }
+
 // Type returns the name of the flag's value in help texts.
 func (*Format) Type() string { return "format" }
 
@@ -59,17 +65,32 @@ func list(words []string) string {
 	return strings.Join(words[:last], ", ") + " or " + words[last]
 }
 
-// Result is a result of a command that can be written as text or as JSON.
+// Result is a result of a command that can be written as text, as JSON and as YAML. The JSON form
+// has the fields apiVersion and kind.
 type Result interface {
 	WriteText(w io.Writer) error
 }
 
+// WideResult is a Result for the format Wide.
+type WideResult interface {
+	// WriteWide writes the text with all details.
+	WriteWide(w io.Writer) error
+}
+
 // Write writes a result in the format that the flag selects.
 func (f *Format) Write(cmd *cobra.Command, r Result) error {
-	if f.value == JSON {
-		return writeJSON(cmd.OutOrStdout(), r)
+	w := cmd.OutOrStdout()
+	switch f.value {
+	case JSON:
+		return writeJSON(w, r)
+	case YAML:
+		return WriteYAML(w, r)
+	case Wide:
+		if wide, ok := r.(WideResult); ok {
+			return wide.WriteWide(w)
+		}
 	}
-	return r.WriteText(cmd.OutOrStdout())
+	return r.WriteText(w)
 }
 
 func writeJSON(w io.Writer, v any) error {
@@ -78,6 +99,18 @@ func writeJSON(w io.Writer, v any) error {
 	e.SetIndent("", "  ")
 	if err := e.Encode(v); err != nil {
 		return fmt.Errorf("writing JSON: %w", err)
+	}
+	return nil
+}
+
+// WriteYAML writes a value as a YAML document with the same content as its JSON form.
+func WriteYAML(w io.Writer, v any) error {
+	text, err := yaml.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("writing YAML: %w", err)
+	}
+	if _, err := w.Write(text); err != nil {
+		return fmt.Errorf("writing YAML: %w", err)
 	}
 	return nil
 }

@@ -51,7 +51,7 @@ func (f *Flags) AddTo(cmd *cobra.Command, s Scope) {
 func (f *Flags) SelectsCluster(s Scope, nodes bool) (bool, error) {
 	given := nodes || f.Given()
 	if given && f.stateDir != "" {
-		return false, input.Errorf("--state-dir with --kubeconfig, --context or --node: give this node or a cluster, not both")
+		return false, input.Errorf("--state-dir with --kubeconfig, --context, --node or another flag for a cluster: give this node or a cluster, not both")
 	}
 	return given || s == Cluster && f.stateDir == "", nil
 }

@@ -14,10 +14,12 @@ import (
 
 	"github.com/sluicenet/sluice/cmd/sluice/internal/daemon"
 	"github.com/sluicenet/sluice/cmd/sluice/internal/output"
+	"github.com/sluicenet/sluice/dataplane/conntrack"
 	"github.com/sluicenet/sluice/dataplane/denials"
 	"github.com/sluicenet/sluice/dataplane/engine"
 	"github.com/sluicenet/sluice/dataplane/metrics"
 	"github.com/sluicenet/sluice/dataplane/queue"
+	"github.com/sluicenet/sluice/dataplane/report"
 	"github.com/sluicenet/sluice/dataplane/ruleset"
 	"github.com/sluicenet/sluice/dataplane/sandbox"
 	"github.com/sluicenet/sluice/dataplane/statedir"
@@ -166,6 +168,9 @@ func runDataplane(ctx context.Context, flags *dataplaneFlags, config engine.Conf
 	defer endpoints.Close()
 	dataplane := engine.New(flags.stateDir, config, endpoints)
 	endpoints.Source = status.Source{Status: dataplane.Status, Hits: dataplane.Hits, Events: config.Events.Subscribe, Metrics: metrics.Handler(dataplane.Status)}
+	endpoints.Source.Connections = func(ctx context.Context, f func(*report.Connection) error) error {
+		return conntrack.List(ctx, config.Marks, f)
+	}
 	health := status.NewHealth()
 	health.Follow(dataplane.Status)
 	healthListener.Serve(health)

@@ -10,7 +10,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/sluicenet/sluice/dataplane/flow"
+	"github.com/sluicenet/sluice/dataplane/connection"
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/dataplane/ruleset"
 )
@@ -150,27 +150,23 @@ func (c *Connections) Marked(ctx context.Context) (connections, marked int, err 
 
 // state returns the correct value of Sluice's bits in the mark of a connection.
 func (c *Connections) state(evaluator rule.Evaluator, e *entry) uint32 {
-	f := e.flow()
-	// The nftables rules accept all connections that this node opens, so these connections need
-	// no mark. The node can use any of its addresses as the source, so check all of them.
-	if c.local.contains(f.Src) {
-		return 0
-	}
-	midStream := e.pickedUp || c.isEither(e.mark)
-	if midStream && isReversed(f) && !c.local.contains(f.Dst) && evaluator.Evaluate(f.Reverse()).Verdict() == rule.Deny {
-		return c.marks.Denied
-	}
-	decision := evaluator.Evaluate(f)
-	switch {
-	case !needsMark(decision.Egress) && !needsMark(decision.Ingress):
-		return 0
-	case decision.Verdict() == rule.Allow:
+	of := c.connection(e)
+	switch of.State(evaluator) {
+	case connection.Accepted:
 		return c.marks.Accepted
-	case midStream && evaluator.Evaluate(f.Reverse()).Verdict() == rule.Allow:
+	case connection.Either:
 		return c.marks.Either
-	default:
+	case connection.Denied:
 		return c.marks.Denied
+	default:
+		return 0
 	}
+}
+
+// connection returns what a decision about a connection depends on.
+func (c *Connections) connection(e *entry) connection.Connection {
+	f, midStream := e.flow(), e.pickedUp || c.isEither(e.mark)
+	return connection.Connection{Flow: f, FromNode: c.local.contains(f.Src), ToNode: midStream && c.local.contains(f.Dst), MidStream: midStream}
 }
 
 // isEither reports whether a connection mark has the value Marks.Either of the current marks or
@@ -178,30 +174,4 @@ func (c *Connections) state(evaluator rule.Evaluator, e *entry) uint32 {
 func (c *Connections) isEither(mark uint32) bool {
 	return c.marks.Of(mark) == c.marks.Either ||
 		slices.ContainsFunc(c.former, func(f ruleset.Marks) bool { return f.Of(mark) == f.Either })
-}
-
-// firstEphemeralPort is the lowest port that Linux assigns to clients by default. See
-// net.ipv4.ip_local_port_range in Documentation/networking/ip-sysctl.rst.
-const firstEphemeralPort = 32768
-
-// isReversed reports whether the conntrack entry of a picked-up connection is probably
-// reversed. In a reversed entry, the source is the server, because the first packet that
-// connection tracking saw came from the server. isReversed returns true if the destination port
-// is ephemeral and the source port is not, as in 10.0.0.2:80 -> 10.0.0.1:40000.
-func isReversed(f flow.Flow) bool {
-	return f.SrcPort < firstEphemeralPort && f.DstPort >= firstEphemeralPort
-}
-
-// needsMark reports whether a side of a decision requires a mark on the connection. Without a
-// mark, the rules also queue later packets of the connection. A connection needs a mark if
-// policies isolate the pod of the side. A connection from a pod to itself, or from a node to a
-// pod on the node, also needs a mark.
-func needsMark(s rule.Side) bool {
-	switch s.Reason {
-	case rule.Matched, rule.NoRuleMatched, rule.SamePod, rule.SameNode:
-		return true
-	default:
-		// A denied side always needs a mark, whatever its reason is.
-		return s.Verdict != rule.Allow
-	}
 }

@@ -36,7 +36,15 @@ const (
 	attrProtoDestinationPort = 3
 
 	attrProtoInfoTCP     = 1
+	attrTCPState         = 1
 	attrTCPFlagsOriginal = 4
+)
+
+// States of TCP connections in connection tracking, which are defined in
+// include/uapi/linux/netfilter/nf_conntrack_tcp.h. A connection in one of these states has ended.
+const (
+	tcpTimeWait = 7
+	tcpClose    = 8
 )
 
 // liberal is the flag IP_CT_TCP_FLAG_BE_LIBERAL. Connection tracking sets the flag for a
@@ -52,6 +60,8 @@ type entry struct {
 	// pickedUp is set for a TCP connection that connection tracking picked up in
 	// mid-stream, without seeing its start.
 	pickedUp bool
+	// The `ended` field is set for a TCP connection that has ended, but is still in the table.
+	ended bool
 	// tupleAttribute and zoneAttribute identify the connection in requests to the kernel. They
 	// contain the original tuple's attribute and the zone's attribute exactly as the kernel
 	// sent them.
@@ -165,6 +175,10 @@ func (e *entry) parseTCP(data []byte) error {
 		// second byte contains the mask.
 		if attributes.Type == attrTCPFlagsOriginal && len(attributes.Value) > 0 {
 			e.pickedUp = attributes.Value[0]&liberal != 0
+		}
+		if attributes.Type == attrTCPState {
+			state := attributes.Uint8()
+			e.ended = state == tcpTimeWait || state == tcpClose
 		}
 	}
 	return attributes.Err()

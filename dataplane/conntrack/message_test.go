@@ -10,10 +10,10 @@ import (
 	"github.com/sluicenet/sluice/dataplane/internal/netlink"
 )
 
-// connection returns the attributes that the kernel sends for a TCP connection with mark 0x20.
+// attributesOfConnection returns the attributes that the kernel sends for a TCP connection with mark 0x20.
 // The connection is from 10.0.0.1:40000 to 10.96.0.1:80, and DNAT changed this destination to
 // 10.0.0.2:8080.
-func connection() []byte {
+func attributesOfConnection() []byte {
 	attr := func(kind uint16, value ...byte) []byte { return netlink.AppendAttribute(nil, kind, value) }
 	tuple := func(kind uint16, source, destination, sourcePort, destinationPort []byte) []byte {
 		ip := append(attr(attrIP4Source, source...), attr(attrIP4Destination, destination...)...)
@@ -30,13 +30,13 @@ func connection() []byte {
 
 func TestFlowUsesTheDestinationAfterDNAT(t *testing.T) {
 	var e entry
-	if err := e.parse(connection()); err != nil {
+	if err := e.parse(attributesOfConnection()); err != nil {
 		t.Fatal(err)
 	}
 	if got, want := e.flow().String(), "TCP 10.0.0.1:40000 -> 10.0.0.2:8080"; got != want || e.mark != 0x20 {
 		t.Errorf("got %s with mark %#x, want %s with mark 0x20", got, e.mark, want)
 	}
-	whole := connection()
+	whole := attributesOfConnection()
 	for cut := range whole {
 		if e.parse(whole[:cut]) == nil && e.reply.source.IsValid() && e.mark == 0x20 {
 			t.Errorf("cut at byte %d: parsed as if it were complete", cut)
@@ -45,7 +45,7 @@ func TestFlowUsesTheDestinationAfterDNAT(t *testing.T) {
 }
 
 func FuzzEntry(f *testing.F) {
-	f.Add(connection())
+	f.Add(attributesOfConnection())
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var e entry
 		if e.parse(data) != nil {

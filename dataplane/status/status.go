@@ -6,12 +6,16 @@
 //	GET /flows?denied=1    one line of JSON (report.Event) for each packet that is evaluated
 //	                       after the request; with denied=1, only for packets that are not
 //	                       allowed
+//	GET /connections       one line of JSON (report.Connection) for each open connection, and a
+//	                       last line {} if the response is complete
 //	GET /metrics           metrics for Prometheus
 //
 // Health serves the health checks of a dataplane.
 package status
 
 import (
+	"bufio"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -29,6 +33,7 @@ import (
 const (
 	statusPath      = "/status"
 	flowsPath       = "/flows"
+	connectionsPath = "/connections"
 	deniedParameter = "denied"
 	hitsParameter   = "hits"
 )
@@ -46,6 +51,9 @@ type Source struct {
 	// events whose verdict is not Allow. The caller calls the returned function `stop` to end the
 	// subscription. If Events is nil, the server does not serve /flows.
 	Events func(deniedOnly bool) (events <-chan report.Event, stop func())
+	// Connections calls a function with each open connection. If Connections is nil, the server does
+	// not serve /connections.
+	Connections func(ctx context.Context, f func(*report.Connection) error) error
 	// Metrics serves /metrics. If Metrics is nil, the server does not serve /metrics.
 	Metrics http.Handler
 }
@@ -74,6 +82,9 @@ func Serve(stateDir string, source Source) (*Server, error) {
 	mux.HandleFunc("GET "+statusPath, source.status)
 	if source.Events != nil {
 		mux.HandleFunc("GET "+flowsPath, source.flows)
+	}
+	if source.Connections != nil {
+		mux.HandleFunc("GET "+connectionsPath, source.connections)
 	}
 	if source.Metrics != nil {
 		mux.Handle("GET /metrics", source.Metrics)
@@ -151,6 +162,32 @@ func (s *Source) flows(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 }
+
+// maxConnections is the maximum number of connections in a response.
+const maxConnections = 200_000
+
+// connections writes the open connections. It ends the response early if there are too many, or if
+// they cannot be read. The last line is then missing.
+func (s *Source) connections(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "application/jsonl")
+	out := bufio.NewWriter(w)
+	lines, count := json.NewEncoder(out), 0
+	err := s.Connections(r.Context(), func(c *report.Connection) error {
+		if count++; count > maxConnections {
+			return errTooMany
+		}
+		return lines.Encode(c)
+	})
+	switch {
+	case err == nil:
+		_, _ = out.WriteString("{}\n")
+	case count == 0:
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+	}
+	_ = out.Flush() // An error means that the client is gone.
+}
+
+var errTooMany = errors.New("too many connections")
 
 // Close stops the server. The socket file remains, but connections to it fail.
 func (s *Server) Close() error {

@@ -20,8 +20,9 @@ import (
 
 // These names must agree with the names that the operator uses.
 const (
-	nodeFlows    = "nodeflows"
-	nodeStatuses = "nodestatuses"
+	nodeFlows       = "nodeflows"
+	nodeStatuses    = "nodestatuses"
+	nodeConnections = "nodeconnections"
 )
 
 var observeVersion = schema.GroupVersion{Group: "observe.policy.sluice.dev", Version: "v1alpha1"}
@@ -57,6 +58,21 @@ func (c *Connection) Flows(ctx context.Context, node string, deniedOnly bool) (i
 		Param("fieldSelector", metav1.ObjectNameField+"="+node).Param("denied", strconv.FormatBool(deniedOnly)).Stream(ctx)
 	if err != nil {
 		return nil, observeError("watch", nodeFlows, node, err)
+	}
+	return stream, nil
+}
+
+// Connections returns the open connections of a node that a change of policies could cut, one JSON
+// object per line. If the response is complete, the last line is an empty object. The caller must
+// close the stream.
+func (c *Connection) Connections(ctx context.Context, node string) (io.ReadCloser, error) {
+	api, err := c.observer()
+	if err != nil {
+		return nil, err
+	}
+	stream, err := api.Get().Resource(nodeConnections).Name(node).Stream(ctx)
+	if err != nil {
+		return nil, observeError("get", nodeConnections, node, err)
 	}
 	return stream, nil
 }

@@ -38,10 +38,12 @@ func (s *Server) handler() http.Handler {
 		APIResources: []metav1.APIResource{
 			{Name: door.Flows, SingularName: "nodeflow", Kind: "NodeFlow", Verbs: metav1.Verbs{"watch"}},
 			{Name: door.Statuses, SingularName: "nodestatus", Kind: "NodeStatus", Verbs: metav1.Verbs{"get"}},
+			{Name: door.Connections, SingularName: "nodeconnection", Kind: "NodeConnection", Verbs: metav1.Verbs{"get"}},
 		},
 	}))
 	mux.Handle("GET "+versionPath+"/"+door.Flows, limit(maxStreams, failing(s.flows)))
 	mux.Handle("GET "+versionPath+"/"+door.Statuses+"/{node}", failing(s.status))
+	mux.Handle("GET "+versionPath+"/"+door.Connections+"/{node}", limit(maxStreams, failing(s.connections)))
 	mux.Handle("/", failing(func(_ http.ResponseWriter, r *http.Request) error {
 		return apierrors.NewGenericServerResponse(http.StatusNotFound, r.Method, schema.GroupResource{}, "", "there is no such path", 0, true)
 	}))
@@ -111,6 +113,22 @@ func (s *Server) flows(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	body, err := s.agents.get(r.Context(), node, door.FlowsPath+"?"+door.DeniedParameter+"="+strconv.FormatBool(denied))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = body.Close() }()
+	w.Header().Set("Content-Type", "application/jsonl")
+	stream(w, body)
+	return nil
+}
+
+// connections writes the open connections of a node.
+func (s *Server) connections(w http.ResponseWriter, r *http.Request) error {
+	node := r.PathValue("node")
+	if err := s.allow(r, door.ConnectionsRight(node)); err != nil {
+		return err
+	}
+	body, err := s.agents.get(r.Context(), node, door.ConnectionsPath)
 	if err != nil {
 		return err
 	}

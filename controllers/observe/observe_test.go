@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -90,6 +91,9 @@ func startNode(t *testing.T, namespace, name string) {
 			events := make(chan report.Event, 1)
 			events <- report.Event{SrcPod: fmt.Sprintf("shop/%s-%v", name, denied)}
 			return events, func() {}
+		},
+		Connections: func(_ context.Context, f func(*report.Connection) error) error {
+			return f(&report.Connection{Protocol: "TCP", Src: netip.MustParseAddr("10.0.0.1"), Dst: netip.MustParseAddr("10.0.0.2"), DstPort: 80})
 		},
 	})
 	must(t, err)
@@ -184,6 +188,10 @@ func statusOf(node string) string {
 	return "/apis/" + door.Group + "/" + door.Version + "/" + door.Statuses + "/" + node
 }
 
+func connectionsOf(node string) string {
+	return "/apis/" + door.Group + "/" + door.Version + "/" + door.Connections + "/" + node
+}
+
 // TestObserve reads flow events and statuses through the API server, as users do.
 func TestObserve(t *testing.T) {
 	namespace := server.Namespace(t)
@@ -213,6 +221,9 @@ func TestObserve(t *testing.T) {
 	if line, err := raw(t, admin, statusOf("node-b")); err != nil || !strings.Contains(line, `"metadata":{"name":"node-b"},"status":{`) || !strings.Contains(line, `"generation":7`) {
 		t.Errorf("status %q, %v", line, err)
 	}
+	if line, err := raw(t, admin, connectionsOf("node-b")); err != nil || line != `{"protocol":"TCP","src":"10.0.0.1","dst":"10.0.0.2","dstPort":80}`+"\n" {
+		t.Errorf("connections %q, %v", line, err)
+	}
 	publish(t, "node-c", nil)
 	for path, want := range map[string]string{
 		flowsOf("node-d"): `"node-d" not found`,
@@ -237,7 +248,7 @@ func TestObserve(t *testing.T) {
 			_, err := raw(t, user, flowsOf("node-a"))
 			return err
 		})
-		for _, path := range []string{flowsOf("node-b"), statusOf("node-a")} {
+		for _, path := range []string{flowsOf("node-b"), statusOf("node-a"), connectionsOf("node-a")} {
 			if _, err := raw(t, user, path); !apierrors.IsForbidden(err) {
 				t.Errorf("GET %s: %v, want Forbidden", path, err)
 			}

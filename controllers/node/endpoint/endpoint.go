@@ -5,6 +5,7 @@
 //	GET /metrics/dataplane   metrics of the dataplane
 //	GET /v1/status           status of the dataplane
 //	GET /v1/flows?denied=1   stream of flow events, as on the socket of the dataplane
+//	GET /v1/connections      open connections, as on the socket of the dataplane
 //
 // The server uses HTTPS with a certificate that exists only in the memory of the agent. A
 // request needs a bearer token, and the user of the token needs the right to read the
@@ -45,6 +46,8 @@ const (
 	certificateLifetime = 10 * 365 * 24 * time.Hour
 	// maxStreams is the maximum number of streams of flow events at the same time.
 	maxStreams = 16
+	// maxLists is the maximum number of responses with open connections at the same time.
+	maxLists = 2
 	// maxConnections is the maximum number of connections at the same time. Other hosts can
 	// connect without a token, so a limit is needed.
 	maxConnections = 256
@@ -162,6 +165,7 @@ func (e *Endpoint) handler() http.Handler {
 	audience := door.Audience(e.Node)
 	mux.Handle("GET "+door.StatusPath, e.Reviewer.Protect(door.StatusRight(e.Node), e.dataplane("/status"), audience))
 	mux.Handle("GET "+door.FlowsPath, e.Reviewer.Protect(door.FlowsRight(e.Node), limit(maxStreams, e.dataplane("/flows")), audience))
+	mux.Handle("GET "+door.ConnectionsPath, e.Reviewer.Protect(door.ConnectionsRight(e.Node), limit(maxLists, e.dataplane("/connections")), audience))
 	return mux
 }
 

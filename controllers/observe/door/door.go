@@ -19,10 +19,17 @@ const (
 	// node's dataplane.
 	Statuses = "nodestatuses"
 
+	// Connections is the resource of the open connections. Each node has one object, and the object
+	// has the name of the node. A user who may get the object may read the addresses and ports of
+	// the connections that are open on the node.
+	Connections = "nodeconnections"
+
 	// FlowsPath is the path at which an agent streams the flow events of its node.
 	FlowsPath = "/v1/flows"
 	// StatusPath is the path at which an agent returns the status of its dataplane.
 	StatusPath = "/v1/status"
+	// ConnectionsPath is the path at which an agent returns the open connections of its node.
+	ConnectionsPath = "/v1/connections"
 	// DeniedParameter is a query parameter of a request for flow events. If it is true, the
 	// response omits allowed flows.
 	DeniedParameter = "denied"
@@ -36,6 +43,11 @@ func FlowsRight(node string) access.Right {
 // StatusRight returns the right to read the status of a node's dataplane.
 func StatusRight(node string) access.Right {
 	return access.Right{Verb: "get", Group: Group, Resource: Statuses, Name: node}
+}
+
+// ConnectionsRight returns the right to read the open connections of a node.
+func ConnectionsRight(node string) access.Right {
+	return access.Right{Verb: "get", Group: Group, Resource: Connections, Name: node}
 }
 
 // Audience returns the audience of tokens for a node's agent. The audience contains the name of

@@ -16,13 +16,18 @@ of -f were applied and the policies of --delete were deleted. For each pair of
 workloads, and for addresses outside the cluster, it shows which ports would be gained
 or lost, and by which rule. It changes nothing and enforces nothing.
 
+On a cluster with Sluice, it also lists the open connections that would be cut. With
+--watch, it evaluates each flow that the nodes evaluate in this time with the policies
+before and after the change. That needs the rights to get nodeconnections and to watch
+nodeflows of observe.policy.sluice.dev.
+
 The current state is the cluster of the kubeconfig, or with --base manifests. The
 pod template of a workload without pods counts as a pod.
 
 The exit code is 0, whether verdicts change or not. With --exit-code it is 1 if a
 verdict changes, as in git diff --exit-code.`,
 		Example: `  sluice diff -f new/
-  sluice diff --delete shop/allow-all
+  sluice diff --delete shop/allow-all --watch 10m
   sluice diff --base current/ -f new/ --exit-code
   sluice diff -f new/ -o json | jq -r '.changes[] | select(.effect == "Lose") | .to[]'`,
 		Args: noArguments,

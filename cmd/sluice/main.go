@@ -51,7 +51,7 @@ func rootCommand() *cobra.Command {
 		endsAtOnce(explainCommand()),
 		endsAtOnce(matrixCommand()),
 		endsAtOnce(lintCommand()),
-		endsAtOnce(diffCommand()),
+		diffCommand(),
 		endsAtOnce(compileCommand()),
 		endsAtOnce(checkCommand()),
 		endsAtOnce(sysdumpCommand()),

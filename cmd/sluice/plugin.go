@@ -37,7 +37,7 @@ compiled tree as a node uses for packets, and shows what Sluice enforces there.`
 		endsAtOnce(explainCommand()),
 		endsAtOnce(matrixCommand()),
 		endsAtOnce(lintCommand()),
-		endsAtOnce(diffCommand()),
+		diffCommand(),
 		endsAtOnce(statusCommand(scope.Cluster)),
 		flowsCommand(scope.Cluster),
 		uiCommand(),

@@ -20,7 +20,7 @@ type side struct {
 
 // changes returns the changes and their ends. It combines flows with the same effect in two steps:
 // first the flows that have one end in common, and then the ends with the same flows.
-func (r *report) changes() ([]Change, []End) {
+func (r *collector) changes() ([]Change, []End) {
 	others := map[side]map[string]map[string]bool{}
 	for _, e := range r.entries {
 		s := side{e.effect, e.families, slices.ContainsFunc(e.effect.causes, func(c Cause) bool { return c.Direction == rule.Ingress.String() })}
@@ -49,7 +49,7 @@ func (r *report) changes() ([]Change, []End) {
 
 // combine combines the ends that have the same flows. An end that consists of one pod has no flow to
 // itself. If this is the only difference between the flows of ends, combine ignores it.
-func (r *report) combine(s side, of map[string]map[string]bool) (out []Change) {
+func (r *collector) combine(s side, of map[string]map[string]bool) (out []Change) {
 	exact := map[string][]string{}
 	for common, others := range of {
 		key := keyOf(others)
@@ -95,7 +95,7 @@ func (s side) change(common, others []string) Change {
 }
 
 // usedEnds returns the ends that occur in changes.
-func (r *report) usedEnds(changes []Change) []End {
+func (r *collector) usedEnds(changes []Change) []End {
 	used := map[string]bool{}
 	for i := range changes {
 		for _, name := range slices.Concat(changes[i].From, changes[i].To) {

@@ -19,6 +19,11 @@ type Diff struct {
 	Changes []Change `json:"changes"`
 	// Ends describes each name in the changes, sorted by name.
 	Ends []End `json:"ends"`
+	// Connections lists the open connections that would be cut. It is nil if the
+	// connections were not read from nodes.
+	Connections *Connections `json:"connections,omitempty"`
+	// Flows lists the flows that nodes evaluated during the comparison and whose verdict changes.
+	Flows *Flows `json:"flows,omitempty"`
 	// Notes are sentences about objects that the comparison omits.
 	Notes []string `json:"notes,omitempty"`
 
@@ -101,14 +106,10 @@ type End struct {
 // draft were applied and the policies in the `deleted` list were deleted. See Overlay. Workloads
 // without pods are compared by their pod templates. Of does not change the sets.
 func Of(base, draft *inventory.Set, deleted []string) (d *Diff, err error) {
-	before := copyOf(base)
-	before.prepare()
-	overlay, err := Overlay(&before.Set, draft, deleted)
+	before, after, err := states(base, draft, deleted)
 	if err != nil {
 		return nil, err
 	}
-	after := &set{*overlay}
-	after.prepare()
 	c, err := newComparison(&before.Set, &after.Set)
 	if err != nil {
 		return nil, err
@@ -118,12 +119,25 @@ func Of(base, draft *inventory.Set, deleted []string) (d *Diff, err error) {
 	return d, c.close()
 }
 
+// states returns the objects before and after a change.
+func states(base, draft *inventory.Set, deleted []string) (before, after *set, err error) {
+	before = copyOf(base)
+	before.prepare()
+	overlay, err := Overlay(&before.Set, draft, deleted)
+	if err != nil {
+		return nil, nil, err
+	}
+	after = &set{*overlay}
+	after.prepare()
+	return before, after, nil
+}
+
 // Empty reports whether no verdict changes.
 func (d *Diff) Empty() bool { return len(d.Changes) == 0 }
 
 func (c *comparison) diff() *Diff {
 	d := &Diff{TypeMeta: query.NewTypeMeta("Diff"), Policies: c.policies(), Changes: []Change{}, Ends: []End{}}
-	r := newReport(c)
+	r := newCollector(c)
 	r.addPods()
 	r.addOutside()
 	d.Changes, d.Ends = r.changes()

@@ -131,12 +131,14 @@ func (c *comparison) boundaries() []netip.Addr {
 	return slices.Compact(out)
 }
 
-// changedPolicies returns the policies of s that do not exist or differ in the other state.
+// changedPolicies returns the policies of s that do not exist or differ in the other state, sorted by
+// name.
 func changedPolicies(s, other *state) (out []*policy.Policy) {
 	for name, p := range s.policies {
 		if q := other.policies[name]; q == nil || !p.Equal(q) {
 			out = append(out, p)
 		}
 	}
+	slices.SortFunc(out, func(a, b *policy.Policy) int { return strings.Compare(a.String(), b.String()) })
 	return out
 }

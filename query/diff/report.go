@@ -9,8 +9,8 @@ import (
 	"github.com/sluicenet/sluice/dataplane/rule"
 )
 
-// report collects the effects between ends, and combines ends with the same effects.
-type report struct {
+// collector collects the effects between ends, and combines ends with the same effects.
+type collector struct {
 	c *comparison
 	// workloads contains the indexes of the groups of each workload that has several groups.
 	workloads map[string][]int
@@ -26,8 +26,8 @@ type entry struct {
 	families family
 }
 
-func newReport(c *comparison) *report {
-	r := &report{c: c, workloads: map[string][]int{}, ends: map[string]*End{}}
+func newCollector(c *comparison) *collector {
+	r := &collector{c: c, workloads: map[string][]int{}, ends: map[string]*End{}}
 	for i, g := range c.groups {
 		r.workloads[g.workload] = append(r.workloads[g.workload], i)
 	}
@@ -42,7 +42,7 @@ var notApplicableCell = cell{notApplicable, notApplicable}
 
 // addPods adds the effects on the flows between pods. A target is the index of a group, or the
 // negative index of a workload minus 1.
-func (r *report) addPods() {
+func (r *collector) addPods() {
 	names := slices.Sorted(maps.Keys(r.workloads))
 	rows := make([]map[int]cell, len(r.c.groups))
 	for i, from := range r.c.groups {
@@ -62,7 +62,7 @@ func (r *report) addPods() {
 	}
 }
 
-func (r *report) between(from, to *group) (out cell) {
+func (r *collector) between(from, to *group) (out cell) {
 	for f := range family(families) {
 		out[f] = r.c.between(from, to, f)
 	}
@@ -71,7 +71,7 @@ func (r *report) between(from, to *group) (out cell) {
 
 // mergeTargets combines the groups of a workload if the effects on the flows to all these groups are
 // equal. It omits targets without effects.
-func (r *report) mergeTargets(row []cell, names []string) map[int]cell {
+func (r *collector) mergeTargets(row []cell, names []string) map[int]cell {
 	out := map[int]cell{}
 	for i, name := range names {
 		same := notApplicableCell
@@ -109,7 +109,7 @@ func merge(same *cell, c cell) bool {
 }
 
 // mergeSources combines the rows of the groups of a workload for each target for which they are equal.
-func (r *report) mergeSources(name string, rows []map[int]cell, names []string) {
+func (r *collector) mergeSources(name string, rows []map[int]cell, names []string) {
 	merged := map[int]cell{}
 	for target := range rows[r.workloads[name][0]] {
 		same := rows[r.workloads[name][0]][target]
@@ -126,7 +126,7 @@ func (r *report) mergeSources(name string, rows []map[int]cell, names []string) 
 }
 
 // addRow adds the effects on the flows from one end.
-func (r *report) addRow(from string, row map[int]cell, names []string) {
+func (r *collector) addRow(from string, row map[int]cell, names []string) {
 	for target, c := range row {
 		if target < 0 {
 			r.add(from, r.workloadEnd(names[-1-target]), c)
@@ -137,7 +137,7 @@ func (r *report) addRow(from string, row map[int]cell, names []string) {
 }
 
 // add adds the effects on the flows between two ends.
-func (r *report) add(from, to string, c cell) {
+func (r *collector) add(from, to string, c cell) {
 	var lists [families][]*effect
 	for f := range lists {
 		if c[f] > 0 {
@@ -160,7 +160,7 @@ func (r *report) add(from, to string, c cell) {
 }
 
 // groupEnd returns the name of the end that consists of the pods of a group.
-func (r *report) groupEnd(i int) string {
+func (r *collector) groupEnd(i int) string {
 	g := r.c.groups[i]
 	var pods []string
 	for _, p := range g.pods {
@@ -176,7 +176,7 @@ func (r *report) groupEnd(i int) string {
 }
 
 // workloadEnd returns the name of the end that consists of all pods of a workload.
-func (r *report) workloadEnd(workload string) string {
+func (r *collector) workloadEnd(workload string) string {
 	name := r.workloadName(workload)
 	if r.ends[name] != nil {
 		return name
@@ -192,7 +192,7 @@ func (r *report) workloadEnd(workload string) string {
 
 // workloadName returns the namespace and the name of a workload. If several workloads have this name,
 // it also contains the kind.
-func (r *report) workloadName(workload string) string {
+func (r *collector) workloadName(workload string) string {
 	at := strings.LastIndexByte(workload, '/')
 	same := func(g *group) bool {
 		return g.workload != workload && strings.HasPrefix(g.workload, workload[:at+1])
@@ -204,7 +204,7 @@ func (r *report) workloadName(workload string) string {
 }
 
 // end stores an end and returns its name.
-func (r *report) end(e *End) string {
+func (r *collector) end(e *End) string {
 	if r.ends[e.Name] == nil {
 		r.ends[e.Name] = e
 	}

@@ -8,7 +8,7 @@ import (
 )
 
 // addOutside adds the effects on the flows between pods and addresses that belong to no pod.
-func (r *report) addOutside() {
+func (r *collector) addOutside() {
 	done := map[string]bool{}
 	for i, g := range r.c.groups {
 		groups := r.workloads[g.workload]
@@ -25,7 +25,7 @@ func (r *report) addOutside() {
 }
 
 // addOutsideOfWorkload combines the effects that are equal for all groups of a workload.
-func (r *report) addOutsideOfWorkload(workload string, groups []int) {
+func (r *collector) addOutsideOfWorkload(workload string, groups []int) {
 	all := make([]map[outsideEntry]bool, len(groups))
 	for n, i := range groups {
 		all[n] = r.outsideOf(r.c.groups[i])
@@ -56,7 +56,7 @@ type outsideEntry struct {
 	effect    *effect
 }
 
-func (r *report) addOutsideOf(pods string, entries map[outsideEntry]bool) {
+func (r *collector) addOutsideOf(pods string, entries map[outsideEntry]bool) {
 	for e := range entries {
 		if e.direction == rule.Egress {
 			r.entries = append(r.entries, entry{pods, e.addresses, e.effect, 0})
@@ -67,7 +67,7 @@ func (r *report) addOutsideOf(pods string, entries map[outsideEntry]bool) {
 }
 
 // outsideOf returns the effects on the flows between a group and addresses that belong to no pod.
-func (r *report) outsideOf(g *group) map[outsideEntry]bool {
+func (r *collector) outsideOf(g *group) map[outsideEntry]bool {
 	out := map[outsideEntry]bool{}
 	for _, d := range []rule.Direction{rule.Egress, rule.Ingress} {
 		if !g.affected[d] {
@@ -102,7 +102,7 @@ func (c *comparison) effectsIn(list int) []*effect {
 }
 
 // addressEnd returns the name of the end that consists of the addresses with an effect.
-func (r *report) addressEnd(of [families]*outside, e *effect) string {
+func (r *collector) addressEnd(of [families]*outside, e *effect) string {
 	end := &End{}
 	var parts []string
 	whole, present := 0, 0

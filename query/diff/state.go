@@ -117,6 +117,17 @@ func mapped(builder *build.Builder) (t *tree.Tree, err error) {
 
 func (s *state) close() error { return s.tree.Close() }
 
+// treeOf compiles the tree of a node.
+func treeOf(s *policy.Snapshot, node string) (*tree.Tree, error) {
+	compiler := compile.New(s, node)
+	defer compiler.Close()
+	builder := build.New(node)
+	if err := builder.Apply(compiler.Delta()); err != nil {
+		return nil, err
+	}
+	return mapped(builder)
+}
+
 // programsOf returns the programs of the pod with an address for a direction, by tier.
 func (s *state) programsOf(a netip.Addr, d rule.Direction) (out [rule.Tiers]rule.ProgramID) {
 	for t := range out {

@@ -14,7 +14,8 @@ const namesShown = 5
 
 func more(n int) string { return fmt.Sprintf("%d more", n) }
 
-// WriteText writes the difference as human-readable text, one line for each change.
+// WriteText writes the difference as human-readable text, one line for each change. It does not write
+// the flows.
 func (d *Diff) WriteText(out io.Writer) error {
 	w := bufio.NewWriter(out)
 	for _, p := range d.Policies {
@@ -32,6 +33,9 @@ func (d *Diff) WriteText(out io.Writer) error {
 	}
 	if d.Empty() {
 		fmt.Fprintln(w, "No flow gains or loses a port.")
+	}
+	if d.Connections != nil {
+		d.Connections.writeText(w)
 	}
 	for _, note := range d.Notes {
 		fmt.Fprintf(w, "note: %s\n", note)
@@ -75,4 +79,49 @@ func (d *Diff) names(names []string, ends map[string]*End) string {
 		return phrase.Few(names)
 	}
 	return phrase.Few(append([]string{"every pod"}, others...))
+}
+
+func (c *Connections) writeText(w io.Writer) {
+	fmt.Fprintf(w, "\n%d of %d open connections would be cut", len(c.Cut), c.Evaluated)
+	for i := range c.Cut {
+		fmt.Fprintf(w, "\n  %s", &c.Cut[i])
+	}
+	fmt.Fprintln(w)
+	for _, text := range c.Errors {
+		fmt.Fprintf(w, "not included: %s\n", text)
+	}
+}
+
+// WriteText writes a summary of the flows.
+func (f *Flows) WriteText(w io.Writer) error {
+	lost, gained := 0, 0
+	for i := range f.Changed {
+		if f.Changed[i].Effect == Lose {
+			lost += f.Changed[i].Count
+		} else {
+			gained += f.Changed[i].Count
+		}
+	}
+	text := fmt.Sprintf("\n%d evaluated flows: %d would be denied and %d would be allowed after the change\n", f.Evaluated, lost, gained)
+	for i := range f.Changed {
+		text += fmt.Sprintf("  %5d times %s\n", f.Changed[i].Count, f.Changed[i].Change())
+	}
+	if f.Missed > 0 {
+		text += fmt.Sprintf("at most %d flows were not reported, because nodes evaluated too many\n", f.Missed)
+	}
+	for _, e := range f.Errors {
+		text += "not included: " + e + "\n"
+	}
+	if _, err := io.WriteString(w, text); err != nil {
+		return fmt.Errorf("writing flows: %w", err)
+	}
+	return nil
+}
+
+// Change describes the flow and its new verdict in one line.
+func (f *Flow) Change() string {
+	if f.Effect == Gain {
+		return "allowed: " + f.String()
+	}
+	return "denied: " + f.String()
 }

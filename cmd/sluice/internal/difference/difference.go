@@ -3,6 +3,8 @@ package difference
 
 import (
 	"errors"
+	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -23,6 +25,10 @@ type Flags struct {
 	draft    []string
 	deleted  []string
 	exitCode bool
+	// connections is false if the open connections of the cluster are not of interest.
+	connections bool
+	// watch is the time for which the flows of the cluster are evaluated.
+	watch time.Duration
 }
 
 // AddTo adds the flags to a command.
@@ -32,6 +38,8 @@ func (f *Flags) AddTo(cmd *cobra.Command) {
 	flags.StringArrayVar(&f.deleted, "delete", nil, "delete this `policy`, namespace/name or the name of a\nClusterNetworkPolicy; repeatable")
 	flags.StringArrayVar(&f.base, "base", nil, "current state: a `file` or a directory with manifests instead of\nthe cluster; repeatable")
 	flags.BoolVar(&f.exitCode, "exit-code", false, "exit with code 1 if a verdict changes, as git diff does")
+	flags.BoolVar(&f.connections, "connections", true, "list the open connections of the cluster that would be cut")
+	flags.DurationVar(&f.watch, "watch", 0, "also evaluate the flows of the cluster for this `time`, such as 10m")
 	f.cluster.AddFlags(cmd)
 	f.out.AddTo(cmd, output.Text, output.JSON, output.YAML)
 }
@@ -42,7 +50,7 @@ func (f *Flags) Write(cmd *cobra.Command) error {
 	if len(f.draft) == 0 && len(f.deleted) == 0 {
 		return input.Errorf("nothing to compare: give manifests with -f, or policies with --delete; see %s --help", cmd.CommandPath())
 	}
-	base, _, err := f.readBase(cmd)
+	base, connection, err := f.readBase(cmd)
 	if err != nil {
 		return err
 	}
@@ -58,13 +66,63 @@ func (f *Flags) Write(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	if err := f.out.Write(cmd, d); err != nil {
+	if err := f.writeAll(cmd, connection, base, draft, d); err != nil {
 		return err
 	}
 	if f.exitCode && !d.Empty() {
 		return output.ErrReported
 	}
 	return nil
+}
+
+// writeAll writes the difference. If the current state was read from a cluster, it also writes the
+// open connections that would be cut, and evaluates flows for the time of --watch.
+func (f *Flags) writeAll(cmd *cobra.Command, connection *live.Connection, base, draft *inventory.Set, d *diff.Diff) (err error) {
+	if connection == nil {
+		if f.watch > 0 {
+			return input.Errorf("--watch with --base: the flows of manifests cannot be watched")
+		}
+		return f.out.Write(cmd, d)
+	}
+	nodes, err := diff.NewNodes(base, draft, f.deleted)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, nodes.Close()) }()
+	if f.connections {
+		f.addConnections(cmd, connection, nodes, d)
+	}
+	asText := f.out.String() == output.Text
+	if f.watch <= 0 || asText {
+		if err := f.out.Write(cmd, d); err != nil || f.watch <= 0 {
+			return err
+		}
+	}
+	d.Flows, err = watch(cmd, connection, nodes, f.watch, func(flow *diff.Flow) {
+		if asText {
+			fmt.Fprintf(cmd.OutOrStdout(), "%s  %s\n", flow.Node, flow.Change())
+		}
+	})
+	if err != nil {
+		return err
+	}
+	if asText {
+		return d.Flows.WriteText(cmd.OutOrStdout())
+	}
+	return f.out.Write(cmd, d)
+}
+
+// addConnections adds the open connections that would be cut. If the cluster does not report its open
+// connections, addConnections adds a note.
+func (f *Flags) addConnections(cmd *cobra.Command, connection *live.Connection, nodes *diff.Nodes, d *diff.Diff) {
+	done := terminal.Progress(cmd.ErrOrStderr(), "reading open connections")
+	found, err := connections(cmd.Context(), connection, nodes)
+	done()
+	if err != nil {
+		d.Notes = append(d.Notes, "open connections are not included: "+err.Error())
+		return
+	}
+	d.Connections = found
 }
 
 // readBase reads the current state from the files of --base or from a cluster. If it read files, the

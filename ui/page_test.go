@@ -83,3 +83,23 @@ func TestWhyDenied(t *testing.T) {
 	b.See(".proposal", "name: allow-web-to-db-ingress")
 	b.Shoot("why")
 }
+
+// TestDraft edits a draft of a policy, and requests the effect of deleting a policy.
+func TestDraft(t *testing.T) {
+	b := open(t, files(t, shop))
+	b.Visit("#/policies?name=shop/db&draft=1", "textarea")
+	b.See(".result", "No verdict changes.")
+	b.Script(`(() => {
+		const area = document.querySelector('textarea');
+		area.value = area.value.replace('app: api', 'app: web');
+		area.dispatchEvent(new Event('input', {bubbles: true}));
+	})()`)
+	b.See(".changes .Lose", "shop/api")
+	b.See(".changes .Gain", "shop/web")
+	b.Shoot("draft")
+
+	b.Visit("#/policies?name=shop/db", ".deletion")
+	b.Do(chromedp.Click(chromedp.CSS(".deletion")), chromedp.WaitVisible(chromedp.CSS(".changes li")))
+	b.See(".changes .Gain", "shop/db")
+	b.Shoot("delete")
+}

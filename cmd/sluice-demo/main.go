@@ -47,6 +47,7 @@ type flags struct {
 	format  string
 	sluice  string
 	keep    bool
+	ui      bool
 }
 
 func newCommand() *cobra.Command {
@@ -69,6 +70,7 @@ results of all connections agree with the policies.`,
   sudo sluice-demo --example tiers
   sudo sluice-demo -f manifests/ --port 443 --port 53/UDP --port ping
   sudo sluice-demo --keep
+  sudo sluice-demo --ui
   sudo sluice-demo -o json | jq '.rounds[0].connections[] | select(.agrees | not)'`,
 		Args:          noArguments,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return run(cmd, &f) },
@@ -83,6 +85,7 @@ results of all connections agree with the policies.`,
 	cmd.Flags().StringVarP(&f.format, "output", "o", "text", "`format`: text or json")
 	cmd.Flags().StringVar(&f.sluice, "sluice", "", "`path` of sluice (default next to sluice-demo)")
 	cmd.Flags().BoolVar(&f.keep, "keep", false, "keep everything running until Ctrl-C, so that you can look around")
+	cmd.Flags().BoolVar(&f.ui, "ui", false, "like --keep, and also serve a web page with the policies and the flows")
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return wrongInput(err) })
 	return cmd
 }
@@ -105,7 +108,7 @@ func run(cmd *cobra.Command, f *flags) error {
 }
 
 func (f *flags) options(cmd *cobra.Command) (*demo.Options, error) {
-	o := &demo.Options{Timeout: f.timeout, Out: cmd.OutOrStdout(), Keep: f.keep}
+	o := &demo.Options{Timeout: f.timeout, Out: cmd.OutOrStdout(), Keep: f.keep || f.ui, Page: f.ui}
 	switch f.format {
 	case "text":
 	case "json":

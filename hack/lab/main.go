@@ -18,7 +18,10 @@ import (
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
+	"github.com/sluicenet/sluice/live"
 	"github.com/sluicenet/sluice/test/labcluster"
+	"github.com/sluicenet/sluice/ui"
+	"github.com/sluicenet/sluice/ui/source"
 )
 
 func main() {
@@ -72,9 +75,24 @@ func serve(ctx context.Context, cluster *labcluster.Cluster) error {
 	for _, n := range cluster.Nodes() {
 		fmt.Printf("  %s   agent %d, dataplane %d   sluice status --state-dir %s\n", n.Name(), n.Agent().PID(), n.Dataplane().PID(), n.StateDir())
 	}
+	page, err := servePage(ctx, cluster)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = page.Close() }()
+	fmt.Printf("\nThe web page, for one browser: %s\n", page.URL())
 	fmt.Println("\nPress Ctrl-C to stop and remove the cluster.")
 	<-ctx.Done()
 	return nil
+}
+
+// servePage serves the web page of sluice ui for the cluster.
+func servePage(ctx context.Context, cluster *labcluster.Cluster) (*ui.Server, error) {
+	connection, err := live.Connect(live.Options{Kubeconfig: cluster.Kubeconfig()})
+	if err != nil {
+		return nil, err
+	}
+	return ui.Start(ctx, source.NewCluster(connection, nil), 0)
 }
 
 const welcome = `

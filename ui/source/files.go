@@ -2,6 +2,7 @@ package source
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,9 +22,11 @@ import (
 // Files reads manifests. If StateDir is set, it also reads the flows of the dataplane that uses this
 // state directory.
 type Files struct {
+	// Title is the name of the source. If it is empty, the name is the list of paths.
+	Title    string
+	StateDir string
 	paths    []string
 	input    []byte
-	StateDir string
 }
 
 // NewFiles returns a source for files and directories. If a path is "-", it reads the manifests of
@@ -39,8 +42,8 @@ func NewFiles(paths []string, stdin io.Reader) (*Files, error) {
 	return f, nil
 }
 
-// Name returns the paths.
-func (f *Files) Name() string { return strings.Join(f.paths, ", ") }
+// Name returns the title or the paths.
+func (f *Files) Name() string { return cmp.Or(f.Title, strings.Join(f.paths, ", ")) }
 
 // Live returns false.
 func (f *Files) Live() bool { return false }

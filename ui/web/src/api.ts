@@ -79,6 +79,17 @@ const parameters = ({ from, to, port, protocol }: Question) => ({ from, to, port
 export const explain = (q: Question) => get<Explanation>("explain", parameters(q));
 export const allow = (q: Question) => get<Proposal>("allow", parameters(q));
 
+export interface Cause { direction: string; policies: string[]; field?: string; change?: string; text: string }
+export interface Change { effect: "Gain" | "Lose"; from: string[]; to: string[]; ports: string[]; families?: string[]; causes: Cause[] }
+export interface Diff { policies: { name: string; change: string }[]; changes: Change[]; notes?: string[] }
+
+// draft requests what would change if the manifests were applied and the policies were deleted.
+export async function draft(yaml: string, deleted: string[]): Promise<Diff> {
+  return answer<Diff>(await fetch("/api/draft", {
+    method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ yaml, deleted }),
+  }));
+}
+
 // openSession exchanges the token in the address for a session.
 export async function openSession(): Promise<void> {
   const token = new URLSearchParams(location.hash.slice(1)).get("token");

@@ -2,6 +2,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { PolicyDetails, PolicySummary, get } from "./api";
 import { useAnswer } from "./answer";
 import { CopyButton, Empty, Yaml, kindAndName, lastLine, policyLink } from "./common";
+import { Deletion, Editor } from "./draft";
 import { Findings } from "./overview";
 import { useStore } from "./store";
 
@@ -21,6 +22,7 @@ export function PoliciesPage({ parameters }: { parameters: URLSearchParams }) {
         <div class="toolbar">
           <label class="hidden" for="policy-filter">Filter</label>
           <input id="policy-filter" type="search" placeholder="Filter by name" value={text} onInput={(e) => setText(e.currentTarget.value)} />
+          <a class="button" href="#/policies?draft=1">New draft</a>
           <label><input type="checkbox" checked={only} onChange={(e) => setOnly(e.currentTarget.checked)} /> with problems</label>
         </div>
         {shown.length === 0 && <Empty>No policy matches.</Empty>}
@@ -36,9 +38,28 @@ export function PoliciesPage({ parameters }: { parameters: URLSearchParams }) {
           ))}
         </ul>
       </nav>
-      {name ? <Details name={name} rule={parameters.get("rule") ?? ""} /> : <div class="details"><Empty>Select a policy.</Empty></div>}
+      {parameters.get("draft") ? <Draft name={name} /> : name ? <Details name={name} rule={parameters.get("rule") ?? ""} /> : <div class="details"><Empty>Select a policy.</Empty></div>}
     </main>
   );
+}
+
+// TEMPLATE is the draft of a new policy.
+const TEMPLATE = `apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata:
+  name: draft
+  namespace: default
+spec:
+  podSelector: {}
+  policyTypes:
+  - Ingress
+`;
+
+// Draft opens the editor with the manifest of a policy, or with a new policy.
+function Draft({ name }: { name: string }) {
+  const { answer, error } = useAnswer(`draft ${name}`, () => name ? get<PolicyDetails>("policy", { name }).then((p) => p.manifest.text) : Promise.resolve(TEMPLATE));
+  if (error) return <div class="details"><p class="error" role="alert">{error}</p></div>;
+  return <div class="details">{answer === undefined ? <Empty>…</Empty> : <Editor key={name} text={answer} name={name} />}</div>;
 }
 
 function Tags({ p }: { p: PolicySummary }) {
@@ -70,6 +91,9 @@ function Details({ name, rule }: { name: string; rule: string }) {
       <p>
         Selects {answer.subject}: {answer.workloads.length === 0 ? "no workload" : answer.workloads.slice(0, 12).map((w, i) => <>{i > 0 && ", "}<a href={`#/map?workload=${encodeURIComponent(w)}`}>{kindAndName(w)}</a></>)}
         {answer.workloads.length > 12 && ` and ${answer.workloads.length - 12} more`}.
+      </p>
+      <p class="actions">
+        <a class="button" href={`#/policies?name=${encodeURIComponent(name)}&draft=1`}>Edit a draft</a> <Deletion key={name} name={name} />
       </p>
       {answer.enforced && <p><span class={`tag ${answer.enforced.status === "True" ? "good" : "bad"}`}>{answer.enforced.reason}</span> {answer.enforced.message}</p>}
       <h3>Rules</h3>

@@ -47,6 +47,8 @@ type Options struct {
 	// If Keep is true, the demo keeps the dataplane and the network running after the last
 	// round, until the context is canceled.
 	Keep bool
+	// If Page is true, the demo also serves a web page while Keep keeps it running.
+	Page bool
 	// Out receives the text output. If Steps is true, the output contains only the
 	// progress of each step.
 	Out   io.Writer

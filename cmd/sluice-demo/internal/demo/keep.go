@@ -12,6 +12,8 @@ import (
 	"github.com/sluicenet/sluice/cmd/sluice-demo/internal/topology"
 	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/test/lab"
+	"github.com/sluicenet/sluice/ui"
+	"github.com/sluicenet/sluice/ui/source"
 )
 
 // keep prints commands that the user can run in another terminal, and waits until the context
@@ -27,6 +29,13 @@ func (d *demo) keep(ctx context.Context) error {
 		return err
 	}
 	d.page.Hints(namespaces, commands)
+	if d.Page {
+		server, err := d.servePage(ctx)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = server.Close() }()
+	}
 	select {
 	case <-ctx.Done():
 	case <-d.plane.Ended():
@@ -60,6 +69,22 @@ func (d *demo) namespaces() (hints []page.Hint, enter map[*lab.Host]string, err 
 		hints = append(hints, page.Hint{Purpose: purpose, Command: enter[e.Host]})
 	}
 	return hints, enter, nil
+}
+
+// servePage serves a web page with the manifests of the cluster and the flows of the dataplane, and
+// prints its address.
+func (d *demo) servePage(ctx context.Context) (*ui.Server, error) {
+	files, err := source.NewFiles([]string{filepath.Join(d.state.Path(), manifestsFile)}, nil)
+	if err != nil {
+		return nil, err
+	}
+	files.Title, files.StateDir = "demo", d.state.Path()
+	server, err := ui.Start(ctx, files, 0)
+	if err != nil {
+		return nil, err
+	}
+	d.page.Line("\n  The web page, for one browser: %s", server.URL())
+	return server, nil
 }
 
 // threadOf returns the ID of the thread that runs in the network namespace of a host.

@@ -79,11 +79,24 @@ func (c *Connection) Connections(ctx context.Context, node string) (io.ReadClose
 
 // NodeStatus returns the status of the dataplane of a node, as JSON.
 func (c *Connection) NodeStatus(ctx context.Context, node string) (json.RawMessage, error) {
+	return c.nodeStatus(ctx, node, false)
+}
+
+// NodeHits is like NodeStatus, but the status also contains the counters of all rules.
+func (c *Connection) NodeHits(ctx context.Context, node string) (json.RawMessage, error) {
+	return c.nodeStatus(ctx, node, true)
+}
+
+func (c *Connection) nodeStatus(ctx context.Context, node string, hits bool) (json.RawMessage, error) {
 	api, err := c.observer()
 	if err != nil {
 		return nil, err
 	}
-	content, err := api.Get().Resource(nodeStatuses).Name(node).Do(ctx).Raw()
+	request := api.Get().Resource(nodeStatuses).Name(node)
+	if hits {
+		request.Param("hits", "true")
+	}
+	content, err := request.Do(ctx).Raw()
 	if err != nil {
 		return nil, observeError("get", nodeStatuses, node, err)
 	}

@@ -18,8 +18,12 @@ import (
 const (
 	groupPath   = "/apis/" + door.Group
 	versionPath = groupPath + "/" + door.Version
-	// maxStatus is the maximum size of the status of a dataplane, in bytes.
-	maxStatus = 1 << 20
+	// maxStatus is the maximum size of the status of a dataplane, in bytes. maxHits is the maximum
+	// size of a status with the counters of all rules, and maxReports the maximum number of such
+	// requests at the same time.
+	maxStatus  = 1 << 20
+	maxHits    = 16 << 20
+	maxReports = 16
 	// maxStreams is the maximum number of streams of flow events at the same time.
 	maxStreams = 1000
 )
@@ -42,7 +46,7 @@ func (s *Server) handler() http.Handler {
 		},
 	}))
 	mux.Handle("GET "+versionPath+"/"+door.Flows, limit(maxStreams, failing(s.flows)))
-	mux.Handle("GET "+versionPath+"/"+door.Statuses+"/{node}", failing(s.status))
+	mux.Handle("GET "+versionPath+"/"+door.Statuses+"/{node}", s.statuses())
 	mux.Handle("GET "+versionPath+"/"+door.Connections+"/{node}", limit(maxStreams, failing(s.connections)))
 	mux.Handle("/", failing(func(_ http.ResponseWriter, r *http.Request) error {
 		return apierrors.NewGenericServerResponse(http.StatusNotFound, r.Method, schema.GroupResource{}, "", "there is no such path", 0, true)
@@ -78,7 +82,7 @@ func limit(n int, next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return nil
 		default:
-			return apierrors.NewTooManyRequests(strconv.Itoa(n)+" streams are open", 1)
+			return apierrors.NewTooManyRequests(strconv.Itoa(n)+" requests of this kind are being served", 1)
 		}
 	})
 }
@@ -161,18 +165,35 @@ type nodeStatus struct {
 	Status          json.RawMessage   `json:"status"`
 }
 
-// status writes the status of the dataplane of a node.
-func (s *Server) status(w http.ResponseWriter, r *http.Request) error {
+// statuses returns the handler for the statuses of nodes. It limits the number of requests for the
+// counters of all rules, because their responses can be large.
+func (s *Server) statuses() http.Handler {
+	plain := failing(func(w http.ResponseWriter, r *http.Request) error { return s.status(w, r, "", maxStatus) })
+	withHits := limit(maxReports, failing(func(w http.ResponseWriter, r *http.Request) error {
+		return s.status(w, r, "?"+door.HitsParameter+"=true", maxHits)
+	}))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if wanted, _ := strconv.ParseBool(r.URL.Query().Get(door.HitsParameter)); wanted {
+			withHits.ServeHTTP(w, r)
+			return
+		}
+		plain.ServeHTTP(w, r)
+	})
+}
+
+// status writes the status of the dataplane of a node. The `query` parameter is appended to the path
+// of the request to the agent, and `size` is the maximum size of the status in bytes.
+func (s *Server) status(w http.ResponseWriter, r *http.Request, query string, size int64) error {
 	node := r.PathValue("node")
 	if err := s.allow(r, door.StatusRight(node)); err != nil {
 		return err
 	}
-	body, err := s.agents.get(r.Context(), node, door.StatusPath)
+	body, err := s.agents.get(r.Context(), node, door.StatusPath+query)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = body.Close() }()
-	content, err := io.ReadAll(io.LimitReader(body, maxStatus))
+	content, err := io.ReadAll(io.LimitReader(body, size))
 	if err != nil || !json.Valid(content) {
 		return apierrors.NewServiceUnavailable("node " + node + ": the response is incomplete")
 	}

@@ -10,6 +10,7 @@
 //
 //	GET .../nodeflows?watch=true&fieldSelector=metadata.name=NODE   flow events, one per line
 //	GET .../nodestatuses/NODE                                      status of the dataplane
+//	GET .../nodestatuses/NODE?hits=true                            with the counters of all rules
 //	GET .../nodeconnections/NODE                                   open connections, one per line
 package observe
 

@@ -3,7 +3,7 @@
 //
 //	GET /metrics             metrics of the agent
 //	GET /metrics/dataplane   metrics of the dataplane
-//	GET /v1/status           status of the dataplane
+//	GET /v1/status           status of the dataplane; with ?hits=true, with the counters of all rules
 //	GET /v1/flows?denied=1   stream of flow events, as on the socket of the dataplane
 //	GET /v1/connections      open connections, as on the socket of the dataplane
 //

@@ -33,6 +33,9 @@ const (
 	// DeniedParameter is a query parameter of a request for flow events. If it is true, the
 	// response omits allowed flows.
 	DeniedParameter = "denied"
+	// HitsParameter is a query parameter of a request for the status of a dataplane. If it is true,
+	// the status contains the counters of all rules.
+	HitsParameter = "hits"
 )
 
 // FlowsRight returns the right to read the flow events of a node.

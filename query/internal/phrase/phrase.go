@@ -4,6 +4,7 @@ package phrase
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/sluicenet/sluice/dataplane/rule"
 )
@@ -37,4 +38,18 @@ func Verdict(verdict string) string {
 		return "Allowed"
 	}
 	return "Denied"
+}
+
+// Age returns a duration as text. It rounds a duration below one hour to seconds, and a duration below
+// two days to minutes. It truncates a longer duration to days.
+func Age(d time.Duration) string {
+	const day = 24 * time.Hour
+	switch {
+	case d < time.Hour:
+		return d.Round(time.Second).String()
+	case d < 2*day:
+		return strings.TrimSuffix(d.Round(time.Minute).String(), "0s")
+	default:
+		return fmt.Sprintf("%d days", int(d/day))
+	}
 }

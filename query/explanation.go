@@ -221,6 +221,7 @@ func writeMatched(w io.Writer, decided string, d rule.Direction, s *report.Side)
 		fmt.Fprintf(w, "  %s by a rule.\n", decided)
 		writePassed(w, d, s)
 		fmt.Fprintf(w, "    Rule: %s %s\n", *s.Policy, s.Text)
+		writeUse(w, s)
 		writeIsolation(w, d, s)
 		return
 	}
@@ -228,6 +229,14 @@ func writeMatched(w io.Writer, decided string, d rule.Direction, s *report.Side)
 	writePassed(w, d, s)
 	if s.Priority != nil {
 		fmt.Fprintf(w, "    Rule: %s\n", s.Text)
+	}
+	writeUse(w, s)
+}
+
+// writeUse writes how often the rule that decided a side was used.
+func writeUse(w io.Writer, s *report.Side) {
+	if s.Use != nil {
+		fmt.Fprintf(w, "    The rule was %s.\n", s.Use)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 
 	"github.com/sluicenet/sluice/cmd/sluice/internal/input"
 	"github.com/sluicenet/sluice/cmd/sluice/internal/output"
+	"github.com/sluicenet/sluice/cmd/sluice/internal/usage"
 	"github.com/sluicenet/sluice/dataplane/statedir"
 	"github.com/sluicenet/sluice/query"
 )
@@ -73,7 +74,11 @@ func explain(cmd *cobra.Command, in *input.Input, stateDir string, question quer
 	if question.Namespace == "" {
 		question.Namespace = in.Namespace
 	}
-	return cluster.Explain(question)
+	e, err = cluster.Explain(question)
+	if err == nil && in.Connection != nil {
+		usage.Explain(cmd, in.Connection, e)
+	}
+	return e, err
 }
 
 // explainInTree evaluates a flow with the currently published tree in a state directory.

@@ -63,6 +63,7 @@ func rootCommand() *cobra.Command {
 		endsAtOnce(statusCommand(scope.Node)),
 		flowsCommand(scope.Node),
 		uiCommand(),
+		endsAtOnce(hitsCommand(scope.Node)),
 		operatorCommand(),
 		endsAtOnce(healthCommand()),
 	)

@@ -41,6 +41,7 @@ compiled tree as a node uses for packets, and shows what Sluice enforces there.`
 		endsAtOnce(statusCommand(scope.Cluster)),
 		flowsCommand(scope.Cluster),
 		uiCommand(),
+		endsAtOnce(hitsCommand(scope.Cluster)),
 		endsAtOnce(checkCommand()),
 		endsAtOnce(sysdumpCommand()),
 		endsAtOnce(evaluateCommand()),

@@ -87,6 +87,9 @@ func startNode(t *testing.T, namespace, name string) {
 	}
 	dataplane, err := status.Serve(e.StateDir, status.Source{
 		Status: func() (report.Status, error) { return report.Status{Node: name, Generation: 7}, nil },
+		Hits: func() *report.Hits {
+			return &report.Hits{Counters: []report.RuleHits{{Policy: "shop/on-" + name, Count: 3}}}
+		},
 		Events: func(denied bool) (<-chan report.Event, func()) {
 			events := make(chan report.Event, 1)
 			events <- report.Event{SrcPod: fmt.Sprintf("shop/%s-%v", name, denied)}
@@ -223,6 +226,11 @@ func TestObserve(t *testing.T) {
 	}
 	if line, err := raw(t, admin, connectionsOf("node-b")); err != nil || line != `{"protocol":"TCP","src":"10.0.0.1","dst":"10.0.0.2","dstPort":80}`+"\n" {
 		t.Errorf("connections %q, %v", line, err)
+	}
+	for query, want := range map[string]bool{"": false, "?hits=true": true} {
+		if line, err := raw(t, admin, statusOf("node-b")+query); err != nil || strings.Contains(line, `"policy":"shop/on-node-b"`) != want {
+			t.Errorf("status with query %q: %q, %v", query, line, err)
+		}
 	}
 	publish(t, "node-c", nil)
 	for path, want := range map[string]string{

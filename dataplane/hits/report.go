@@ -2,7 +2,6 @@ package hits
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 	"time"
 
@@ -47,7 +46,7 @@ func (c *Counters) report(detailed bool) *report.Hits {
 			continue
 		}
 		h.Policy, h.Rule, h.CountedPartly = r.policies[0], &r.index, r.unqueued
-		h.Fingerprint = fmt.Sprintf("%016x", r.key)
+		h.Fingerprint = report.FingerprintText(r.key)
 		if r.tier != rule.NetworkPolicyTier {
 			h.Tier = r.tier.String()
 		}

@@ -16,6 +16,8 @@ type Side struct {
 	Policy *string `json:"policy"`
 	Rule   *int    `json:"rule"`
 	RuleDetails
+	// Use states how often the rule was used. It is nil if the counter of the rule was not read.
+	Use *Use `json:"use,omitempty"`
 	// Passed lists the rules with action Pass that passed the flow to the next tier.
 	Passed []Passed `json:"passed,omitempty"`
 	// IsolatedBy lists the names of the NetworkPolicies that isolate the pod in this direction.
@@ -34,6 +36,8 @@ type RuleDetails struct {
 	// for a rule of a ClusterNetworkPolicy. RuleName is empty if the rule has no name.
 	RuleName string `json:"ruleName,omitempty"`
 	Priority *int32 `json:"priority,omitempty"`
+	// Fingerprint identifies the counter of the rule, as in RuleHits.
+	Fingerprint string `json:"-"`
 }
 
 // SideOf returns the JSON form of a side of a decision. The `names` parameter resolves the names

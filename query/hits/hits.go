@@ -62,24 +62,7 @@ type Rule struct {
 	Rule *int `json:"rule"`
 	// Text describes the rule in the same way as explain.
 	Text string `json:"text"`
-	Use
-}
-
-// Use is the sum of the counters of a rule.
-type Use struct {
-	// Count is the number of evaluated packets that the rule decided, on all nodes that responded.
-	Count uint64 `json:"count"`
-	// Last is the time of the latest of these packets, in seconds. It is zero if Count is 0.
-	Last time.Time `json:"last,omitzero"`
-	// Since is the time from which Count is complete. Count also includes packets that some nodes
-	// counted before. Since is zero if no node has counted the rule.
-	Since time.Time `json:"since,omitzero"`
-	// Applied is the number of nodes whose trees contain the rule. If it is 0, the policy selects no
-	// pod, or the peers of the rule match nothing.
-	Applied int `json:"applied"`
-	// CountedPartly is true if the kernel accepts some flows of the rule without an evaluation, because
-	// no policy can deny any flow of the pod. These flows are not counted.
-	CountedPartly bool `json:"countedPartly,omitempty"`
+	report.Use
 }
 
 // New combines policies with the counters of nodes. It lists the rules in the order of tier, policy,
@@ -115,6 +98,31 @@ func New(policies []*policy.Policy, nodes []Node, f Filter, now time.Time) *Hits
 	return out
 }
 
+// OfNode returns the counters of one node without the policies of the cluster. The text of a rule is
+// then only its position.
+func OfNode(n Node, f Filter, now time.Time) *Hits {
+	out := New(nil, []Node{n}, f, now)
+	if n.Hits == nil {
+		return out
+	}
+	for i := range n.Hits.Counters {
+		h := &n.Hits.Counters[i]
+		if h.Gone || f.Namespace != "" && !strings.HasPrefix(h.Policy, f.Namespace+"/") {
+			continue
+		}
+		r := Rule{h.Tier, h.Policy, h.Direction, h.Rule, deniedText(h.Direction), report.Use{Count: h.Count, Last: h.Last, Since: h.Since, Applied: 1, CountedPartly: h.CountedPartly}}
+		if h.Rule != nil {
+			r.Text = fmt.Sprintf("%s[%d]", h.Direction, *h.Rule)
+		}
+		if !f.Unused || r.unused() {
+			out.Rules = append(out.Rules, r)
+		}
+	}
+	return out
+}
+
+func deniedText(direction string) string { return direction + " denied: no rule matched" }
+
 // unused reports whether the rule was never used. The packets that no rule matched are not a rule.
 func (r *Rule) unused() bool { return r.Rule != nil && r.Count == 0 && !r.CountedPartly }
 
@@ -147,8 +155,7 @@ func rulesOf(p *policy.Policy, d rule.Direction, uses *Uses) (out []Rule) {
 		}
 	}
 	if p.Isolates[d] {
-		text := fmt.Sprintf("%s denied: no rule matched", d)
-		out = append(out, Rule{tier, name, d.String(), nil, text, uses.Denied(name, d)})
+		out = append(out, Rule{tier, name, d.String(), nil, deniedText(d.String()), uses.Denied(name, d)})
 	}
 	return out
 }
@@ -157,12 +164,12 @@ func rulesOf(p *policy.Policy, d rule.Direction, uses *Uses) (out []Rule) {
 type Uses struct {
 	// since is the latest time at which one of the nodes started to count.
 	since time.Time
-	rules map[string]*Use
+	rules map[string]*report.Use
 }
 
 // NewUses adds up the counters of the nodes that responded.
 func NewUses(nodes []Node) *Uses {
-	u := &Uses{rules: map[string]*Use{}}
+	u := &Uses{rules: map[string]*report.Use{}}
 	for i := range nodes {
 		if nodes[i].Hits == nil {
 			continue
@@ -184,7 +191,7 @@ func (u *Uses) add(h *report.RuleHits) {
 	}
 	sum := u.rules[key]
 	if sum == nil {
-		sum = &Use{Since: h.Since}
+		sum = &report.Use{Since: h.Since}
 		u.rules[key] = sum
 	}
 	sum.Count += h.Count
@@ -201,20 +208,20 @@ func (u *Uses) add(h *report.RuleHits) {
 }
 
 // Rule returns the use of a rule with the given fingerprint. See package fingerprint.
-func (u *Uses) Rule(sum uint64) Use { return u.use(fmt.Sprintf("%016x", sum)) }
+func (u *Uses) Rule(sum uint64) report.Use { return u.use(report.FingerprintText(sum)) }
 
 // Denied returns the number of packets that were denied because a NetworkPolicy isolates the pod for
 // a direction, and no rule of any policy matched.
-func (u *Uses) Denied(policyName string, d rule.Direction) Use {
+func (u *Uses) Denied(policyName string, d rule.Direction) report.Use {
 	return u.use(deniedKey(policyName, d.String()))
 }
 
 // use returns the use with a key. A rule that appeared before all nodes started to count is complete
 // only from the latest start.
-func (u *Uses) use(key string) Use {
+func (u *Uses) use(key string) report.Use {
 	sum := u.rules[key]
 	if sum == nil {
-		return Use{}
+		return report.Use{}
 	}
 	out := *sum
 	if u.since.After(out.Since) {

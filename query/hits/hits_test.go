@@ -142,7 +142,7 @@ func TestPartlyCountedRulesAreNotUnused(t *testing.T) {
 		t.Errorf("%v:\n%s", err, &text)
 	}
 	use := hits.NewUses(nodes).Rule(fingerprint.Rules(policies(t)[0], rule.Ingress)[1])
-	if got, want := use.Text(), "not used (not all flows are counted) since 2026-01-02 15:05:00 UTC"; got != want {
+	if got, want := use.String(), "never used since 2026-01-02 15:05:00 UTC; not all of its flows are counted"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
 }
@@ -163,7 +163,7 @@ func TestReadNamesTheNodesWithoutCounters(t *testing.T) {
 		"old":      `{"generation": 7}`,
 		"summary":  `{"hits": {"since": "2026-01-02T15:04:05Z", "rules": 1}}`,
 	}, []string{"counting", "old", "summary", "gone"})
-	for i, want := range []string{"", "does not count rules", "does not count rules", "no such node"} {
+	for i, want := range []string{"", "too old to count rules", "too old to count rules", "no such node"} {
 		n := nodes[i]
 		if (n.Err == nil) != (want == "") || (n.Hits == nil) == (n.Err == nil) || n.Err != nil && !strings.Contains(n.Err.Error(), want) {
 			t.Errorf("node %s: %v, want %q", n.Name, n.Err, want)

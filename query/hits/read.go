@@ -48,6 +48,20 @@ func Read(ctx context.Context, s Source, names []string) []Node {
 	return nodes
 }
 
+// FirstError returns the error of the first node if no node responded, such as the error for a missing
+// right. Otherwise it returns nil.
+func FirstError(nodes []Node) error {
+	for i := range nodes {
+		if nodes[i].Err == nil {
+			return nil
+		}
+	}
+	if len(nodes) == 0 {
+		return nil
+	}
+	return fmt.Errorf("no node responded: %w", nodes[0].Err)
+}
+
 func readNode(ctx context.Context, s Source, name string) Node {
 	ctx, cancel := context.WithTimeout(ctx, nodeTimeout)
 	defer cancel()
@@ -63,7 +77,7 @@ func readNode(ctx context.Context, s Source, name string) Node {
 }
 
 // errNotCounted is returned for a node whose dataplane does not report counters.
-var errNotCounted = errors.New("its dataplane or the operator is of a version that does not count rules")
+var errNotCounted = errors.New("its dataplane or the operator is too old to count rules")
 
 // NodeOf returns the counters in the status of a dataplane. The status must have been requested with
 // all counters.

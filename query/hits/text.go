@@ -132,19 +132,3 @@ func (h *Hits) writeNotes(w io.Writer, partly bool) {
 	}
 	fmt.Fprintln(w, strings.Join(notes, "\n"))
 }
-
-// Text returns a phrase such as "used 12 times since 2026-01-02 15:04:05 UTC" for the explanation of a
-// flow. It returns "" if the rule was not counted.
-func (u *Use) Text() string {
-	if u.Since.IsZero() {
-		return ""
-	}
-	text := "used " + phrase.Number(int(u.Count), "time", "times")
-	if u.Count == 0 {
-		text = "not used"
-	}
-	if u.CountedPartly {
-		text += " (not all flows are counted)"
-	}
-	return text + " since " + timeText(u.Since) + " UTC"
-}

@@ -14,6 +14,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/report"
 	"github.com/sluicenet/sluice/internal/table"
 	"github.com/sluicenet/sluice/query"
+	"github.com/sluicenet/sluice/query/internal/phrase"
 )
 
 // Node describes the tree that the dataplane of one node enforces, and counts the
@@ -77,6 +78,9 @@ func (s *Node) write(out io.Writer, zeros bool) error {
 	writeLine(w, "mark mask", "%#x", s.MarkMask)
 	writeLine(w, "rules repaired", "%s", times(s.Repairs))
 	writeLine(w, "open connections", "%s", s.reevaluated())
+	if h := s.Hits; h != nil {
+		writeLine(w, "rules", "%d, %d of them never used in %s", h.Rules, h.Unused, age(s.Now, h.Since))
+	}
 	fmt.Fprintln(w)
 	s.writeVerdicts(w, zeros)
 	return flush(w)
@@ -216,17 +220,5 @@ func times(n uint64) string {
 	}
 }
 
-// age returns the time between the parameters `then` and `now`. It rounds an age below one hour to
-// seconds, and an age below two days to minutes. It truncates a longer age to days.
-func age(now, then time.Time) string {
-	d := now.Sub(then)
-	const day = 24 * time.Hour
-	switch {
-	case d < time.Hour:
-		return d.Round(time.Second).String()
-	case d < 2*day:
-		return strings.TrimSuffix(d.Round(time.Minute).String(), "0s")
-	default:
-		return fmt.Sprintf("%d days", int(d/day))
-	}
-}
+// age returns the time between the parameters `then` and `now`.
+func age(now, then time.Time) string { return phrase.Age(now.Sub(then)) }

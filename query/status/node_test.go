@@ -17,7 +17,7 @@ func TestNodeStatusText(t *testing.T) {
 	now := time.Date(2026, 11, 22, 20, 0, 0, 0, time.UTC)
 	enforcing := report.Status{
 		Node: "n1", Started: now.Add(-26*time.Hour - 4*time.Minute), Published: 7, Seen: 7, Generation: 7,
-		Pods: 30, IsolatedPods: 12, Queueing: "queue expression", QueueBase: 2700, Queues: 2,
+		Pods: 30, IsolatedPods: 12, Hits: &report.Hits{Since: now.Add(-26 * time.Hour), Rules: 40, Unused: 3}, Queueing: "queue expression", QueueBase: 2700, Queues: 2,
 		FailurePolicy: "Closed", Deny: "Drop", MarkMask: 0x60, Repairs: 1,
 		Verdicts: report.Stats{
 			Packets: 190, Batches: 100, Accepted: 100, Denied: 83, MidStream: 4,

@@ -7,6 +7,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/report"
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/policy"
+	"github.com/sluicenet/sluice/policy/fingerprint"
 	"github.com/sluicenet/sluice/query/internal/phrase"
 )
 
@@ -38,7 +39,7 @@ func (t *Texts) Rule(policyName string, d rule.Direction, index int, other netip
 		return report.RuleDetails{Text: phrase.Place(d, index)}
 	}
 	r := &p.Rules(d)[index]
-	out := report.RuleDetails{Text: r.String(), RuleName: r.Name}
+	out := report.RuleDetails{Text: r.String(), RuleName: r.Name, Fingerprint: report.FingerprintText(fingerprint.Rules(p, d)[index])}
 	if p.Tier != rule.NetworkPolicyTier {
 		out.Priority = &p.Priority
 	}

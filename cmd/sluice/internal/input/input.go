@@ -30,6 +30,9 @@ type Input struct {
 	// Namespace is the current namespace of the selected cluster. It is "" if the objects were read
 	// from files.
 	Namespace string
+	// Connection is the connection to the selected cluster. It is nil if the objects were read from
+	// files.
+	Connection *live.Connection
 }
 
 // AddFlag adds the flag -f to a command.
@@ -75,7 +78,7 @@ func (i *Input) Read(cmd *cobra.Command) (*inventory.Set, error) {
 	if err != nil {
 		return nil, err
 	}
-	i.Namespace = connection.Namespace
+	i.Namespace, i.Connection = connection.Namespace, connection
 	done := terminal.Progress(cmd.ErrOrStderr(), "reading the cluster")
 	set, err := connection.Read(cmd.Context())
 	done()

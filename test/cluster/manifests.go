@@ -38,6 +38,6 @@ func kindOf(object any) (version schema.GroupVersion, kind string) {
 	case *networkingv1.NetworkPolicy:
 		return networkingv1.SchemeGroupVersion, "NetworkPolicy"
 	default:
-		return v1beta1.SchemeGroupVersion, "ClusterNetworkPolicy"
+		return schema.GroupVersion(v1beta1.GroupVersion), "ClusterNetworkPolicy"
 	}
 }

@@ -67,7 +67,8 @@ func TestPortSet(t *testing.T) {
 func TestMemoryOfDeclaredPorts(t *testing.T) {
 	without, with := memoryOfPods(), memoryOfPods(corev1.ContainerPort{ContainerPort: 8080}, corev1.ContainerPort{ContainerPort: 9090})
 	t.Logf("bytes for each pod: %d without ports, %d with two ports", without, with)
-	if with > without+1 {
+	// Separate memory would take at least 16 bytes. The rest of the process allocates a few bytes, too.
+	if with > without+8 {
 		t.Errorf("%d bytes for each pod with two ports, %d without", with, without)
 	}
 }

@@ -203,3 +203,16 @@ func Selected(set *inventory.Set) map[string][]string {
 	}
 	return out
 }
+
+// Nodes returns the sorted names of the nodes that run pods which a policy selects.
+func Nodes(set *inventory.Set, p *policy.Policy) []string {
+	s := newSelection(set)
+	var out []string
+	for i := range set.Pods {
+		if pod := &set.Pods[i].Pod; pod.Node != "" && p.Selects(pod, s.namespaces[pod.Namespace]) {
+			out = append(out, pod.Node)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}

@@ -14,11 +14,12 @@ import (
 	"github.com/sluicenet/sluice/dataplane/report"
 	"github.com/sluicenet/sluice/inventory"
 	"github.com/sluicenet/sluice/live"
+	"github.com/sluicenet/sluice/query/hits"
 	"github.com/sluicenet/sluice/query/status"
 )
 
-// maxStreams is the maximum number of nodes whose flows the page reads. Each stream costs the API
-// server and the operator a connection.
+// maxStreams is the maximum number of nodes whose flows or counters the page reads at the same time.
+// Each of them costs the API server and the operator a connection.
 const maxStreams = 50
 
 // Cluster reads a cluster with the rights of the user.
@@ -101,6 +102,14 @@ func (c *Cluster) policy(ctx context.Context, p *inventory.Policy) (*unstructure
 		return nil, fmt.Errorf("it does not exist any more")
 	}
 	return &list[at], nil
+}
+
+// Hits reads the counters of the given nodes, or of those of them that the user selected.
+func (c *Cluster) Hits(ctx context.Context, nodes []string) ([]hits.Node, error) {
+	if len(c.nodes) > 0 {
+		nodes = slices.DeleteFunc(slices.Clone(nodes), func(n string) bool { return !slices.Contains(c.nodes, n) })
+	}
+	return hits.Read(ctx, c.connection, nodes[:min(len(nodes), maxStreams)]), nil
 }
 
 // Flows reads the flows of all nodes, or of the nodes that the user selected.

@@ -16,6 +16,7 @@ import (
 	dataplane "github.com/sluicenet/sluice/dataplane/status"
 	"github.com/sluicenet/sluice/inventory"
 	"github.com/sluicenet/sluice/manifest"
+	"github.com/sluicenet/sluice/query/hits"
 	"github.com/sluicenet/sluice/query/status"
 )
 
@@ -59,6 +60,19 @@ func (f *Files) Objects(context.Context) (*inventory.Set, error) {
 
 // Reports returns ErrNoReports.
 func (f *Files) Reports(context.Context) (*status.Reports, error) { return nil, ErrNoReports }
+
+// Hits reads the counters of the dataplane of the state directory. Without a state directory, there
+// are no counters.
+func (f *Files) Hits(ctx context.Context, _ []string) ([]hits.Node, error) {
+	if f.StateDir == "" {
+		return nil, nil
+	}
+	s, err := dataplane.ReadHits(ctx, f.StateDir)
+	if err != nil {
+		return nil, err
+	}
+	return []hits.Node{hits.NodeOf(s.Node, &s)}, nil
+}
 
 // Manifest returns the lines of the file that contain the policy.
 func (f *Files) Manifest(_ context.Context, p *inventory.Policy) (*Manifest, error) {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/sluicenet/sluice/dataplane/report"
 	"github.com/sluicenet/sluice/inventory"
+	"github.com/sluicenet/sluice/query/hits"
 	"github.com/sluicenet/sluice/query/status"
 )
 
@@ -27,6 +28,9 @@ type Source interface {
 	Reports(ctx context.Context) (*status.Reports, error)
 	// Manifest returns the manifest of a policy that Objects returned.
 	Manifest(ctx context.Context, p *inventory.Policy) (*Manifest, error)
+	// Hits reads the counters of rules from the given nodes. The counters of a node that does not
+	// respond are missing, and the Node then contains the error. Without a dataplane, there are none.
+	Hits(ctx context.Context, nodes []string) ([]hits.Node, error)
 	// Flows calls handle for each flow that a node evaluates, until the context ends. It calls
 	// note if the stream of a node starts or fails. Both functions may be called concurrently.
 	Flows(ctx context.Context, handle func(node string, e *report.Event), note func(Note))

@@ -138,15 +138,23 @@ func (s *Server) enforcement(p *policy.Policy) *v1alpha1.EnforcementStatus {
 	return nil
 }
 
-// policy answers what one policy contains and selects.
-func (s *Server) policy(v *view, r *http.Request) (any, error) {
-	name := r.FormValue("name")
+// policy returns the policy with a name.
+func (v *view) policy(name string) (*inventory.Policy, error) {
 	for i := range v.set.Policies {
 		if p := &v.set.Policies[i]; p.String() == name {
-			return s.details(v, p, r)
+			return p, nil
 		}
 	}
 	return nil, question.Errorf("policy", name, "no policy of that name")
+}
+
+// policy answers what one policy contains and selects.
+func (s *Server) policy(v *view, r *http.Request) (any, error) {
+	p, err := v.policy(r.FormValue("name"))
+	if err != nil {
+		return nil, err
+	}
+	return s.details(v, p, r)
 }
 
 func (s *Server) details(v *view, p *inventory.Policy, r *http.Request) (any, error) {

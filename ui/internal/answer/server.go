@@ -63,6 +63,7 @@ func (s *Server) Handler() http.Handler {
 	mux.Handle("GET /api/allow", s.answer(s.allow))
 	mux.Handle("GET /api/policies", s.answer(s.policies))
 	mux.Handle("GET /api/policy", s.answer(s.policy))
+	mux.Handle("GET /api/uses", s.answer(s.uses))
 	mux.Handle("POST /api/draft", s.answer(s.draft))
 	mux.HandleFunc("GET /api/flows", func(w http.ResponseWriter, r *http.Request) {
 		s.hub.Start(s.ctx)

@@ -53,6 +53,7 @@ export interface Rule { direction: string; index: number; action: string; text: 
 export interface PolicyDetails extends PolicySummary {
   manifest: { file?: string; line: number; text: string }; manifestError?: string; ruleList: Rule[]; findings: Finding[];
 }
+export interface Uses { nodes: number; missing?: string; rules: { direction: string; rule: number | null; use: string }[] }
 export interface FlowEnd { pod?: string; workload?: string }
 export interface FlowEvent {
   id: number; node?: string; time: string; verdict: string; fault?: string; protocol?: string;

@@ -57,9 +57,9 @@ function Ask({ ask }: { ask: (from: string, to: string, port: string) => void })
   return (
     <form class="ask" role="search" aria-label="Can one workload reach another?" onSubmit={submit}>
       <span class="quiet">Can</span>
-      <input name="from" list="workloads" aria-label="from" placeholder="from: workload, pod or address" value={from} onInput={(e) => setFrom(e.currentTarget.value)} />
+      <input name="from" list="workloads" aria-label="from" placeholder="workload, pod, address" value={from} onInput={(e) => setFrom(e.currentTarget.value)} />
       <span class="quiet">reach</span>
-      <input name="to" list="workloads" aria-label="to" placeholder="to: workload, svc/name or address" value={to} onInput={(e) => setTo(e.currentTarget.value)} />
+      <input name="to" list="workloads" aria-label="to" placeholder="workload, svc, address" value={to} onInput={(e) => setTo(e.currentTarget.value)} />
       <input name="port" class="port" aria-label="port" placeholder="port" value={port} onInput={(e) => setPort(e.currentTarget.value)} />
       <button type="submit">Why?</button>
       <datalist id="workloads">{map?.workloads.map((w) => <option value={w.ref} />)}</datalist>

@@ -1,5 +1,5 @@
 import { useEffect, useRef, useState } from "preact/hooks";
-import { PolicyDetails, PolicySummary, get } from "./api";
+import { PolicyDetails, PolicySummary, Uses, get } from "./api";
 import { useAnswer } from "./answer";
 import { CopyButton, Empty, Yaml, kindAndName, lastLine, policyLink } from "./common";
 import { Deletion, Editor } from "./draft";
@@ -77,6 +77,8 @@ function Details({ name, rule }: { name: string; rule: string }) {
   const { policies } = useStore();
   const summary = policies?.find((p) => p.name === name);
   const { answer, error } = useAnswer(`${name} ${JSON.stringify(summary)}`, () => get<PolicyDetails>("policy", { name }));
+  const uses = useAnswer(`uses ${name} ${JSON.stringify(summary)}`, () => get<Uses>("uses", { name }));
+  const useOf = (direction: string, index: number | null) => uses.answer?.rules.find((u) => u.direction === direction && u.rule === index)?.use;
   const [selected, setSelected] = useState(rule);
   useEffect(() => setSelected(rule), [rule, name]);
   const yaml = useRef<HTMLDivElement>(null);
@@ -102,11 +104,14 @@ function Details({ name, rule }: { name: string; rule: string }) {
         {answer.ruleList.map((r) => (
           <li>
             <button type="button" class="rule" aria-pressed={r === marked} onClick={() => setSelected(`${r.direction}.${r.index}`)}>
-              {answer.tier && <b>{r.action} </b>}{r.text}
+              {answer.tier && <b>{r.action} </b>}{r.text} <span class="quiet use">{useOf(r.direction, r.index)}</span>
             </button>
           </li>
         ))}
       </ul>
+      {["ingress", "egress"].filter((d) => useOf(d, null)).map((d) => <p class="quiet use">{d}: {useOf(d, null)}</p>)}
+      {uses.answer?.missing && <p class="quiet">{uses.answer.missing}.</p>}
+      {uses.error && <p class="quiet">How often rules are used cannot be shown: {uses.error}</p>}
       {answer.findings.length > 0 && <><h3>Findings</h3><Findings findings={answer.findings} alone /></>}
       <h3>Manifest {manifest.file && <span class="quiet">{manifest.file}:{manifest.line}</span>} {manifest.text && <CopyButton text={manifest.text} />}</h3>
       {answer.manifestError && <p class="error">{answer.manifestError}</p>}

@@ -45,8 +45,8 @@ func (a *agent) leader(registered <-chan struct{}, run manager.RunnableFunc) man
 	}
 }
 
-// newEndpoint returns the endpoint of the node. The agent uses its own rights to
-// authenticate and authorize the requests.
+// newEndpoint returns the endpoint of the node. The endpoint authenticates and authorizes its clients
+// with requests to the API server, for which it uses the permissions of the agent.
 func newEndpoint(config *rest.Config, o Options) (*endpoint.Endpoint, error) {
 	e := &endpoint.Endpoint{
 		Address: o.MetricsAddress, Plain: o.MetricsPlain, Node: o.Node, StateDir: o.StateDir, Log: o.Log.WithName("endpoint"),

@@ -117,7 +117,7 @@ type NearMiss struct {
 	Ports []Ports
 }
 
-// Part is one of the two parts of a rule that must match a flow: the peers or the ports.
+// Part is one of the two parts of a rule: the peers or the ports. Both parts must match a flow.
 type Part uint8
 
 // The parts of a rule.

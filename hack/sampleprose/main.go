@@ -59,6 +59,9 @@ func run(project fs.FS, seed uint64, n int, kind string, output io.Writer) error
 	return nil
 }
 
+// generated are the names of directories without prose of the project.
+var generated = []string{"bin", "dist", "node_modules"}
+
 // collect reads the blocks of all files with the given extension, in the order of
 // the paths.
 func collect(project fs.FS, extension string, read func(string, []byte) ([]block, error)) ([]block, error) {
@@ -67,7 +70,7 @@ func collect(project fs.FS, extension string, read func(string, []byte) ([]block
 		if err != nil {
 			return err
 		}
-		if entry.IsDir() && name != "." && (strings.HasPrefix(name, ".") || name == "bin" || name == "dist") {
+		if entry.IsDir() && name != "." && (strings.HasPrefix(name, ".") || slices.Contains(generated, entry.Name())) {
 			return fs.SkipDir
 		}
 		if entry.IsDir() || !strings.HasSuffix(name, extension) {

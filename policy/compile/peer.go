@@ -18,8 +18,8 @@ type peer struct {
 	// programs contains the programs whose rules contain the peer. If the `classes` field changes,
 	// these programs must be compiled again.
 	programs map[*program]struct{}
-	// classes contains each class whose pods the peer matches. If the peer has a port name,
-	// the map value is the port number to which these pods resolve the name.
+	// The keys of the map `classes` are the classes whose pods match the peer. If the peer has a
+	// named port, the value is the number of this port in the pods of the class.
 	classes map[*class]uint16
 }
 

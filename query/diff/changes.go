@@ -94,7 +94,7 @@ func (s side) change(common, others []string) Change {
 	return c
 }
 
-// usedEnds returns the ends that occur in changes.
+// usedEnds returns all sources and destinations of the given changes.
 func (r *collector) usedEnds(changes []Change) []End {
 	used := map[string]bool{}
 	for i := range changes {

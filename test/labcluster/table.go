@@ -106,7 +106,7 @@ func (t Table) Got(from, to string, target Target) (result lab.Result, same bool
 	return result, found && same
 }
 
-// End returns the end for a running pod.
+// End returns a pod as the source or destination of a flow. The pod must run.
 func (c *Cluster) End(namespace, name string) (End, error) {
 	pod := c.Pod(namespace, name)
 	if pod == nil {

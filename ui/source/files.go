@@ -61,8 +61,8 @@ func (f *Files) Objects(context.Context) (*inventory.Set, error) {
 // Reports returns ErrNoReports.
 func (f *Files) Reports(context.Context) (*status.Reports, error) { return nil, ErrNoReports }
 
-// Hits reads the counters of the dataplane of the state directory. Without a state directory, there
-// are no counters.
+// Hits reads the counters of the dataplane that uses the state directory. If no state directory is
+// set, there are no counters.
 func (f *Files) Hits(ctx context.Context, _ []string) ([]hits.Node, error) {
 	if f.StateDir == "" {
 		return nil, nil
@@ -117,8 +117,8 @@ func cutObject(content string, line int) string {
 // retry is the time between two attempts to open a stream.
 const retry = time.Second
 
-// Flows reads the flows of the dataplane of the state directory. Without a state directory, there are
-// no flows.
+// Flows reads the flows of the dataplane that uses the state directory. If no state directory is set,
+// there are no flows.
 func (f *Files) Flows(ctx context.Context, handle func(node string, e *report.Event), note func(Note)) {
 	if f.StateDir == "" {
 		note(Note{Message: "Manifests have no flows. Run kubectl sluice ui on a cluster to see flows."})

@@ -9,8 +9,8 @@ import (
 )
 
 const (
-	// settleDelay is the time between a change and the check of the namespace, so that one check
-	// usually covers several changes.
+	// settleDelay is the time between a change and the check of the namespace. Because of this delay,
+	// one check usually covers several changes.
 	settleDelay = time.Second
 	// namespaceShare limits the checks of one namespace to 1/namespaceShare of one processor's
 	// time. For example, after a check of 100 ms, the next check of the namespace starts 10 s

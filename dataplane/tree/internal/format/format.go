@@ -150,8 +150,8 @@ const (
 )
 
 // The words of a leaf. A leaf contains entries (see ActionBits) for the peers of the
-// rules: one entry for all peers, one for each class, and one for each interval of
-// addresses. Of the entries that apply to a peer, the smallest entry other than 0
+// rules: an entry that applies to every peer, an entry for each class, and an entry for each
+// interval of addresses. Of the entries that apply to a peer, the smallest entry other than 0
 // determines the verdict.
 const (
 	LeafEvery     = 0

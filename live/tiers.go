@@ -102,8 +102,8 @@ func (c *Connection) readOthers(ctx context.Context, b *builder) error {
 	return nil
 }
 
-// count returns the number of objects of the list at a URL path. It requests only one object, because
-// the API server returns the number of the remaining objects with it.
+// count returns the number of objects in the list at a URL path. It requests only one object,
+// because the API server returns the number of the remaining objects with it.
 func (c *Connection) count(ctx context.Context, path string) (int, error) {
 	var page metav1.PartialObjectMetadataList
 	if err := c.getPage(ctx, path, 1, &page); err != nil {
@@ -112,7 +112,7 @@ func (c *Connection) count(ctx context.Context, path string) (int, error) {
 	return len(page.Items) + int(ptr.Deref(page.RemainingItemCount, 0)), nil
 }
 
-// tierList returns an empty list for objects of a kind of the group read.Group.
+// tierList returns an empty list for objects of the given kind and version in the group read.Group.
 func tierList(kind, version string) *unstructured.UnstructuredList {
 	out := &unstructured.UnstructuredList{}
 	out.SetGroupVersionKind(schema.GroupVersionKind{Group: read.Group, Version: version, Kind: kind + "List"})

@@ -42,7 +42,7 @@ func TestLogWithoutAPIServer(t *testing.T) {
 				t.Fatal(err)
 			}
 			select {
-			case <-p.Ended(): // The operator ends if it cannot renew its lease.
+			case <-p.Ended(): // The operator exits if it cannot renew its Lease.
 			case <-time.After(15 * time.Second):
 				p.Kill()
 			}

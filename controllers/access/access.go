@@ -79,7 +79,7 @@ type User = authenticationv1.UserInfo
 
 // Authenticate returns the user of the bearer token of a request. The token must be valid for
 // at least one of the audiences, or for the API server if there are no audiences. If there is
-// no valid token, Authenticate returns an error for which apierrors.IsUnauthorized is true.
+// no valid token, Authenticate returns an error for which apierrors.IsUnauthorized returns true.
 func (r *Reviewer) Authenticate(request *http.Request, audiences ...string) (*User, error) {
 	scheme, token, _ := strings.Cut(request.Header.Get("Authorization"), " ")
 	if token = strings.TrimSpace(token); !strings.EqualFold(scheme, "Bearer") || token == "" {
@@ -121,8 +121,8 @@ type Right struct {
 	Path string
 }
 
-// Authorize returns nil if the user has the right. If the user lacks it, Authorize returns an
-// error that names the right, and for which apierrors.IsForbidden is true.
+// Authorize returns nil if the user has the right. If the user does not have it, Authorize returns
+// an error that names the right. For this error, apierrors.IsForbidden returns true.
 func (r *Reviewer) Authorize(ctx context.Context, user *User, right Right) error {
 	key := fmt.Sprintf("%q %q %q %q %q", user.Username, user.UID, user.Groups, user.Extra, right)
 	allowed, ok := r.rights.Get(key)

@@ -20,9 +20,9 @@ func NewObject(version string) *unstructured.Unstructured {
 	return out
 }
 
-// NewCache returns a cache for ClusterNetworkPolicies of one API version. The options `o` define in
-// which form the cache stores them. Each time a watch ends, the cache calls the function `failed`
-// with the error that ended the watch.
+// NewCache returns a cache for ClusterNetworkPolicies of one API version. The options `o` define
+// the form in which the cache stores the policies. Each time the cache cannot list or watch the
+// policies, it calls the function `failed` with the error.
 func NewCache(config *rest.Config, transport *http.Client, version string, o cache.ByObject, failed toolscache.WatchErrorHandlerWithContext) (cache.Cache, error) {
 	object := NewObject(version)
 	mapper := meta.NewDefaultRESTMapper(nil)

@@ -103,9 +103,9 @@ func (f *fixture) wantNothingLeft() {
 	}
 }
 
-// TestUninstallBeforeNodesEnforced checks that the uninstallation needs no proof for nodes that
-// never enforced policies. Such nodes may be unable to provide one: if the image does not exist,
-// for example, no uninstall pod can start.
+// TestUninstallBeforeNodesEnforced checks that the uninstallation does not wait for proof from
+// nodes that never enforced policies. Such nodes may be unable to provide proof. For example, no
+// uninstall pod can start if the image does not exist.
 func TestUninstallBeforeNodesEnforced(t *testing.T) {
 	f := newFixture(t)
 	startOperator(t)

@@ -25,7 +25,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/tree"
 )
 
-// These times have the same ratios as the times of a real cluster, where an agent renews its Lease
+// These times are in the same proportion as in a real cluster, where an agent renews its Lease
 // every 12 s and counts as silent after 60 s without a renewal.
 const (
 	renewInterval  = time.Second

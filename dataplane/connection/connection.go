@@ -71,8 +71,9 @@ func isReversed(f flow.Flow) bool {
 }
 
 // needsMark reports whether a side of a decision requires a mark on the connection. Without a
-// mark, the rules also queue later packets of the connection. A connection needs a mark if
-// policies isolate the pod of the side. A connection from a pod to itself, or from a node to a
+// mark, the rules also queue later packets of the connection. The egress side requires a mark if
+// policies isolate the source pod for egress, and the ingress side requires a mark if policies
+// isolate the destination pod for ingress. A connection from a pod to itself, or from a node to a
 // pod on the node, also needs a mark.
 func needsMark(s rule.Side) bool {
 	switch s.Reason {

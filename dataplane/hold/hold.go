@@ -174,8 +174,8 @@ func (t *table) hold(p *held) {
 	t.setRoom()
 }
 
-// update decides again about all held packets, in the order in which they arrived. It returns the
-// outcomes of the packets that no longer wait. The caller must call update after each change of
+// update checks again which held packets still wait, in the order in which they arrived. It returns
+// the outcomes of the packets that no longer wait. The caller must call update after each change of
 // the `node` field, and at the time that t.next() returns.
 func (t *table) update(now time.Time) []outcome {
 	before := t.waiting

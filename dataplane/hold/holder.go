@@ -67,7 +67,7 @@ type Holder struct {
 	// mu guards the fields below.
 	mu    sync.Mutex
 	table *table
-	// timer expires when the table must decide again about a held packet.
+	// timer expires when the table must check again whether a held packet still waits.
 	timer  *time.Timer
 	closed bool
 
@@ -233,7 +233,7 @@ func (h *Holder) Close() error {
 	return nil
 }
 
-// change applies a change to the table, and then decides again about all held packets.
+// change applies a change to the table, and then calls update.
 func (h *Holder) change(apply func(*table)) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -243,7 +243,8 @@ func (h *Holder) change(apply func(*table)) {
 
 func (h *Holder) expire() { h.change(func(*table) {}) }
 
-// update decides again about all held packets. The caller must hold mu.
+// update checks again which held packets still wait, and ends the wait of all other packets. The
+// caller must hold mu.
 func (h *Holder) update() {
 	if h.closed {
 		return
@@ -258,7 +259,8 @@ func (h *Holder) update() {
 	h.setTimer()
 }
 
-// setTimer sets the timer to the time at which the table must decide again about a held packet.
+// setTimer sets the timer to the time at which the table must check again whether a held packet
+// still waits.
 func (h *Holder) setTimer() {
 	if at, ok := h.table.next(); ok {
 		h.timer.Reset(time.Until(at))
@@ -274,9 +276,9 @@ func (h *Holder) receive(a nfqueue.Attribute) int {
 		return 0
 	}
 	p := &held{id: *a.PacketID, mark: value(a.Mark), in: value(a.InDev), out: value(a.OutDev)}
-	// The rules clear Sluice's bits of the mark before they send a packet to the hold queue, and a
-	// worker sets these bits before it moves a packet. So the bits show whether a worker has
-	// denied the packet.
+	// When the rules send a packet to the hold queue, Sluice's bits of its mark are 0. A worker
+	// moves only denied packets to the hold queue, and sets the bits of these packets to Denied.
+	// So the bits show whether the rules or a worker sent the packet.
 	p.forPeer = p.mark&h.config.Marks.Mask == h.config.Marks.Denied
 	var readable bool
 	if a.Payload != nil {

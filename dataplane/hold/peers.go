@@ -16,20 +16,20 @@ import (
 )
 
 const (
-	// peerLimit is the longest time for which a packet of an unknown pod of another node is
-	// held.
+	// peerLimit is the longest time for which a packet from or to an unknown pod on another node
+	// is held.
 	peerLimit = time.Second
-	// deniedTime is the time for which packets of a denied peer are not held again.
+	// deniedTime is the time for which packets from and to a denied peer are not held again.
 	deniedTime = 10 * time.Second
 	// maxDenied is the largest number of denied peers that are stored.
 	maxDenied = 512
-	// maxPeers is the largest number of held packets of pods of other nodes. These packets do
-	// not count toward maxHeld.
+	// maxPeers is the largest number of packets from and to pods on other nodes that are held at
+	// the same time. These packets do not count toward maxHeld.
 	maxPeers = 256
 )
 
 // Peers decides whether a worker moves a denied packet to the hold queue. A worker moves a
-// packet if its source or destination address may belong to a new pod of another node that the
+// packet if its source or destination address may belong to a new pod on another node that the
 // tree in use does not contain yet. Peers is safe for concurrent use.
 type Peers struct {
 	ranges atomic.Pointer[report.PodRanges]

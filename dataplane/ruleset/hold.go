@@ -10,10 +10,10 @@ import (
 )
 
 // When a pod starts to send or to receive packets, the current tree may not contain the pod
-// yet. The rules below send first packets from and to unknown addresses to the hold queue, if
-// the interface may lead to a pod. A released packet has the mark Either and passes through the
-// rules again. Its mark directs it to the chain evaluate-released, which does not send packets
-// to the hold queue.
+// yet. The rules below send the first packet of a flow to the hold queue if the source or the
+// destination address is unknown, and the interface on that side may lead to a pod. When a packet
+// is released, its packet mark is Either, and the packet passes through the rules again. Because
+// of this mark, it goes to the chain evaluate-released, which sends no packet to the hold queue.
 
 // Names of the chains that hold packets.
 const (

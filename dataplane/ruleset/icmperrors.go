@@ -5,8 +5,8 @@ import "golang.org/x/sys/unix"
 // An ICMP error quotes a packet of a connection. Connection tracking relates the error to the
 // connection of the quoted packet, no matter which host sent the error. So an egress-isolated
 // pod could send forged errors to both ends of every connection that this node tracks.
-// Therefore an error from such a pod is evaluated with the policies of the pod, unless the
-// error quotes a packet that was sent to the pod.
+// Therefore an error from such a pod is evaluated against the pod's policies, unless the error
+// quotes a packet that was sent to the pod.
 
 // errorRules returns the rules that queue ICMP errors if they need a verdict. If the connection of
 // the quoted packet is denied, these rules do not queue the error, because a later rule drops it.

@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// unevaluatedCounter is the name of the nftables counter for unevaluated packets, which FailOpen
-// accepts.
+// unevaluatedCounter is the name of the nftables counter for packets that the rules accept without
+// an evaluation. The counter exists only if the failure policy is FailOpen.
 const unevaluatedCounter = "unevaluated"
 
 // counterNamed returns the expression for the nft text `counter name NAME`.

@@ -40,7 +40,7 @@ const (
 const events = unix.IN_CLOSE_WRITE | unix.IN_MOVED_TO | unix.IN_MOVED_FROM | unix.IN_DELETE | unix.IN_ATTRIB |
 	unix.IN_DELETE_SELF | unix.IN_MOVE_SELF | unix.IN_ONLYDIR
 
-// eventBuffer is the size of the buffer for events in bytes.
+// eventBuffer is the size, in bytes, of the buffer for inotify events.
 const eventBuffer = 16 << 10
 
 // Watcher watches the directory of CNI results.

@@ -8,11 +8,11 @@ import (
 	"github.com/sluicenet/sluice/dataplane/tree/internal/format"
 )
 
-// NearMisses returns the near misses of a denied side. The rules that allow the same peer at other
-// ports or protocols come first. The rules that allow other peers at the same port follow. Each of
-// these two groups is in the order of the rules in the program. If several rules allow the same
-// traffic, NearMisses returns only the first of them. It considers the rules of the tier that
-// denied the flow, and of the tiers before it.
+// NearMisses returns the near misses of a denied side. The rules that allow the same peer on other
+// ports or with other protocols come first. The rules that allow other peers on the same port
+// follow. Each of these two groups is in the order of the rules in the program. If several rules
+// allow the same traffic, NearMisses returns only the first of them. It considers the rules of the
+// tier that denied the flow, and of the tiers before it.
 //
 // The `s` parameter is the side for the given direction, from the decision that this tree returned
 // for the flow. If no policy denied the side, the result is empty.
@@ -38,7 +38,8 @@ func (t *Tree) NearMisses(f flow.Flow, direction rule.Direction, s rule.Side) []
 	return append(byPort, byPeer...)
 }
 
-// nearPorts returns the rules of a program that allow the peer at other ports or protocols.
+// nearPorts returns the rules of a program that allow the peer on other ports or with other
+// protocols.
 func (t *Tree) nearPorts(program uint32, peer *end) []rule.NearMiss {
 	p := t.programs[program:]
 	ports := map[uint32][]rule.Ports{}
@@ -70,7 +71,7 @@ func appendPorts(list []rule.Ports, p rule.Ports) []rule.Ports {
 	return append(list, p)
 }
 
-// nearPeers returns the rules of a program that allow other peers at the port of the flow.
+// nearPeers returns the rules of a program that allow other peers on the port of the flow.
 func (t *Tree) nearPeers(program uint32, f flow.Flow) []rule.NearMiss {
 	p := t.programs[program:]
 	table, port := tableAndPort(f)

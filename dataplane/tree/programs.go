@@ -69,9 +69,10 @@ func (p *Program) Index(number int) int {
 // Position returns the number with which rule.Side.Passed identifies a rule of the program.
 func (p *Program) Position(number int) uint32 { return p.tree.ruleAt(p.Ref, uint32(number)) }
 
-// Fingerprint returns a number that identifies a rule of the program in all trees of the node. If
-// the tree contains the fingerprint of the rule, Fingerprint returns it. Otherwise, the result
-// depends on the name of the policy and on the direction, the tier and the index of the rule.
+// Fingerprint returns a number that identifies a rule of the program across the trees of the node.
+// If the tree contains a fingerprint of the rule, Fingerprint returns it. Otherwise, Fingerprint
+// computes the number from the name of the policy, and from the direction, the tier and the index
+// of the rule.
 func (p *Program) Fingerprint(number int) uint64 {
 	t, at := p.tree, p.Position(number)
 	if t.fingerprints {

@@ -79,18 +79,20 @@ const (
 	egressWeb = selectOf + "web}}, policyTypes: [Egress], egress: [" + allowDNS + ", "
 )
 
-// toBlock returns a policy with an egress rule for a CIDR, and ports if they are not empty.
+// toBlock returns a policy with an egress rule that allows a CIDR. The `ports` parameter is the
+// field `ports` of this rule, or empty.
 func toBlock(cidr, ports string) string {
 	return np(egressWeb + "{to: [{ipBlock: {cidr: " + cidr + "}}], " + ports + "}]")
 }
 
-// withPort returns a policy for pods with a label, with an ingress rule for a port.
+// withPort returns a policy for the pods whose label `app` has the given value. Its ingress rule
+// allows one port.
 func withPort(app, port string) string {
 	return np(selectOf + app + "}}, ingress: [{ports: [{port: " + port + "}]}]")
 }
 
-// TestServices checks each check that needs Services, declared ports or workloads with policies that
-// have the mistake and with similar policies that do not.
+// TestServices tests the checks that need Services, declared ports or workloads. It runs them on
+// policies that have the mistake, and on similar policies that do not have it.
 func TestServices(t *testing.T) {
 	const place, port = "spec.egress[1].to[0].ipBlock.cidr", "spec.ingress[0].ports[0].port"
 	for name, test := range map[string]struct {

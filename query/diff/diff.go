@@ -102,9 +102,9 @@ type End struct {
 	Except    []string `json:"except,omitempty"`
 }
 
-// Of compares what the policies of a set allow with what they would allow after the objects in a
-// draft were applied and the policies in the `deleted` list were deleted. See Overlay. Workloads
-// without pods are compared by their pod templates. Of does not change the sets.
+// Of compares what the policies of a set allow with what they would allow if the objects in a draft
+// were applied and the policies in the `deleted` list were deleted. See Overlay. Workloads without
+// pods are compared by their pod templates. Of does not change the sets.
 func Of(base, draft *inventory.Set, deleted []string) (d *Diff, err error) {
 	before, after, err := states(base, draft, deleted)
 	if err != nil {

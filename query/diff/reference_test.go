@@ -104,7 +104,9 @@ func isPolicy(c cluster.Change) bool {
 	return strings.Contains(fmt.Sprintf("%T", c.Object), "NetworkPolicy")
 }
 
-// canChange reports whether a draft can contain a change. A draft can delete only policies.
+// canChange reports whether the test can express a change as a draft and a list of deleted
+// policies. It always can for a policy. For another object, it can only if the object already
+// exists and is not deleted, the object is not a pod in the host network, and `policies` is false.
 func canChange(c cluster.Change, before *cluster.Objects, policies bool) bool {
 	if isPolicy(c) {
 		return true

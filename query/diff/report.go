@@ -9,7 +9,8 @@ import (
 	"github.com/sluicenet/sluice/dataplane/rule"
 )
 
-// collector collects the effects between ends, and combines ends with the same effects.
+// collector collects the effects on the flows between ends. If the effects are equal for all
+// groups of a workload, the collector combines the groups into one end.
 type collector struct {
 	c *comparison
 	// workloads contains the indexes of the groups of each workload that has several groups.
@@ -69,8 +70,8 @@ func (r *collector) between(from, to *group) (out cell) {
 	return out
 }
 
-// mergeTargets combines the groups of a workload if the effects on the flows to all these groups are
-// equal. It omits targets without effects.
+// mergeTargets combines the groups of a workload if the effects on the flows to all these groups
+// are equal. It omits targets without effects.
 func (r *collector) mergeTargets(row []cell, names []string) map[int]cell {
 	out := map[int]cell{}
 	for i, name := range names {

@@ -29,15 +29,15 @@ type attempt struct {
 	mute bool
 }
 
-// want opens connections over both address families. Each line of the parameter `lines` contains a
-// connection and its expected result:
+// want opens connections over both address families and checks the results. Each line of the
+// parameter `lines` describes a connection and its expected result:
 //
 //	shop/web -> shop/db TCP 5432 allowed
 //
 // A source or destination is the name of a pod, `node:NAME` or `outside`. To use a specific address
-// of a node or of the outside host, write `ADDRESS@HOST`. A destination can also be `service:NAME`,
-// and the line then contains no protocol. The test fails if a result differs from the expected
-// result, or if a packet of a denied connection reaches a server.
+// of a node or of the outside host, write `ADDRESS@HOST`. A destination can also be a Service, as
+// `service:NAME`. The line then contains no protocol. The test fails if a result differs from the
+// expected result, or if a packet of a denied connection reaches a server.
 func (s *fixture) want(lines string) {
 	s.t.Helper()
 	var allowed, denied []attempt

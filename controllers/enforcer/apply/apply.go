@@ -119,9 +119,10 @@ func postponed(wanted, live *unstructured.Unstructured) error {
 	return fmt.Errorf("creating %s %s: another client deletes it repeatedly", wanted.GetKind(), nameOf(wanted))
 }
 
-// send applies an object. If the request is a repair, send counts it. If the repairs of the object
-// are delayed, send first makes a request without force. This request fails if another field
-// manager owns one of the fields, and the error contains the name of this manager.
+// send applies an object with force. If the request is a repair, send counts it. If the repairs of
+// the object are delayed, send first makes a request without force. If another field manager owns
+// one of the fields, this request fails, and the error contains the name of the manager. In this
+// case, send stores the name, and then makes the request with force.
 func (a *Applier) send(ctx context.Context, wanted *unstructured.Unstructured, repair *contest) (*unstructured.Unstructured, error) {
 	out := wanted.DeepCopy()
 	if repair != nil {

@@ -70,8 +70,8 @@ type Source struct {
 	// The `before` field is the dataplane status that was read last. It is nil until the dataplane
 	// responds.
 	before *report.Status
-	// The `repaired` field is the time of the last observed increase of the counter of repairs. The
-	// `dropped` field is the same time for the counter of dropped packets.
+	// The `repaired` field is the time at which the number of repairs last increased. The `dropped`
+	// field is the time at which the number of dropped packets last increased.
 	repaired, dropped time.Time
 	// The `progress` field is the newest acknowledged generation that was observed. While the
 	// dataplane is behind, the `progressed` field is the time at which this generation was first

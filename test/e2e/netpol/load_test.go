@@ -157,9 +157,9 @@ func exchangeUDP(conn net.Conn, number uint64) error {
 	return nil
 }
 
-// exchangeTCP requests between 1 and 1000 bytes, which the server sends in one packet. It returns
-// an error if a packet was lost. If the kernel retransmitted a packet, the packet counts as lost
-// unless the receiver reported the retransmitted packet as a duplicate (RFC 2883).
+// exchangeTCP downloads between 1 and 1000 bytes, which the server sends in one packet. It returns
+// an error if a packet of the connection was lost: if the kernel has retransmitted more packets
+// than the receiver has reported as duplicates (RFC 2883).
 func exchangeTCP(conn net.Conn, number uint64) error {
 	if err := conn.SetDeadline(time.Now().Add(lostTime)); err != nil {
 		return err

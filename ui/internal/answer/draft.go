@@ -13,8 +13,8 @@ import (
 	"github.com/sluicenet/sluice/query/question"
 )
 
-// draft answers what would change if the user applied a draft and deleted policies. It enforces
-// nothing.
+// draft returns the verdicts that would change if the user applied the manifests of a draft and
+// deleted the listed policies. It does not change any policy.
 func (s *Server) draft(v *view, r *http.Request) (any, error) {
 	var in struct {
 		// YAML contains manifests. It can be empty.

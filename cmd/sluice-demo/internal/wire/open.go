@@ -145,7 +145,7 @@ func Conclude(ctx context.Context, open []*Open, published time.Time, enforced t
 // successful connection of a protocol, PickOpen selects no connection of this protocol. Both
 // parameters contain the same connections. The `before` parameter contains the decisions and
 // results under the old policies. The `after` parameter contains the decisions under the new
-// policies.
+// policies. Among the connections of a protocol, PickOpen selects those with the highest scores.
 func PickOpen(before, after []*Attempt) []*Attempt {
 	var denied, allowed []*Attempt
 	for _, protocol := range []flow.Protocol{flow.TCP, flow.UDP} {
@@ -170,7 +170,7 @@ func PickOpen(before, after []*Attempt) []*Attempt {
 	return slices.Concat(denied, allowed)
 }
 
-// deniedScore returns the preference for a connection that the new policies deny. It is
+// deniedScore returns the score of a connection that the new policies deny. The score is
 // higher for connections from a pod, for TCP over IPv4, and for UDP over IPv6, so that the
 // demo shows both address families. If the score is negative, the connection is not selected.
 func deniedScore(a *Attempt) int {
@@ -180,7 +180,7 @@ func deniedScore(a *Attempt) int {
 	return points(a.From.Kind == topology.KindPod, 2) + points(a.Dst.Is4() == (a.Port.Protocol == flow.TCP), 1)
 }
 
-// allowedScore returns the preference for a connection that the new policies allow. It is
+// allowedScore returns the score of a connection that the new policies allow. The score is
 // higher for connections from the destination of the denied connection, and for connections
 // to the source of the denied connection. Such connections show that an ingress policy does
 // not affect connections that the isolated pod opens. If the score is negative, the

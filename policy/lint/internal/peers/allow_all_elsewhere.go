@@ -15,7 +15,7 @@ var AllowAllElsewhere = check.Check{
 	Name:       "allow-all-elsewhere",
 	Severities: []check.Severity{check.Warning, check.Note},
 	Scopes:     []check.Scope{check.ScopeNamespace, check.ScopeCluster},
-	Doc:        "a policy that restricts nothing, because another policy has a rule `{}` for the same pods; a note if this is the case for one of two directions",
+	Doc:        "a policy that restricts nothing, because another policy has a rule `{}` for the same pods. If this is the case for only one of the two directions of the policy, the severity is `note`",
 	Run: func(p *check.Pass) {
 		if p.ClusterScoped() {
 			return

@@ -10,7 +10,7 @@ var BlockOfPod = check.Check{
 	Name:       "block-of-pod",
 	Severities: []check.Severity{check.Warning, check.Note},
 	Scopes:     []check.Scope{check.ScopeNamespace, check.ScopeCluster},
-	Doc:        "an `ipBlock` that is the address of a single pod. A larger block with addresses of pods results in a note",
+	Doc:        "an `ipBlock` that is the address of a single pod. If it is a larger block with addresses of pods, the severity is `note`",
 	Run: check.EachPeer(func(p *check.Pass, at check.Place, peer *policy.Peer) {
 		if p.ClusterScoped() || peer.Block == nil || check.WholeExcept(peer.Block) >= 0 {
 			return

@@ -15,7 +15,7 @@ var NoPeerMatched = check.Check{
 	Severities: []check.Severity{check.Warning, check.Note},
 	Scopes:     []check.Scope{check.ScopeNamespace, check.ScopeCluster},
 	ByAbsence:  true,
-	Doc:        "a peer that no pod matches; a note if the peer selects all pods of namespaces that have no pods",
+	Doc:        "a peer that no pod matches. If the peer selects all pods of namespaces that have no pods, the severity is `note`",
 	Run: check.EachPeer(func(p *check.Pass, at check.Place, peer *policy.Peer) {
 		byNamespaces := peer.Namespaces.Present()
 		if !p.PodsKnown || !p.Contains(peer) || !peer.Pods.Present() || byNamespaces && p.NamespaceObjects == 0 ||

@@ -13,7 +13,7 @@ var ServicePort = check.Check{
 	Name:       "service-port",
 	Severities: []check.Severity{check.Warning},
 	Scopes:     []check.Scope{check.ScopeCluster},
-	Doc: "the port or the node port of a Service, if the Service translates it to another port of the destination pods, and these pods do not use the port itself. " +
+	Doc: "a rule with the port or the node port of a Service instead of the port of the pods. The Service translates its port to another port of the destination pods, and these pods do not use the port in the rule. " +
 		"Policies apply to the port of the pods. The input must contain Services",
 	Run: eachNumber(func(p *check.Pass, at check.Place, port *policy.Port, u *usage) {
 		if u.service == nil || allowsTarget(at.Rule, port, u) {

@@ -12,7 +12,7 @@ var NetworkOfPods = check.Check{
 	Name:       "network-of-pods",
 	Severities: []check.Severity{check.Warning, check.Note},
 	Scopes:     []check.Scope{check.ScopeCluster},
-	Doc:        "an entry of `networks` in a ClusterNetworkPolicy that is the address of a single pod. An entry that is a larger network with addresses of pods results in a note. `networks` also match pods",
+	Doc:        "an entry of `networks` in a ClusterNetworkPolicy that is the address of a single pod. If it is a larger network with addresses of pods, the severity is `note`. The field `networks` also matches pods",
 	Run: check.EachPeer(func(p *check.Pass, at check.Place, peer *policy.Peer) {
 		if !p.ClusterScoped() || peer.Block == nil || matchedPods(p, at) {
 			return

@@ -14,7 +14,7 @@ var ShadowedRule = check.Check{
 	Name:       "shadowed-rule",
 	Severities: []check.Severity{check.Warning, check.Note},
 	Scopes:     []check.Scope{check.ScopeCluster},
-	Doc:        "a rule of a ClusterNetworkPolicy that has no effect, because an earlier rule of the tier matches all its flows; a note if the actions are equal",
+	Doc:        "a rule of a ClusterNetworkPolicy that has no effect, because an earlier rule of the tier matches all its flows. If both rules have the same action, the severity is `note`",
 	Run: check.ForTiers(check.EachRule(func(p *check.Pass, at check.Place, r *policy.Rule) {
 		s, earlier := shadows(p, r, at.RuleIndex())
 		if earlier == nil {

@@ -10,7 +10,7 @@ var BaselineUnreached = check.Check{
 	Name:       "baseline-unreached",
 	Severities: []check.Severity{check.Note},
 	Scopes:     []check.Scope{check.ScopeCluster},
-	Doc:        "rules of the Baseline tier that are never evaluated, because NetworkPolicies isolate all pods that the policy selects",
+	Doc:        "rules of a ClusterNetworkPolicy in the Baseline tier that are never evaluated, because NetworkPolicies isolate all pods that it selects",
 	Run: check.ForTiers(func(p *check.Pass) {
 		if p.Tier == rule.BaselineTier {
 			unreached(p, rule.Ingress, check.IngressPart)

@@ -134,8 +134,12 @@ func (s *fixture) openStream(from labcluster.End, protocol flow.Protocol, to net
 	if protocol == flow.TCP {
 		// Read the greeting of the server.
 		_, err = io.ReadFull(conn, make([]byte, 1))
-		s.must(err)
+	} else {
+		// The flow is accepted only once its first packet has been evaluated. If a test stops the
+		// dataplane before that, the packet is lost.
+		err = exchangeUDP(conn, 0)
 	}
+	s.must(err)
 	return conn
 }
 

@@ -46,7 +46,7 @@ func TestHits(t *testing.T) {
 	b.Visit("#/policies?name=shop/db", ".use")
 	b.See(".rules", "never used since 2026-01-02 15:04:05 UTC")
 	b.See(".rules", "used 3 times since 2026-01-02 15:04:05 UTC")
-	b.See(".details", "ingress: 12 packets that no rule matched were denied since")
+	b.See(".details", "ingress: packets denied because no rule matched: 12 since")
 	b.See(".details", "1 of 2 nodes are not counted")
 	b.Shoot("hits")
 }

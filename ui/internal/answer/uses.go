@@ -22,7 +22,7 @@ type ruleUse struct {
 func useOf(r *hits.Rule) ruleUse {
 	out := ruleUse{r.Direction, r.Rule, r.Use.String()}
 	if r.Rule == nil {
-		out.Use = fmt.Sprintf("%d packets that no rule matched were denied since %s UTC", r.Count, r.Since.UTC().Format(time.DateTime))
+		out.Use = fmt.Sprintf("packets denied because no rule matched: %d since %s UTC", r.Count, r.Since.UTC().Format(time.DateTime))
 	}
 	return out
 }

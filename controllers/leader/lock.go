@@ -27,7 +27,7 @@ import (
 const identityPrefix = "pod/"
 
 // requestTimeout is the time limit of a request. It is half the time for which controller-runtime
-// tries to renew a Lease, so that a request without an answer does not end a leader.
+// tries to renew a Lease, so that a request without an answer does not cost a leader its Lease.
 const requestTimeout = 5 * time.Second
 
 // lock is a resourcelock.LeaseLock that returns a record without a holder if the pod of the holder
@@ -41,11 +41,11 @@ type lock struct {
 
 // New returns a lock on the Lease with the given name for a process in a pod.
 //
-// A leader that is killed does not release its Lease. The lock reads the pod of the holder,
-// and treats the Lease as released if this pod no longer exists. The API server removes a pod after
-// its containers have ended, unless a client deletes the pod by force. Two leaders can then be
-// active, until the first one fails to renew the Lease for 10 s. The lock also
-// treats the Lease as released if a previous container of the process's own pod was the holder.
+// A leader that is killed does not release its Lease. The lock reads the pod of the holder, and treats
+// the Lease as released if this pod no longer exists. The API server removes a pod only after its
+// containers have ended. The exception is a pod that a client deletes by force: two leaders can then
+// be active until the first one has failed to renew the Lease for 10 s. The lock also treats the
+// Lease as released if a previous container of the process's own pod was the holder.
 func New(config *rest.Config, namespace, name, pod string) (resourcelock.Interface, error) {
 	config = rest.AddUserAgent(rest.CopyConfig(config), "leader-election")
 	config.Timeout = requestTimeout
@@ -68,14 +68,11 @@ func New(config *rest.Config, namespace, name, pod string) (resourcelock.Interfa
 	}, nil
 }
 
-// Get returns the record of the Lease, in both forms. If the holder has ended, the record contains no
-// holder.
+// Get returns the record of the Lease, parsed and as JSON. If the holder has ended, neither of them
+// contains a holder.
 func (l *lock) Get(ctx context.Context) (*resourcelock.LeaderElectionRecord, []byte, error) {
 	record, raw, err := l.Interface.Get(ctx)
-	if err != nil || record.HolderIdentity == l.Identity() {
-		return record, raw, err
-	}
-	if ended, err := l.ended(ctx, record.HolderIdentity); err != nil || !ended {
+	if err != nil || record.HolderIdentity == l.Identity() || !l.ended(ctx, record.HolderIdentity) {
 		return record, raw, err
 	}
 	record.HolderIdentity = ""
@@ -83,23 +80,20 @@ func (l *lock) Get(ctx context.Context) (*resourcelock.LeaderElectionRecord, []b
 	return record, raw, err
 }
 
-// ended reports whether the process with the given identity has ended. It returns false if
-// the process does not run in a pod.
-func (l *lock) ended(ctx context.Context, identity string) (bool, error) {
+// ended reports whether the process with the given identity is known to have ended. It returns false
+// if the process does not run in a pod, or if the pod cannot be read. The Lease then has to expire.
+func (l *lock) ended(ctx context.Context, identity string) bool {
 	rest, ok := strings.CutPrefix(identity, identityPrefix)
 	if !ok {
-		return false, nil
+		return false
 	}
 	name, _, _ := strings.Cut(rest, "/")
 	if name == l.pod {
-		return true, nil
+		return true
 	}
 	pod, err := l.pods.Get(ctx, name, metav1.GetOptions{})
-	switch {
-	case apierrors.IsNotFound(err):
-		return true, nil
-	case err != nil:
-		return false, fmt.Errorf("reading pod %s, which holds the Lease: %w", name, err)
+	if err != nil {
+		return apierrors.IsNotFound(err)
 	}
-	return pod.Status.Phase == corev1.PodFailed || pod.Status.Phase == corev1.PodSucceeded, nil
+	return pod.Status.Phase == corev1.PodFailed || pod.Status.Phase == corev1.PodSucceeded
 }

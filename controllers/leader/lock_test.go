@@ -2,6 +2,8 @@ package leader_test
 
 import (
 	"context"
+	"errors"
+	"net/http"
 	"os"
 	"strings"
 	"testing"
@@ -10,6 +12,7 @@ import (
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/leaderelection"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
 	"k8s.io/utils/ptr"
@@ -71,6 +74,32 @@ func TestHolder(t *testing.T) {
 				elect(t, lock)
 			}
 		})
+	}
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// TestUnreadablePod checks that the lock returns the holder if its pod cannot be read, so that the
+// process can take over the Lease when the Lease expires.
+func TestUnreadablePod(t *testing.T) {
+	namespace := server.Namespace(t)
+	createLease(t, server.Client(t), namespace, "pod/other/1")
+	config := rest.CopyConfig(server.Config())
+	config.Wrap(func(next http.RoundTripper) http.RoundTripper {
+		return roundTripper(func(r *http.Request) (*http.Response, error) {
+			if strings.Contains(r.URL.Path, "/pods/") {
+				return nil, errors.New("pods cannot be read")
+			}
+			return next.RoundTrip(r)
+		})
+	})
+	lock, err := leader.New(config, namespace, lease, "new")
+	must(t, err)
+	record, _, err := lock.Get(t.Context())
+	if err != nil || record.HolderIdentity != "pod/other/1" {
+		t.Errorf("record %+v, error %v, want the holder", record, err)
 	}
 }
 

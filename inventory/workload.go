@@ -36,6 +36,21 @@ var WorkloadKinds = []string{"Deployment", "StatefulSet", "DaemonSet", "ReplicaS
 // controlled contains the kinds of workloads that other objects create.
 var controlled = []string{"ReplicaSet", "ReplicationController", "Job"}
 
+// ControllerLabels contains the labels that controllers add to the labels of a pod template. Their
+// values differ between the pods of a workload, or change with each rollout.
+var ControllerLabels = []string{
+	"apps.kubernetes.io/pod-index",
+	"batch.kubernetes.io/controller-uid",
+	"batch.kubernetes.io/job-completion-index",
+	"batch.kubernetes.io/job-name",
+	"controller-revision-hash",
+	"controller-uid",
+	"job-name",
+	"pod-template-generation",
+	"pod-template-hash",
+	"statefulset.kubernetes.io/pod-name",
+}
+
 // ReadWorkload converts a workload object and its pod template. It skips invalid ports, and returns
 // one error for each skipped port.
 func ReadWorkload(kind string, in metav1.Object, template *corev1.PodTemplateSpec) (Workload, policy.FieldErrors) {

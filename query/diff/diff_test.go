@@ -149,6 +149,54 @@ spec:
 	}
 }
 
+// TestLabelsOfControllers replaces a Job. Its pod keeps the labels that controllers add, and loses a
+// label of the old template.
+func TestLabelsOfControllers(t *testing.T) {
+	const job = `
+apiVersion: batch/v1
+kind: Job
+metadata: {name: batch, namespace: shop}
+spec:
+  template:
+    metadata: {labels: {app: batch%s}}
+    spec: {containers: [{name: batch, image: batch}]}
+`
+	base := `
+apiVersion: v1
+kind: Namespace
+metadata: {name: shop}
+---` + fmt.Sprintf(job, ", example.com/pod-name: x") + `
+---
+apiVersion: v1
+kind: Pod
+metadata:
+  name: batch-0
+  namespace: shop
+  labels: {app: batch, example.com/pod-name: x, batch.kubernetes.io/job-completion-index: "0"}
+  ownerReferences: [{apiVersion: batch/v1, kind: Job, name: batch, uid: u, controller: true}]
+spec: {containers: [{name: batch, image: batch}]}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: index, namespace: shop}
+spec: {podSelector: {matchLabels: {batch.kubernetes.io/job-completion-index: "0"}}, policyTypes: [Ingress]}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: name, namespace: shop}
+spec: {podSelector: {matchLabels: {example.com/pod-name: x}}, policyTypes: [Egress]}
+`
+	d, err := diff.Of(read(t, base), read(t, fmt.Sprintf(job, "")), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `shop/batch -> addresses outside the cluster gains every port: policy shop/name no longer isolates the source
+`
+	if different := cmp.Diff(want, text(t, d)); different != "" {
+		t.Errorf("text (-want +got):\n%s", different)
+	}
+}
+
 func TestJSON(t *testing.T) {
 	d := compare(t, strings.ReplaceAll(dbPolicy, "app: web", "app: backup"))
 	got, err := json.MarshalIndent(d, "", "  ")

@@ -2,7 +2,6 @@ package diff
 
 import (
 	"slices"
-	"strings"
 
 	"github.com/sluicenet/sluice/inventory"
 	"github.com/sluicenet/sluice/policy"
@@ -97,17 +96,13 @@ func (s *set) replaceWorkload(w *inventory.Workload) {
 		}
 		labels := w.Pod.Labels
 		for key, value := range p.Labels.All() {
-			if slices.ContainsFunc(controllerLabels, func(suffix string) bool { return strings.HasSuffix(key, suffix) }) {
+			if slices.Contains(inventory.ControllerLabels, key) {
 				labels = labels.With(key, value)
 			}
 		}
 		p.Labels, p.Ports, p.HostNetwork = labels, w.Pod.Ports, w.Pod.HostNetwork
 	}
 }
-
-// controllerLabels contains suffixes of the labels that controllers add to the labels of a pod
-// template.
-var controllerLabels = []string{"pod-template-hash", "controller-revision-hash", "pod-template-generation", "/pod-name", "/pod-index", "controller-uid", "job-name"}
 
 func podName(p *policy.Pod) string { return p.Namespace + "/" + p.Name }
 

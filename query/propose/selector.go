@@ -8,21 +8,6 @@ import (
 	"github.com/sluicenet/sluice/inventory"
 )
 
-// changing contains labels whose values differ between the pods of one workload or change with each
-// rollout. A selector with such a label would stop matching.
-var changing = []string{
-	"apps.kubernetes.io/pod-index",
-	"batch.kubernetes.io/controller-uid",
-	"batch.kubernetes.io/job-completion-index",
-	"batch.kubernetes.io/job-name",
-	"controller-revision-hash",
-	"controller-uid",
-	"job-name",
-	"pod-template-generation",
-	"pod-template-hash",
-	"statefulset.kubernetes.io/pod-name",
-}
-
 // preferred contains labels in the order in which authors of policies usually select pods.
 var preferred = []string{"app.kubernetes.io/name", "app", "k8s-app", "app.kubernetes.io/component", "component", "tier", "role"}
 
@@ -58,12 +43,12 @@ func selectorOf(set *inventory.Set, pod *inventory.Pod) (labels []pair, also []s
 	return all, also
 }
 
-// shared returns the labels that all pods of a workload have, except labels that change. The labels
-// that authors prefer come first.
+// shared returns the labels that all pods of a workload have, except the labels that controllers add,
+// because a selector with such a label would stop matching. The labels that authors prefer come first.
 func shared(own []*inventory.Pod, pod *inventory.Pod) (out []pair) {
 	for key, value := range pod.Labels.All() {
 		label := pair{key, value}
-		if !slices.Contains(changing, key) && len(selected([]pair{label}, own)) == len(own) {
+		if !slices.Contains(inventory.ControllerLabels, key) && len(selected([]pair{label}, own)) == len(own) {
 			out = append(out, label)
 		}
 	}

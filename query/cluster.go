@@ -3,15 +3,14 @@ package query
 import (
 	"errors"
 	"fmt"
-	"os"
 
 	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/dataplane/report"
 	"github.com/sluicenet/sluice/dataplane/rule"
-	"github.com/sluicenet/sluice/dataplane/statedir"
 	"github.com/sluicenet/sluice/dataplane/tree"
 	"github.com/sluicenet/sluice/inventory"
 	"github.com/sluicenet/sluice/policy"
+	"github.com/sluicenet/sluice/query/internal/mapped"
 	"github.com/sluicenet/sluice/query/internal/ruletext"
 )
 
@@ -156,30 +155,13 @@ func (c *Cluster) tree(node string) (*tree.Tree, error) {
 	if t, ok := c.trees[node]; ok {
 		return t, nil
 	}
-	t, err := c.open(node)
+	t, err := mapped.Tree(func(stateDir string) error {
+		_, err := c.publish(node, stateDir)
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("preparing the tree of node %q: %w", node, err)
 	}
 	c.trees[node] = t
 	return t, nil
-}
-
-// open publishes the tree of a node in a temporary directory and maps the tree, as the
-// dataplane does. It removes the directory as soon as the tree is mapped, so that no file
-// remains even if the process is killed later.
-func (c *Cluster) open(node string) (t *tree.Tree, err error) {
-	stateDir, err := os.MkdirTemp("", "sluice-query-")
-	if err != nil {
-		return nil, fmt.Errorf("creating a directory for the tree: %w", err)
-	}
-	defer func() {
-		if removeErr := os.RemoveAll(stateDir); removeErr != nil && err == nil {
-			err = errors.Join(removeErr, t.Close())
-			t = nil
-		}
-	}()
-	if _, err := c.publish(node, stateDir); err != nil {
-		return nil, err
-	}
-	return statedir.OpenCurrent(stateDir)
 }

@@ -207,6 +207,7 @@ func (e *Explanation) addTexts(texts *ruletext.Texts) {
 		}
 		if side.Policy != nil {
 			side.RuleDetails = texts.Rule(*side.Policy, direction, *side.Rule, other)
+			side.Fingerprint = texts.Fingerprint(*side.Policy, direction, *side.Rule)
 		}
 		for i := range side.Passed {
 			p := &side.Passed[i]

@@ -102,7 +102,7 @@ func (c *comparison) removed(d rule.Direction, source rule.Source, verb string) 
 // contain, and the `present` parameter one that it contains.
 func describe(source rule.Source, of, other *policy.Policy, d rule.Direction, verb, missing, present string) Cause {
 	r := ruleAt(of, d, source.Index)
-	out := Cause{Policies: []string{source.Policy}, Field: fmt.Sprintf("spec.%s[%d]", d, source.Index)}
+	out := Cause{Policies: []string{source.Policy}, Field: r.Field}
 	at := out.Field
 	switch {
 	case other == nil:

@@ -8,6 +8,7 @@ import (
 
 	"github.com/sluicenet/sluice/inventory"
 	"github.com/sluicenet/sluice/query"
+	"github.com/sluicenet/sluice/query/internal/phrase"
 )
 
 // Diff is the difference between what policies allow before and after a change.
@@ -181,7 +182,7 @@ func (c *comparison) notes(after *inventory.Set) (notes []string) {
 		}
 	}
 	if len(created) > 0 {
-		notes = append(notes, "new pods are not compared: "+few(created))
+		notes = append(notes, "new pods are not compared: "+phrase.Few(created))
 	}
 	return notes
 }

@@ -39,12 +39,15 @@ func NewFlows() *Flows { return &Flows{Changed: []FlowCount{}, at: map[string]in
 // Add evaluates a flow event of a node. If the verdict changes, and the list contains no flow of this
 // kind yet, Add calls the function `changed`.
 func (f *Flows) Add(nodes *Nodes, node string, e *report.Event, changed func(*Flow)) error {
+	f.Missed += e.Missed
+	if !e.Src.IsValid() { // The packet could not be decoded.
+		return nil
+	}
 	flow, differs, err := nodes.Event(node, e)
 	if err != nil {
 		return err
 	}
 	f.Evaluated++
-	f.Missed += e.Missed
 	if !differs {
 		return nil
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/inventory"
 	"github.com/sluicenet/sluice/policy"
+	"github.com/sluicenet/sluice/query/internal/ruletext"
 )
 
 // Nodes evaluates connections and flows with the trees that their nodes have before the change, and
@@ -66,11 +67,8 @@ func NewNodes(base, draft *inventory.Set, deleted []string) (*Nodes, error) {
 }
 
 func newSnapshot(in *inventory.Set) *snapshot {
-	s := &snapshot{in.Snapshot(), map[string]*policy.Policy{}}
-	for _, p := range s.Policies() {
-		s.policies[p.String()] = p
-	}
-	return s
+	s := in.Snapshot()
+	return &snapshot{s, ruletext.Of(s).Policies}
 }
 
 // Close unmaps the trees.

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/sluicenet/sluice/dataplane/rule"
+	"github.com/sluicenet/sluice/query/internal/phrase"
 )
 
 // collector collects the effects on the flows between ends. If the effects are equal for all
@@ -17,6 +18,10 @@ type collector struct {
 	workloads map[string][]int
 	ends      map[string]*End
 	entries   []entry
+	// groupNames contains the names of the ends by the index of a group, and workloadNames contains
+	// the names of workloads. Both are filled when a name is needed first.
+	groupNames    []string
+	workloadNames map[string]string
 }
 
 // entry is an effect on the flows between two ends.
@@ -28,7 +33,10 @@ type entry struct {
 }
 
 func newCollector(c *comparison) *collector {
-	r := &collector{c: c, workloads: map[string][]int{}, ends: map[string]*End{}}
+	r := &collector{
+		c: c, workloads: map[string][]int{}, ends: map[string]*End{},
+		groupNames: make([]string, len(c.groups)), workloadNames: map[string]string{},
+	}
 	for i, g := range c.groups {
 		r.workloads[g.workload] = append(r.workloads[g.workload], i)
 	}
@@ -162,15 +170,22 @@ func (r *collector) add(from, to string, c cell) {
 
 // groupEnd returns the name of the end that consists of the pods of a group.
 func (r *collector) groupEnd(i int) string {
+	if r.groupNames[i] == "" {
+		r.groupNames[i] = r.newGroupEnd(i)
+	}
+	return r.groupNames[i]
+}
+
+func (r *collector) newGroupEnd(i int) string {
 	g := r.c.groups[i]
 	var pods []string
 	for _, p := range g.pods {
 		pods = append(pods, podName(&p.Pod))
 	}
-	name := few(pods)
+	name := phrase.Few(pods)
 	if r.workloads[g.workload] == nil {
 		name = r.workloadName(g.workload)
-	} else if len(pods) > namesShown {
+	} else if len(pods) > phrase.MaxNames {
 		name += " of " + r.workloadName(g.workload)
 	}
 	return r.end(&End{Name: name, Pods: pods})
@@ -194,6 +209,13 @@ func (r *collector) workloadEnd(workload string) string {
 // workloadName returns the namespace and the name of a workload. If several workloads have this name,
 // it also contains the kind.
 func (r *collector) workloadName(workload string) string {
+	if r.workloadNames[workload] == "" {
+		r.workloadNames[workload] = r.newWorkloadName(workload)
+	}
+	return r.workloadNames[workload]
+}
+
+func (r *collector) newWorkloadName(workload string) string {
 	at := strings.LastIndexByte(workload, '/')
 	same := func(g *group) bool {
 		return g.workload != workload && strings.HasPrefix(g.workload, workload[:at+1])
@@ -210,13 +232,6 @@ func (r *collector) end(e *End) string {
 		r.ends[e.Name] = e
 	}
 	return e.Name
-}
-
-func few(names []string) string {
-	if len(names) > namesShown {
-		return strings.Join(names[:namesShown], ", ") + " and " + more(len(names)-namesShown)
-	}
-	return strings.Join(names, ", ")
 }
 
 func texts(prefixes []netip.Prefix) (out []string) {

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/sluicenet/sluice/dataplane/rule"
+	"github.com/sluicenet/sluice/query/internal/phrase"
 )
 
 // addOutside adds the effects on the flows between pods and addresses that belong to no pod.
@@ -121,9 +122,9 @@ func (r *collector) addressEnd(of [families]*outside, e *effect) string {
 			parts = append(parts, family(f).String()+" addresses outside the cluster")
 			continue
 		}
-		part := few(texts(prefixes))
+		part := phrase.Few(texts(prefixes))
 		if len(excepts) > 0 {
-			part += " except " + few(texts(excepts))
+			part += " except " + phrase.Few(texts(excepts))
 		}
 		parts = append(parts, part)
 	}

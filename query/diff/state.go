@@ -1,10 +1,8 @@
 package diff
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
-	"os"
 
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/dataplane/statedir"
@@ -13,6 +11,8 @@ import (
 	"github.com/sluicenet/sluice/inventory"
 	"github.com/sluicenet/sluice/policy"
 	"github.com/sluicenet/sluice/policy/compile"
+	"github.com/sluicenet/sluice/query/internal/mapped"
+	"github.com/sluicenet/sluice/query/internal/ruletext"
 )
 
 // state is the cluster before or after the change. It is compiled into a single tree, as if all
@@ -30,13 +30,11 @@ type state struct {
 // newState compiles the objects of a set. The caller must call close.
 func newState(in *inventory.Set) (*state, error) {
 	s := &state{
-		policies: map[string]*policy.Policy{}, cohorts: map[string]*policy.Cohort{}, snapshot: policy.NewSnapshot(),
+		cohorts: map[string]*policy.Cohort{}, snapshot: policy.NewSnapshot(),
 		pods: map[rule.PodID]*rule.Pod{}, owners: map[netip.Addr]rule.Owner{}, programs: map[rule.ProgramID]*rule.Program{},
 	}
 	s.snapshot.Load(objectsOf(in))
-	for _, p := range s.snapshot.Policies() {
-		s.policies[p.String()] = p
-	}
+	s.policies = ruletext.Of(s.snapshot).Policies
 	for _, ns := range s.snapshot.TrackedNamespaces() {
 		for _, cohort := range ns.Cohorts() {
 			for _, p := range cohort.Pods() {
@@ -88,31 +86,20 @@ func (s *state) compile() error {
 		return err
 	}
 	var err error
-	s.tree, err = mapped(builder)
+	s.tree, err = mapTree(builder)
 	return err
 }
 
-// mapped publishes a tree in a temporary directory and maps the tree, as the dataplane does. It
-// removes the directory as soon as the tree is mapped.
-func mapped(builder *build.Builder) (t *tree.Tree, err error) {
-	dir, err := os.MkdirTemp("", "sluice-diff-")
-	if err != nil {
-		return nil, err
-	}
-	defer func() {
-		if removeErr := os.RemoveAll(dir); removeErr != nil && err == nil {
-			err = errors.Join(removeErr, t.Close())
-			t = nil
+// mapTree maps the tree of a builder.
+func mapTree(builder *build.Builder) (*tree.Tree, error) {
+	return mapped.Tree(func(stateDir string) error {
+		publisher, err := statedir.NewPublisher(stateDir)
+		if err != nil {
+			return err
 		}
-	}()
-	publisher, err := statedir.NewPublisher(dir)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := publisher.Publish(builder); err != nil {
-		return nil, err
-	}
-	return statedir.OpenCurrent(dir)
+		_, err = publisher.Publish(builder)
+		return err
+	})
 }
 
 func (s *state) close() error { return s.tree.Close() }
@@ -125,7 +112,7 @@ func treeOf(s *policy.Snapshot, node string) (*tree.Tree, error) {
 	if err := builder.Apply(compiler.Delta()); err != nil {
 		return nil, err
 	}
-	return mapped(builder)
+	return mapTree(builder)
 }
 
 // programsOf returns the programs of the pod with an address for a direction, by tier.

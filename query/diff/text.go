@@ -9,11 +9,6 @@ import (
 	"github.com/sluicenet/sluice/query/internal/phrase"
 )
 
-// namesShown is the maximum number of names in a text.
-const namesShown = 5
-
-func more(n int) string { return fmt.Sprintf("%d more", n) }
-
 // WriteText writes the difference as human-readable text, one line for each change. It does not write
 // the flows.
 func (d *Diff) WriteText(out io.Writer) error {
@@ -75,7 +70,7 @@ func (d *Diff) names(names []string, ends map[string]*End) string {
 			others = append(others, name)
 		}
 	}
-	if len(names)-len(others) < namesShown || pods < d.everyPod-1 {
+	if len(names)-len(others) < phrase.MaxNames || pods < d.everyPod-1 {
 		return phrase.Few(names)
 	}
 	return phrase.Few(append([]string{"every pod"}, others...))

@@ -78,11 +78,9 @@ func New(policies []*policy.Policy, nodes []Node, f Filter, now time.Time) *Hits
 			out.Overflow = append(out.Overflow, n.Name)
 		}
 		out.Nodes++
-		if since := nodes[i].Hits.Since; since.After(out.Since) {
-			out.Since = since
-		}
 	}
 	uses := NewUses(nodes)
+	out.Since = uses.since
 	for _, p := range sorted(policies) {
 		if f.Namespace != "" && p.Scope != f.Namespace {
 			continue

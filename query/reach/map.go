@@ -8,22 +8,22 @@ import (
 	"github.com/sluicenet/sluice/query/question"
 )
 
-// MaxWorkloads is the maximum number of workloads in a Map. The limit exists because NewMap
+// maxWorkloads is the maximum number of workloads in a Map. The limit exists because NewMap
 // evaluates flows for every pair of workloads.
-const MaxWorkloads = 2000
+const maxWorkloads = 2000
 
 // NewMap returns the map of all workloads of a set. The cluster must contain the objects of this
 // set.
 func NewMap(set *inventory.Set, cluster *query.Cluster) (*Map, error) {
 	all := ends(set)
-	if len(all) > MaxWorkloads {
-		return nil, question.Errorf("", "", "%d workloads are too many for a map; it can contain %d", len(all), MaxWorkloads)
+	if len(all) > maxWorkloads {
+		return nil, question.Errorf("", "", "%d workloads are too many for a map; it can contain %d", len(all), maxWorkloads)
 	}
 	m := &Map{TypeMeta: query.NewTypeMeta("ReachMap"), Workloads: []Workload{}, Verdicts: []string{}}
 	row := make([]byte, len(all))
 	for i := range all {
 		for j := range all {
-			verdict, _, _, err := between(cluster, &all[i], &all[j], i == j)
+			verdict, _, _, err := between(cluster, &all[i], &all[j])
 			if err != nil {
 				return nil, err
 			}
@@ -49,7 +49,7 @@ func NewPeers(set *inventory.Set, cluster *query.Cluster, ref string) (*Peers, e
 func peersOf(cluster *query.Cluster, all []end, at int) (*Peers, error) {
 	out := &Peers{TypeMeta: query.NewTypeMeta("Peers"), Workload: all[at].Workload, From: []Peer{}, To: []Peer{}}
 	add := func(to *[]Peer, name string, source, destination int) error {
-		verdict, allowed, denied, err := between(cluster, &all[source], &all[destination], source == destination)
+		verdict, allowed, denied, err := between(cluster, &all[source], &all[destination])
 		if err == nil && verdict != NotEvaluated {
 			*to = append(*to, Peer{Ref: name, Verdict: string(verdict), Allowed: texts(allowed), Denied: texts(denied)})
 		}
@@ -69,8 +69,8 @@ func peersOf(cluster *query.Cluster, all []end, at int) (*Peers, error) {
 // between evaluates the flows between the pods of two workloads. If both are the same workload, it
 // evaluates the flows between two of its pods. If no policy applies to either side, it evaluates
 // nothing and returns all ports as allowed.
-func between(cluster *query.Cluster, from, to *end, same bool) (verdict byte, allowed, denied []port, err error) {
-	if same {
+func between(cluster *query.Cluster, from, to *end) (verdict byte, allowed, denied []port, err error) {
+	if from == to {
 		if from.second == nil {
 			return NotEvaluated, nil, nil, nil
 		}

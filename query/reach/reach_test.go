@@ -1,6 +1,7 @@
 package reach_test
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -61,7 +62,7 @@ func TestMap(t *testing.T) {
 	for i, w := range m.Workloads {
 		line := w.Ref + " " + m.Verdicts[i]
 		for _, p := range w.Ports {
-			line += " " + p.String()
+			line += fmt.Sprintf(" %s %d", p.Protocol, p.Number)
 		}
 		if w.Assumed {
 			line += " assumed"

@@ -20,7 +20,9 @@ type end struct {
 	Workload
 	pod *inventory.Pod
 	// The field `second` is another pod of the workload, or nil if there is only one pod.
-	second   *inventory.Pod
+	second *inventory.Pod
+	// policies contains the names of the policies that select the pod.
+	policies []string
 	evaluate []port
 }
 
@@ -30,16 +32,9 @@ type port struct {
 	number   uint16
 }
 
-func (p port) String() string { return Port{Protocol: p.protocol.String(), Number: p.number}.String() }
-
 // String returns the protocol and the number, such as "TCP 80".
-func (p Port) String() string {
-	return policy.Port{Protocol: mustParse(p.Protocol), First: p.Number, Last: p.Number}.String()
-}
-
-func mustParse(protocol string) flow.Protocol {
-	p, _ := flow.ParseProtocol(protocol) // The text comes from flow.Protocol.String.
-	return p
+func (p port) String() string {
+	return policy.Port{Protocol: p.protocol, First: p.number, Last: p.number}.String()
 }
 
 type key struct{ namespace, kind, name string }
@@ -59,7 +54,7 @@ func ends(set *inventory.Set) []end {
 		if !found {
 			at = len(out)
 			index[k] = at
-			out = append(out, end{Workload: Workload{Ref: refOf(p), Namespace: k.namespace, Kind: k.kind, Name: k.name}, pod: p})
+			out = append(out, end{Workload: Workload{Ref: Of(p), Namespace: k.namespace, Kind: k.kind, Name: k.name}, pod: p})
 		}
 		if len(out[at].Pods) == 1 {
 			out[at].second = p
@@ -77,9 +72,7 @@ func ends(set *inventory.Set) []end {
 }
 
 // Of returns the reference of the workload to which a pod belongs, as in Workload.Ref.
-func Of(p *inventory.Pod) string { return refOf(p) }
-
-func refOf(p *inventory.Pod) string {
+func Of(p *inventory.Pod) string {
 	if slices.Contains(inventory.WorkloadKinds, p.Controller) {
 		return p.Pod.Namespace + "/" + strings.ToLower(p.Controller) + "/" + p.Workload
 	}
@@ -119,6 +112,7 @@ func (s *selection) complete(e *end) {
 		if !p.Selects(&e.pod.Pod, s.namespaces[e.Namespace]) {
 			continue
 		}
+		e.policies = append(e.policies, p.String())
 		if p.Affects(rule.Egress) {
 			e.Egress = append(e.Egress, p.String())
 		}
@@ -132,7 +126,7 @@ func (s *selection) complete(e *end) {
 
 func (s *selection) addServices(pod *inventory.Pod, add func(port, string)) {
 	for _, service := range s.set.Services {
-		if service.Namespace != pod.Pod.Namespace || !service.Selector.Present() || !service.Selects(&pod.Pod) {
+		if !service.Selects(&pod.Pod) {
 			continue
 		}
 		for i := range service.Ports {
@@ -190,15 +184,10 @@ func (e *end) address(four bool) (address netip.Addr, ok bool) {
 // Selected returns, for each policy, the Refs of the workloads that the policy selects. The keys are
 // the names of policies, as policy.Policy.String returns them.
 func Selected(set *inventory.Set) map[string][]string {
-	all := ends(set)
-	s := newSelection(set)
 	out := make(map[string][]string, len(set.Policies))
-	for i := range set.Policies {
-		p := &set.Policies[i]
-		for j := range all {
-			if e := &all[j]; p.Selects(&e.pod.Pod, s.namespaces[e.Namespace]) {
-				out[p.String()] = append(out[p.String()], e.Ref)
-			}
+	for _, e := range ends(set) {
+		for _, name := range e.policies {
+			out[name] = append(out[name], e.Ref)
 		}
 	}
 	return out

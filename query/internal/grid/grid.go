@@ -34,18 +34,6 @@ type Grid struct {
 	// The first index of `cells` is the source, and the second index is the destination. Both
 	// refer to the list `names`.
 	cells [][]Cell
-	// The field `longest` is the length of the longest name. The field `digits` is the number of
-	// digits of the largest row number.
-	longest, digits int
-}
-
-// newGrid returns a grid without merging ends.
-func newGrid(names []string, cells [][]Cell) *Grid {
-	g := &Grid{names: names, cells: cells, digits: len(strconv.Itoa(len(names)))}
-	for _, name := range names {
-		g.longest = max(g.longest, len(name))
-	}
-	return g
 }
 
 // Write writes a table if it fits into the width, and otherwise a list with one line per
@@ -113,8 +101,12 @@ func (g *Grid) legend() string {
 }
 
 func (g *Grid) writeList(w io.Writer) {
+	digits, longest := len(strconv.Itoa(len(g.names))), 0
+	for _, name := range g.names {
+		longest = max(longest, len(name))
+	}
 	for i, name := range g.names {
-		fmt.Fprintf(w, "%*d %-*s  allowed to %s\n", g.digits, i+1, g.longest, name, g.destinations(i))
+		fmt.Fprintf(w, "%*d %-*s  allowed to %s\n", digits, i+1, longest, name, g.destinations(i))
 	}
 	if g.contains(OnlyIPv4) || g.contains(OnlyIPv6) {
 		fmt.Fprintln(w, "\nSome of these flows are allowed only between the addresses of one family; -o json lists them.")

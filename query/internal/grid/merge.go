@@ -45,7 +45,7 @@ func New(ends []End, cells [][]Cell, classes [][]int) *Grid {
 			merged[k] = append(merged[k], cells[from][to])
 		}
 	}
-	return newGrid(names, merged)
+	return &Grid{names: names, cells: merged}
 }
 
 // sameClass reports whether all ends of a group are in the same class.

@@ -9,14 +9,14 @@ import (
 	"github.com/sluicenet/sluice/dataplane/rule"
 )
 
-// maxNames is the maximum number of names that the function Few lists.
-const maxNames = 5
+// MaxNames is the maximum number of names that the function Few lists.
+const MaxNames = 5
 
 // Few joins names with commas. If there are more than five names, Few lists the first five
 // and appends the number of remaining names.
 func Few(names []string) string {
-	if len(names) > maxNames {
-		return fmt.Sprintf("%s and %d more", strings.Join(names[:maxNames], ", "), len(names)-maxNames)
+	if len(names) > MaxNames {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:MaxNames], ", "), len(names)-MaxNames)
 	}
 	return strings.Join(names, ", ")
 }

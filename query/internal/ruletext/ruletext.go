@@ -39,7 +39,7 @@ func (t *Texts) Rule(policyName string, d rule.Direction, index int, other netip
 		return report.RuleDetails{Text: phrase.Place(d, index)}
 	}
 	r := &p.Rules(d)[index]
-	out := report.RuleDetails{Text: r.String(), RuleName: r.Name, Fingerprint: report.FingerprintText(fingerprint.Rules(p, d)[index])}
+	out := report.RuleDetails{Text: r.String(), RuleName: r.Name}
 	if p.Tier != rule.NetworkPolicyTier {
 		out.Priority = &p.Priority
 	}
@@ -48,4 +48,12 @@ func (t *Texts) Rule(policyName string, d rule.Direction, index int, other netip
 		out.Text = r.StringFor(&end)
 	}
 	return out
+}
+
+// Fingerprint returns the fingerprint of a rule as text, or "" if the policy is unknown.
+func (t *Texts) Fingerprint(policyName string, d rule.Direction, index int) string {
+	if t == nil || t.Policies[policyName] == nil || index >= len(t.Policies[policyName].Rules(d)) {
+		return ""
+	}
+	return report.FingerprintText(fingerprint.Rules(t.Policies[policyName], d)[index])
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/policy"
@@ -83,12 +84,12 @@ func backendPeer(p *check.Pass, s *service.Service, backends *check.Backends) st
 		field = "networks: [%s]"
 	}
 	switch {
-	case len(backends.Groups) > 0 || s.Selector.Present() && len(addresses) == 0:
+	case s.Selector.Present() && (len(backends.Groups) > 0 || len(addresses) == 0):
 		return "select the pods of the Service: " + podsOf(p, s)
 	case len(addresses) > 0:
 		return "allow the addresses of the backends, such as " + fmt.Sprintf(field, netip.PrefixFrom(addresses[0], addresses[0].BitLen()))
 	default:
-		return fmt.Sprintf("allow the addresses of the backends (kubectl get endpointslices -n %s -l %s=%s)", s.Namespace, "kubernetes.io/service-name", s.Name)
+		return fmt.Sprintf("allow the addresses of the backends (kubectl get endpointslices -n %s -l %s=%s)", s.Namespace, discoveryv1.LabelServiceName, s.Name)
 	}
 }
 

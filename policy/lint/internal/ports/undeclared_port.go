@@ -29,13 +29,12 @@ var UndeclaredPort = check.Check{
 // portText describes a port or a range of ports, such as "TCP 80" or "a port of TCP 8000-9000".
 func portText(p *policy.Port) string {
 	if p.First == p.Last {
-		return fmt.Sprintf("%s %d", p.Protocol, p.First)
+		return p.String()
 	}
-	return fmt.Sprintf("a port of %s %d-%d", p.Protocol, p.First, p.Last)
+	return "a port of " + p.String()
 }
 
-// The function `declared` lists the ports that the pods of some groups declare, in the order of the
-// groups.
+// The function `declared` lists the ports that the pods of some groups declare, in ascending order.
 func declared(groups []*check.Group) string {
 	var all []policy.ContainerPort
 	for _, g := range groups {

@@ -9,16 +9,17 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-
-	"github.com/sluicenet/sluice/policy/read"
 )
 
 // Names returns the names of all objects of a kind, sorted. If the namespace is empty, it returns the
-// objects of all namespaces, in the form namespace/name. If the objects cannot be read, Names returns no names: it is for the
-// completion of command lines, which shows no errors.
+// objects of all namespaces, in the form namespace/name. Names is for the completion of command
+// lines, which shows no errors. So if the objects cannot be read, Names returns no names.
 func (c *Connection) Names(ctx context.Context, kind, namespace string) []string {
-	for _, group := range []string{"", "apps", "batch", "networking.k8s.io", read.Group} {
-		mapping, err := c.client.RESTMapper().RESTMapping(schema.GroupKind{Group: group, Kind: kind}, "v1", "v1beta1")
+	if kind == clusterNetworkPolicy { // Clusters serve different versions of this kind.
+		return c.clusterPolicyNames(ctx)
+	}
+	for _, group := range []string{"", "apps", "batch", "networking.k8s.io"} {
+		mapping, err := c.client.RESTMapper().RESTMapping(schema.GroupKind{Group: group, Kind: kind}, "v1")
 		if err != nil {
 			continue
 		}
@@ -41,6 +42,18 @@ func (c *Connection) Names(ctx context.Context, kind, namespace string) []string
 		return names
 	}
 	return nil
+}
+
+func (c *Connection) clusterPolicyNames(ctx context.Context) (names []string) {
+	policies, _, err := c.ClusterNetworkPolicies(ctx)
+	if err != nil {
+		return nil
+	}
+	for i := range policies {
+		names = append(names, policies[i].GetName())
+	}
+	slices.Sort(names)
+	return names
 }
 
 // Configured returns the names of the contexts, the clusters and the users in a kubeconfig file,

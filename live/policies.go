@@ -8,6 +8,7 @@ import (
 
 	"github.com/sluicenet/sluice/inventory"
 	"github.com/sluicenet/sluice/policy"
+	"github.com/sluicenet/sluice/policy/read"
 )
 
 // Policies reads all NetworkPolicies and ClusterNetworkPolicies, but no other objects. If the user
@@ -15,12 +16,15 @@ import (
 func (c *Connection) Policies(ctx context.Context) ([]*policy.Policy, error) {
 	b := builder{origin: inventory.Origin{File: c.Name}}
 	denied := denials{verb: "list"}
-	if err := c.readTiers(ctx, &b, &denied); err != nil {
-		return nil, err
+	const clustered = "clusternetworkpolicies." + read.Group
+	tiers, _, err := c.ClusterNetworkPolicies(ctx)
+	if err := denied.add(clustered, err); err != nil {
+		return nil, fmt.Errorf("listing %s: %w", clustered, err)
 	}
+	b.addClusterPolicies(tiers)
 	var page networkingv1.NetworkPolicyList
 	const resource = "networkpolicies.networking.k8s.io"
-	err := c.list(ctx, &page, func() { b.addPolicies(page.Items) })
+	err = c.list(ctx, &page, func() { b.addPolicies(page.Items) })
 	if err := denied.add(resource, err); err != nil {
 		return nil, fmt.Errorf("listing %s: %w", resource, err)
 	}

@@ -41,7 +41,7 @@ func (c *Connection) reports(ctx context.Context, policyStatuses bool) (*Reports
 		policies  v1alpha1.PolicyStatusList
 		clustered v1alpha1.ClusterPolicyStatusList
 	)
-	kinds := []struct {
+	for _, kind := range []struct {
 		resource string
 		into     client.ObjectList
 		add      func()
@@ -56,11 +56,10 @@ func (c *Connection) reports(ctx context.Context, policyStatuses bool) (*Reports
 		{"nodeenforcers", &nodes, func() { r.Nodes = append(r.Nodes, nodes.Items...) }},
 		{"policystatuses", &policies, func() { r.Policies = append(r.Policies, policies.Items...) }},
 		{"clusterpolicystatuses", &clustered, func() { r.ClusterPolicies = append(r.ClusterPolicies, clustered.Items...) }},
-	}
-	if !policyStatuses {
-		kinds = kinds[:2]
-	}
-	for _, kind := range kinds {
+	} {
+		if !policyStatuses && (kind.into == &policies || kind.into == &clustered) {
+			continue
+		}
 		resource := kind.resource + "." + v1alpha1.GroupVersion.Group
 		err := c.list(ctx, kind.into, kind.add)
 		if kind.into == &clustered && apierrors.IsNotFound(err) {

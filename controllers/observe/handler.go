@@ -24,7 +24,8 @@ const (
 	maxStatus  = 1 << 20
 	maxHits    = 16 << 20
 	maxReports = 16
-	// maxStreams is the maximum number of streams of flow events at the same time.
+	// maxStreams is the maximum number of streams of flow events at the same time, and also of
+	// responses with open connections.
 	maxStreams = 1000
 )
 
@@ -113,26 +114,21 @@ func (s *Server) flows(w http.ResponseWriter, r *http.Request) error {
 		return apierrors.NewBadRequest("flow events can only be watched on one node: use watch=true and fieldSelector=metadata.name=NODE")
 	}
 	denied, _ := strconv.ParseBool(query.Get(door.DeniedParameter))
-	if err := s.allow(r, door.FlowsRight(node)); err != nil {
-		return err
-	}
-	body, err := s.agents.get(r.Context(), node, door.FlowsPath+"?"+door.DeniedParameter+"="+strconv.FormatBool(denied))
-	if err != nil {
-		return err
-	}
-	defer func() { _ = body.Close() }()
-	w.Header().Set("Content-Type", "application/jsonl")
-	stream(w, body)
-	return nil
+	return s.relay(w, r, door.FlowsRight(node), door.FlowsPath+"?"+door.DeniedParameter+"="+strconv.FormatBool(denied))
 }
 
 // connections writes the open connections of a node.
 func (s *Server) connections(w http.ResponseWriter, r *http.Request) error {
-	node := r.PathValue("node")
-	if err := s.allow(r, door.ConnectionsRight(node)); err != nil {
+	return s.relay(w, r, door.ConnectionsRight(r.PathValue("node")), door.ConnectionsPath)
+}
+
+// relay writes the response of a node's agent to a user who has the given right. The right names
+// the node.
+func (s *Server) relay(w http.ResponseWriter, r *http.Request, right access.Right, path string) error {
+	if err := s.allow(r, right); err != nil {
 		return err
 	}
-	body, err := s.agents.get(r.Context(), node, door.ConnectionsPath)
+	body, err := s.agents.get(r.Context(), right.Name, path)
 	if err != nil {
 		return err
 	}

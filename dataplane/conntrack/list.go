@@ -39,16 +39,20 @@ func List(ctx context.Context, marks ruleset.Marks, f func(*report.Connection) e
 
 // list calls a function with a connection, unless List omits the connection.
 func (c *Connections) list(e *entry, f func(*report.Connection) error) error {
+	bits := c.marks.Of(e.mark)
+	if e.ended || bits == c.marks.Denied {
+		return nil
+	}
 	of := c.connection(e)
-	if of.FromNode || e.ended || c.marks.Of(e.mark) == c.marks.Denied {
+	if of.FromNode {
 		return nil
 	}
 	out := &report.Connection{
-		Verdict: rule.Allow.String(), Protocol: of.Flow.Protocol.String(), Src: of.Flow.Src, Dst: of.Flow.Dst,
+		Protocol: of.Flow.Protocol.String(), Src: of.Flow.Src, Dst: of.Flow.Dst,
 		SrcPort: of.Flow.SrcPort, DstPort: of.Flow.DstPort, MidStream: of.MidStream, ToNode: of.ToNode,
 	}
-	if c.marks.Of(e.mark) == 0 {
-		out.Verdict = ""
+	if bits != 0 {
+		out.Verdict = rule.Allow.String()
 	}
 	return f(out)
 }

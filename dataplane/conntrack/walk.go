@@ -49,7 +49,7 @@ func (c *Connections) walk(ctx context.Context, next func() stateFunc) (Result, 
 	}
 	r.Took = time.Since(begin)
 	if err != nil {
-		return r, fmt.Errorf("re-evaluating connections: %w", err)
+		return r, fmt.Errorf("walking over the connections: %w", err)
 	}
 	return r, nil
 }

@@ -41,8 +41,11 @@ func (l *Lane) count(t *Table, d rule.Direction, s rule.Side) {
 	if s.Passed != 0 {
 		l.hit(t, t.find(s.Passed))
 	}
+	if s.Ref.Program == 0 {
+		return
+	}
 	switch first := t.find(s.Ref.Program | uint32(d)); {
-	case s.Ref.Program == 0 || first == 0:
+	case first == 0: // The table does not contain the program.
 	case s.Reason == rule.NoRuleMatched:
 		l.hit(t, first)
 	default:
@@ -57,8 +60,9 @@ func (l *Lane) hit(t *Table, index uint32) {
 		return
 	}
 	c := &l.cells[t.slots[index]]
-	c.hits.Add(1)
+	// Store the time first, so that a reader that sees the hit also sees its time.
 	if now := l.clock.Load(); c.last.Load() != now {
 		c.last.Store(now)
 	}
+	c.hits.Add(1)
 }

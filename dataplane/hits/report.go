@@ -2,6 +2,7 @@ package hits
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"time"
 
@@ -45,12 +46,13 @@ func (c *Counters) report(detailed bool) *report.Hits {
 			addDenied(denied, r, &h)
 			continue
 		}
-		h.Policy, h.Rule, h.CountedPartly = r.policies[0], &r.index, r.unqueued
+		index := r.index // The record may change later.
+		h.Policy, h.Rule, h.CountedPartly = r.policies[0], &index, r.unqueued
 		h.Fingerprint = report.FingerprintText(r.key)
 		if r.tier != rule.NetworkPolicyTier {
 			h.Tier = r.tier.String()
 		}
-		out.Counters = append(out.Counters, copyOf(&h))
+		out.Counters = append(out.Counters, h)
 	}
 	for _, h := range denied {
 		out.Counters = append(out.Counters, *h)
@@ -86,13 +88,6 @@ func addDenied(denied map[policyKey]*report.RuleHits, r *record, h *report.RuleH
 	}
 }
 
-// copyOf returns a copy that shares no memory with a record, which may change later.
-func copyOf(h *report.RuleHits) report.RuleHits {
-	out, index := *h, *h.Rule
-	out.Rule = &index
-	return out
-}
-
 // last returns the time of the latest hit of a slot.
 func (c *Counters) last(slot uint32) time.Time {
 	var seconds int64
@@ -105,7 +100,7 @@ func (c *Counters) last(slot uint32) time.Time {
 func compare(a, b report.RuleHits) int {
 	number := func(h *report.RuleHits) int {
 		if h.Rule == nil {
-			return 1 << 32
+			return math.MaxInt
 		}
 		return *h.Rule
 	}

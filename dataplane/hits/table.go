@@ -13,7 +13,7 @@ type Table struct {
 	// then the slots of the rules. The first element is slot 0, to which missing keys lead.
 	slots []uint32
 	// entries is a hash table with open addressing. It maps each program and direction, and each rule
-	// with ActionPass, to an index of `slots`. The key of a program is its Ref, which is even, plus
+	// of the Admin tier, to an index of `slots`. The key of a program is its Ref, which is even, plus
 	// the direction. The key of a rule is its position in the section of the programs. No program
 	// starts at the position of a rule. An entry with key 0 is free.
 	entries []entry
@@ -27,7 +27,7 @@ func newTable(programs []tree.Program) *Table {
 	keys, slots := len(programs), 1+len(programs)
 	for i := range programs {
 		slots += programs[i].Len()
-		if programs[i].Tier != rule.NetworkPolicyTier {
+		if programs[i].Tier == rule.AdminTier {
 			keys += programs[i].Len()
 		}
 	}
@@ -51,9 +51,10 @@ func (t *Table) add(key, slot uint32) {
 	t.slots = append(t.slots, slot)
 }
 
-// addRule appends the slot of a program's next rule.
+// addRule appends the slot of a program's next rule. It adds a key for a rule of the Admin tier,
+// because rule.Side.Passed identifies such a rule.
 func (t *Table) addRule(p *tree.Program, number int, slot uint32) {
-	if p.Tier == rule.NetworkPolicyTier {
+	if p.Tier != rule.AdminTier {
 		t.slots = append(t.slots, slot)
 		return
 	}

@@ -166,6 +166,9 @@ func (s *Source) flows(w http.ResponseWriter, r *http.Request) {
 // maxConnections is the maximum number of connections in a response.
 const maxConnections = 200_000
 
+// errTooMany ends a response that would contain more connections than maxConnections.
+var errTooMany = errors.New("too many connections")
+
 // connections writes the open connections. It ends the response early if there are too many, or if
 // they cannot be read. The last line is then missing.
 func (s *Source) connections(w http.ResponseWriter, r *http.Request) {
@@ -186,8 +189,6 @@ func (s *Source) connections(w http.ResponseWriter, r *http.Request) {
 	}
 	_ = out.Flush() // An error means that the client is gone.
 }
-
-var errTooMany = errors.New("too many connections")
 
 // Close stops the server. The socket file remains, but connections to it fail.
 func (s *Server) Close() error {

@@ -1,5 +1,5 @@
-// Package endpoint serves the metrics, the status and the flow events of a node. The agent
-// serves them, because the dataplane has no token with which it could authenticate clients.
+// Package endpoint serves the metrics, the status, the flow events and the open connections of a
+// node. The agent serves them, because the dataplane has no token with which it could authenticate clients.
 //
 //	GET /metrics             metrics of the agent
 //	GET /metrics/dataplane   metrics of the dataplane
@@ -53,7 +53,7 @@ const (
 	maxConnections = 256
 )
 
-// Endpoint serves the metrics, the status and the flow events of a node.
+// Endpoint serves the metrics, the status, the flow events and the open connections of a node.
 type Endpoint struct {
 	// Address is the TCP address on which to listen, for example ":9640".
 	Address string
@@ -155,9 +155,8 @@ func (e *Endpoint) plainHandler() http.Handler {
 }
 
 // handler returns the handler of the protected endpoint. Requests for metrics need a token
-// for the API server, such as the service account token of Prometheus. Requests for the
-// status and for flow events need a token that is valid only for this node. The operator has
-// such tokens.
+// for the API server, such as the service account token of Prometheus. All other
+// requests need a token that is valid only for this node. The operator has such tokens.
 func (e *Endpoint) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/metrics", e.Reviewer.Protect(access.ReadMetrics, e.plainHandler()))
@@ -198,7 +197,7 @@ func limit(n int, next http.Handler) http.Handler {
 			defer func() { <-slots }()
 			next.ServeHTTP(w, r)
 		default:
-			http.Error(w, fmt.Sprintf("%d streams of this node are open: try again later", n), http.StatusTooManyRequests)
+			http.Error(w, fmt.Sprintf("the node already serves %d requests of this kind: try again later", n), http.StatusTooManyRequests)
 		}
 	})
 }

@@ -118,7 +118,7 @@ func (s *Set) RunSometimes() map[string]string {
 	for i := range s.Pods {
 		p := &s.Pods[i]
 		if p.Template && (p.Controller == "Job" || p.Controller == "CronJob") {
-			out[p.Pod.Namespace+"/"+p.Name] = p.Controller + " " + p.Workload
+			out[p.String()] = p.Controller + " " + p.Workload
 		}
 	}
 	return out

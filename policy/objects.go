@@ -43,6 +43,9 @@ type Pod struct {
 	Created           time.Time
 }
 
+// String returns the name of the pod as "namespace/name".
+func (p *Pod) String() string { return p.Namespace + "/" + p.Name }
+
 // ContainerPorts are the named ports of a pod.
 type ContainerPorts []ContainerPort
 

@@ -21,6 +21,6 @@ func (s *Snapshot) precedence(a netip.Addr, p, q *TrackedPod) int {
 		cmp.Compare(s.claimTo(a, p), s.claimTo(a, q)),
 		cmp.Compare(running(p), running(q)),
 		p.Created.Compare(q.Created),
-		cmp.Compare(p.Namespace+"/"+p.Name, q.Namespace+"/"+q.Name),
+		cmp.Compare(p.String(), q.String()),
 	)
 }

@@ -2,9 +2,7 @@ package query
 
 import (
 	"fmt"
-	"iter"
 	"net/netip"
-	"slices"
 
 	"github.com/sluicenet/sluice/policy"
 	"github.com/sluicenet/sluice/query/question"
@@ -56,31 +54,6 @@ func (e *End) details() string {
 	default:
 		return fmt.Sprintf("%s (%s on %s)", e.Pod, e.Address, e.Node)
 	}
-}
-
-// families returns an iterator over the address families that two ends have in common: first IPv4,
-// then IPv6. For each family, it returns one address from each list. If the addresses of an end are
-// assigned, its real families are unknown, so the iterator returns only the first common family.
-func families(from, to []netip.Addr, assigned bool) iter.Seq2[netip.Addr, netip.Addr] {
-	return func(yield func(netip.Addr, netip.Addr) bool) {
-		for _, four := range []bool{true, false} {
-			src, dst, ok := inFamily(from, to, four)
-			if ok && (!yield(src, dst) || assigned) {
-				return
-			}
-		}
-	}
-}
-
-// inFamily returns one address of a family from each list. If one of the lists contains no address
-// of the family, ok is false.
-func inFamily(from, to []netip.Addr, four bool) (src, dst netip.Addr, ok bool) {
-	family := func(a netip.Addr) bool { return a.Is4() == four }
-	i, j := slices.IndexFunc(from, family), slices.IndexFunc(to, family)
-	if i < 0 || j < 0 {
-		return netip.Addr{}, netip.Addr{}, false
-	}
-	return from[i], to[j], true
 }
 
 // parseAddress parses an IP address that the user specified in the given field of a question.

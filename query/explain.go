@@ -8,6 +8,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/report"
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/dataplane/tree"
+	"github.com/sluicenet/sluice/query/internal/family"
 	"github.com/sluicenet/sluice/query/internal/ruletext"
 	"github.com/sluicenet/sluice/query/question"
 	"github.com/sluicenet/sluice/query/target"
@@ -117,7 +118,7 @@ func (c *Cluster) explainEnds(from, to *End, t Target) (*Explanation, error) {
 // eachFamily explains the flow between two ends for each address family, and combines the results.
 func eachFamily(from, to *End, t Target, explain func(f flow.Flow, from, to *End) (*Explanation, error)) (*Explanation, error) {
 	var out *Explanation
-	for src, dst := range families(from.addresses, to.addresses, from.assigned || to.assigned) {
+	for src, dst := range family.Pairs(from.addresses, to.addresses, from.assigned || to.assigned) {
 		f, err := t.Flow(src, dst, &question.Destination{Name: to.String(), Ports: to.ports})
 		if err != nil {
 			return nil, err

@@ -63,7 +63,7 @@ func (c *Cluster) podsOf(ref target.Ref) []*inventory.Pod {
 func (c *Cluster) addressEnd(address netip.Addr) *End {
 	e := &End{addresses: []netip.Addr{address}}
 	if p, ok := c.snapshot.Owner(address); ok {
-		e.Pod, e.Node, e.ports = p.Namespace+"/"+p.Name, p.Node, p.Ports
+		e.Pod, e.Node, e.ports = p.String(), p.Node, p.Ports
 	}
 	return e
 }
@@ -79,7 +79,7 @@ func (c *Cluster) findPod(field, text string, ref target.Ref) (*inventory.Pod, e
 	default:
 		var names []string
 		for _, p := range found {
-			names = append(names, podName(p))
+			names = append(names, p.String())
 		}
 		return nil, question.Errorf(field, text, "there are several: %s; give namespace/name", phrase.Few(names))
 	}
@@ -92,7 +92,7 @@ func (c *Cluster) notFound(ref target.Ref) string {
 		if !p.Finished || !ofWorkload(p, ref) {
 			continue
 		}
-		out := fmt.Sprintf("its pods have finished, such as %s, and policies do not apply to finished pods", podName(p))
+		out := fmt.Sprintf("its pods have finished, such as %s, and policies do not apply to finished pods", p.String())
 		if name, ok := inventory.CronJobOf(ref.Name); ok && p.Controller == "Job" {
 			out += fmt.Sprintf("; cronjob/%s stands for the pods of the next run", name)
 		}
@@ -147,13 +147,11 @@ func (c *Cluster) existingPods() string {
 	}
 	var names []string
 	for i := range c.set.Pods {
-		names = append(names, podName(&c.set.Pods[i]))
+		names = append(names, c.set.Pods[i].String())
 	}
 	slices.Sort(names)
 	return "there are " + phrase.Few(names)
 }
-
-func podName(p *inventory.Pod) string { return p.Pod.Namespace + "/" + p.Name }
 
 // podEnd returns the end for a pod. If flows of the pod cannot be evaluated, podEnd returns
 // an error with the reason, for example that the pod has no address.
@@ -161,7 +159,7 @@ func (c *Cluster) podEnd(field string, p *inventory.Pod) (*End, error) {
 	if p.HostNetwork {
 		return c.hostNetworkEnd(field, p)
 	}
-	e := &End{Pod: podName(p), Node: p.Node, ports: p.Ports, assigned: p.Assigned}
+	e := &End{Pod: p.String(), Node: p.Node, ports: p.Ports, assigned: p.Assigned}
 	if p.Template {
 		e.Template = p.Controller
 	}
@@ -172,13 +170,13 @@ func (c *Cluster) podEnd(field string, p *inventory.Pod) (*End, error) {
 		return nil, question.Errorf(field, e.Pod, "the pod has no address yet (status.podIPs)")
 	}
 	for _, a := range p.Addresses {
-		if owner, _ := c.snapshot.Owner(a); owner.Namespace+"/"+owner.Name == e.Pod {
+		if owner, _ := c.snapshot.Owner(a); owner.String() == e.Pod {
 			e.addresses = append(e.addresses, a)
 		}
 	}
 	if len(e.addresses) == 0 {
 		owner, _ := c.snapshot.Owner(p.Addresses[0])
-		return nil, question.Errorf(field, e.Pod, "its address %s now belongs to pod %s/%s", p.Addresses[0], owner.Namespace, owner.Name)
+		return nil, question.Errorf(field, e.Pod, "its address %s now belongs to pod %s", p.Addresses[0], &owner)
 	}
 	return e, nil
 }
@@ -186,7 +184,7 @@ func (c *Cluster) podEnd(field string, p *inventory.Pod) (*End, error) {
 // hostNetworkEnd returns the end for a pod in the host network. Such a pod uses the
 // addresses of its node.
 func (c *Cluster) hostNetworkEnd(field string, p *inventory.Pod) (*End, error) {
-	e := &End{Pod: podName(p), Node: p.Node, ports: p.Ports, hostNetwork: true}
+	e := &End{Pod: p.String(), Node: p.Node, ports: p.Ports, hostNetwork: true}
 	e.addresses = append(slices.Clone(p.HostAddresses), p.Addresses...)
 	for _, n := range c.snapshot.Nodes() {
 		if n.Name == p.Node && len(e.addresses) == 0 {

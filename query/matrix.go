@@ -14,6 +14,7 @@ import (
 	"github.com/sluicenet/sluice/inventory"
 	"github.com/sluicenet/sluice/policy"
 	"github.com/sluicenet/sluice/query/internal/alike"
+	"github.com/sluicenet/sluice/query/internal/family"
 	"github.com/sluicenet/sluice/query/internal/grid"
 	"github.com/sluicenet/sluice/query/internal/phrase"
 	"github.com/sluicenet/sluice/query/question"
@@ -186,7 +187,7 @@ func (c *Cluster) evaluatePairs(ends []matrixEnd, protocol flow.Protocol, port i
 // If an end has assigned addresses, evaluatePair evaluates one family.
 func (c *Cluster) evaluatePair(from, to *matrixEnd, protocol flow.Protocol, port int) (grid.Cell, error) {
 	cell := grid.NotEvaluated
-	for src, dst := range families(from.addresses, to.addresses, from.assigned || to.assigned) {
+	for src, dst := range family.Pairs(from.addresses, to.addresses, from.assigned || to.assigned) {
 		f, err := question.NewFlow(src, dst, protocol, port)
 		if err != nil {
 			return grid.NotEvaluated, err

@@ -73,7 +73,7 @@ func (c *Compiler) setPrograms(p *policy.TrackedPod, programs podPrograms, d *ru
 	local.programs.addRef(-1)
 	local.programs = programs
 	pod := &rule.Pod{
-		Name:    p.Namespace + "/" + p.Name,
+		Name:    p.String(),
 		Ingress: programs[rule.Ingress][rule.NetworkPolicyTier].number(),
 		Egress:  programs[rule.Egress][rule.NetworkPolicyTier].number(),
 	}

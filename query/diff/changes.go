@@ -7,13 +7,14 @@ import (
 	"strings"
 
 	"github.com/sluicenet/sluice/dataplane/rule"
+	"github.com/sluicenet/sluice/query/internal/family"
 )
 
 // side identifies the flows with an effect that have one end in common. This end is the pod whose
 // policies cause the effect.
 type side struct {
 	effect   *effect
-	families family
+	families family.Family
 	// If ingress is true, the common end is the destination.
 	ingress bool
 }

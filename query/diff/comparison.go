@@ -9,6 +9,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/inventory"
 	"github.com/sluicenet/sluice/policy"
+	"github.com/sluicenet/sluice/query/internal/family"
 )
 
 // comparison compares two states. It evaluates each function only once, and stores equal results
@@ -76,7 +77,7 @@ func sameObjects(a, b *policy.Snapshot) bool {
 		slices.EqualFunc(a.Nodes(), b.Nodes(), func(m, n policy.Node) bool {
 			return m.Name == n.Name && m.Labels == n.Labels && slices.Equal(m.Addresses, n.Addresses)
 		}) &&
-		slices.EqualFunc(a.Pods(), b.Pods(), func(p, q policy.Pod) bool { return podName(&p) == podName(&q) && p.Equal(&q) })
+		slices.EqualFunc(a.Pods(), b.Pods(), func(p, q policy.Pod) bool { return p.String() == q.String() && p.Equal(&q) })
 }
 
 // listOf returns the number of a list of effects that are sorted and interned.
@@ -96,7 +97,7 @@ func (c *comparison) listOf(effects []*effect) int {
 
 // between returns the number of the list of effects on the flows from one group to another in a
 // family. The change affects the egress side or the ingress side of these flows.
-func (c *comparison) between(from, to *group, f family) int {
+func (c *comparison) between(from, to *group, f family.Family) int {
 	if from.peers[f] == 0 || to.peers[f] == 0 || from == to && len(from.pods) < 2 {
 		return notApplicable
 	}

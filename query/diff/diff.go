@@ -177,8 +177,8 @@ func (c *comparison) notes(after *inventory.Set) (notes []string) {
 	var created []string
 	for i := range after.Pods {
 		p := &after.Pods[i].Pod
-		if c.after.cohorts[podName(p)] != nil && c.before.cohorts[podName(p)] == nil {
-			created = append(created, podName(p))
+		if c.after.cohorts[p.String()] != nil && c.before.cohorts[p.String()] == nil {
+			created = append(created, p.String())
 		}
 	}
 	if len(created) > 0 {

@@ -9,22 +9,8 @@ import (
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/inventory"
 	"github.com/sluicenet/sluice/policy"
+	"github.com/sluicenet/sluice/query/internal/family"
 )
-
-// family is the index of an address family: 0 for IPv4 and 1 for IPv6.
-type family int
-
-const families = 2
-
-func familyOf(a netip.Addr) family {
-	if a.Is4() {
-		return 0
-	}
-	return 1
-}
-
-// String returns the name of the family.
-func (f family) String() string { return [...]string{"IPv4", "IPv6"}[f] }
 
 // group contains pods of one workload that the policies treat in the same way.
 type group struct {
@@ -41,27 +27,17 @@ type groupKey struct {
 	affected [2]bool
 	// peers contains the numbers of the peers plus 1, by family. A number is 0 if the pod has no
 	// address of the family.
-	peers [families]int
+	peers [family.Count]int
 }
 
 // address returns the address of a pod of the group in a family. If there is a second pod, and
 // `second` is true, it returns the address of the second pod.
-func (g *group) address(f family, second bool) netip.Addr {
+func (g *group) address(f family.Family, second bool) netip.Addr {
 	p := g.pods[0]
 	if second && len(g.pods) > 1 {
 		p = g.pods[1]
 	}
-	return addressIn(p, f)
-}
-
-// addressIn returns the first address of a pod in a family, or the zero Addr.
-func addressIn(p *inventory.Pod, f family) netip.Addr {
-	for _, a := range p.Addresses {
-		if familyOf(a) == f {
-			return a
-		}
-	}
-	return netip.Addr{}
+	return f.First(p.Addresses)
 }
 
 // groupPods sets c.groups. It contains the pods that exist both before and after the change. If a pod
@@ -88,10 +64,10 @@ func (c *comparison) groupPods(pods []inventory.Pod) {
 
 // ownAddresses returns the addresses that only this pod has, both before and after the change.
 func (c *comparison) ownAddresses(p *inventory.Pod) (out []netip.Addr) {
-	name := podName(&p.Pod)
+	name := p.String()
 	owns := func(s *state, a netip.Addr) bool {
 		owner := s.snapshot.TrackedOwner(a)
-		return owner != nil && podName(owner.Pod) == name
+		return owner != nil && owner.Pod.String() == name
 	}
 	for _, a := range p.Addresses {
 		if !c.nodes[a] && owns(c.before, a) && owns(c.after, a) {
@@ -102,15 +78,15 @@ func (c *comparison) ownAddresses(p *inventory.Pod) (out []netip.Addr) {
 }
 
 func (c *comparison) groupKey(p *inventory.Pod, boundaries []netip.Addr) groupKey {
-	name := podName(&p.Pod)
+	name := p.String()
 	key := groupKey{workload: fmt.Sprintf("%s/%s/%s", p.Pod.Namespace, p.Workload, p.Controller)}
 	for _, d := range []rule.Direction{rule.Egress, rule.Ingress} {
 		a := p.Addresses[0]
 		key.subjects[d] = c.subjects.number(subject{d, c.before.programsOf(a, d), c.after.programsOf(a, d)})
 		key.affected[d] = c.everything || c.before.selects(name, d, c.changedBefore) || c.after.selects(name, d, c.changedAfter)
 	}
-	for f := range family(families) {
-		if a := addressIn(p, f); a.IsValid() {
+	for _, f := range family.All {
+		if a := f.First(p.Addresses); a.IsValid() {
 			segment, _ := slices.BinarySearchFunc(boundaries, a.Next(), netip.Addr.Compare)
 			key.peers[f] = 1 + c.peers.number(peer{c.before.owners[a].Class, c.after.owners[a].Class, segment})
 		}

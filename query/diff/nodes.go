@@ -141,7 +141,7 @@ func (n *Nodes) flow(node string, f flow.Flow, effect string) Flow {
 
 func (n *Nodes) podAt(a netip.Addr) string {
 	if p, ok := n.before.Owner(a); ok {
-		return podName(&p)
+		return p.String()
 	}
 	return ""
 }

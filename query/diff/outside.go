@@ -7,6 +7,7 @@ import (
 	"go4.org/netipx"
 
 	"github.com/sluicenet/sluice/dataplane/rule"
+	"github.com/sluicenet/sluice/query/internal/family"
 )
 
 // outside contains the effects on the flows between a subject and the addresses of a family that do
@@ -18,13 +19,13 @@ type outside struct {
 	lists []int
 }
 
-var everyAddress = [families]netipx.IPRange{
+var everyAddress = [family.Count]netipx.IPRange{
 	netipx.RangeOfPrefix(netip.MustParsePrefix("0.0.0.0/0")),
 	netipx.RangeOfPrefix(netip.MustParsePrefix("::/0")),
 }
 
 // outside returns the effects on the flows of a group in a direction.
-func (c *comparison) outside(g *group, d rule.Direction, f family) *outside {
+func (c *comparison) outside(g *group, d rule.Direction, f family.Family) *outside {
 	key := outsideKey{g.subjects[d], f}
 	if out := c.outsideOf[key]; out != nil {
 		return out
@@ -38,7 +39,7 @@ func (c *comparison) outside(g *group, d rule.Direction, f family) *outside {
 		}
 		// The segment is the number of the range among those of this subject. No other function
 		// has a negative segment.
-		other := 1 + c.peers.number(peer{segment: -1 - i*families - int(f)})
+		other := 1 + c.peers.number(peer{segment: -1 - i*family.Count - int(f)})
 		function := c.function(functionKey{g.subjects[d], other}, g.address(f, false), a)
 		if d == rule.Egress {
 			out.lists = append(out.lists, c.effects(function, allowed))
@@ -52,15 +53,15 @@ func (c *comparison) outside(g *group, d rule.Direction, f family) *outside {
 
 type outsideKey struct {
 	subject int
-	family  family
+	family  family.Family
 }
 
 // segments divides the addresses of a family at the boundaries of all blocks in the programs of a
 // subject.
-func (c *comparison) segments(subject int, f family) (out []netipx.IPRange) {
+func (c *comparison) segments(subject int, f family.Family) (out []netipx.IPRange) {
 	var boundaries []netip.Addr
 	c.eachMatch(subject, func(m *rule.Match) { boundaries = appendBoundaries(boundaries, m.Blocks) })
-	boundaries = slices.DeleteFunc(boundaries, func(a netip.Addr) bool { return familyOf(a) != f || a == everyAddress[f].From() })
+	boundaries = slices.DeleteFunc(boundaries, func(a netip.Addr) bool { return family.Of(a) != f || a == everyAddress[f].From() })
 	slices.SortFunc(boundaries, netip.Addr.Compare)
 	first := everyAddress[f].From()
 	for _, next := range slices.Compact(boundaries) {
@@ -102,7 +103,7 @@ func (c *comparison) free(r netipx.IPRange) (netip.Addr, bool) {
 // where returns the ranges whose list of effects has a property, as prefixes and as the exceptions
 // from these prefixes. It chooses the shorter description. The description can contain ranges whose
 // addresses all belong to pods.
-func (o *outside) where(f family, property func(list int) bool) (prefixes, excepts []netip.Prefix) {
+func (o *outside) where(f family.Family, property func(list int) bool) (prefixes, excepts []netip.Prefix) {
 	var in netipx.IPSetBuilder
 	inside := true
 	for i, r := range o.ranges {

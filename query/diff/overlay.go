@@ -4,7 +4,6 @@ import (
 	"slices"
 
 	"github.com/sluicenet/sluice/inventory"
-	"github.com/sluicenet/sluice/policy"
 	"github.com/sluicenet/sluice/query/question"
 )
 
@@ -71,7 +70,7 @@ func replace[T any](list, draft []T, key func(*T) string) []T {
 }
 
 func (s *set) replacePod(pod inventory.Pod) {
-	at := slices.IndexFunc(s.Pods, func(p inventory.Pod) bool { return podName(&p.Pod) == podName(&pod.Pod) })
+	at := slices.IndexFunc(s.Pods, func(p inventory.Pod) bool { return p.String() == pod.String() })
 	if at < 0 {
 		s.Pods = append(s.Pods, pod)
 		return
@@ -103,8 +102,6 @@ func (s *set) replaceWorkload(w *inventory.Workload) {
 		p.Labels, p.Ports, p.HostNetwork = labels, w.Pod.Ports, w.Pod.HostNetwork
 	}
 }
-
-func podName(p *policy.Pod) string { return p.Namespace + "/" + p.Name }
 
 // prepare adds pods for the workloads without pods, and assigns addresses to pods without a status.
 // Pods that already have assigned addresses keep them.

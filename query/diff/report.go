@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/sluicenet/sluice/dataplane/rule"
+	"github.com/sluicenet/sluice/query/internal/family"
 	"github.com/sluicenet/sluice/query/internal/phrase"
 )
 
@@ -29,7 +30,7 @@ type entry struct {
 	from, to string
 	effect   *effect
 	// families is 0 for both families. Otherwise it is the family plus 1.
-	families family
+	families family.Family
 }
 
 func newCollector(c *comparison) *collector {
@@ -45,7 +46,7 @@ func newCollector(c *comparison) *collector {
 }
 
 // cell contains the numbers of the lists of effects by family.
-type cell [families]int
+type cell [family.Count]int
 
 var notApplicableCell = cell{notApplicable, notApplicable}
 
@@ -72,7 +73,7 @@ func (r *collector) addPods() {
 }
 
 func (r *collector) between(from, to *group) (out cell) {
-	for f := range family(families) {
+	for _, f := range family.All {
 		out[f] = r.c.between(from, to, f)
 	}
 	return out
@@ -147,13 +148,13 @@ func (r *collector) addRow(from string, row map[int]cell, names []string) {
 
 // add adds the effects on the flows between two ends.
 func (r *collector) add(from, to string, c cell) {
-	var lists [families][]*effect
+	var lists [family.Count][]*effect
 	for f := range lists {
 		if c[f] > 0 {
 			lists[f] = r.c.lists[c[f]]
 		}
 	}
-	for f := range family(families) {
+	for _, f := range family.All {
 		other := 1 - f
 		for _, e := range lists[f] {
 			switch {
@@ -180,7 +181,7 @@ func (r *collector) newGroupEnd(i int) string {
 	g := r.c.groups[i]
 	var pods []string
 	for _, p := range g.pods {
-		pods = append(pods, podName(&p.Pod))
+		pods = append(pods, p.String())
 	}
 	name := phrase.Few(pods)
 	if r.workloads[g.workload] == nil {
@@ -200,7 +201,7 @@ func (r *collector) workloadEnd(workload string) string {
 	var pods []string
 	for _, i := range r.workloads[workload] {
 		for _, p := range r.c.groups[i].pods {
-			pods = append(pods, podName(&p.Pod))
+			pods = append(pods, p.String())
 		}
 	}
 	return r.end(&End{Name: name, Pods: pods})

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/sluicenet/sluice/dataplane/rule"
+	"github.com/sluicenet/sluice/query/internal/family"
 	"github.com/sluicenet/sluice/query/internal/phrase"
 )
 
@@ -74,9 +75,9 @@ func (r *collector) outsideOf(g *group) map[outsideEntry]bool {
 		if !g.affected[d] {
 			continue
 		}
-		var of [families]*outside
+		var of [family.Count]*outside
 		effects := map[*effect]bool{}
-		for f := range family(families) {
+		for _, f := range family.All {
 			if g.peers[f] == 0 {
 				continue
 			}
@@ -103,23 +104,24 @@ func (c *comparison) effectsIn(list int) []*effect {
 }
 
 // addressEnd returns the name of the end that consists of the addresses with an effect.
-func (r *collector) addressEnd(of [families]*outside, e *effect) string {
+func (r *collector) addressEnd(of [family.Count]*outside, e *effect) string {
 	end := &End{}
 	var parts []string
 	whole, present := 0, 0
-	for f, o := range of {
+	for _, f := range family.All {
+		o := of[f]
 		if o == nil {
 			continue
 		}
 		present++
-		prefixes, excepts := o.where(family(f), func(list int) bool { return slices.Contains(r.c.effectsIn(list), e) })
+		prefixes, excepts := o.where(f, func(list int) bool { return slices.Contains(r.c.effectsIn(list), e) })
 		if len(prefixes) == 0 {
 			continue
 		}
 		end.Addresses, end.Except = append(end.Addresses, texts(prefixes)...), append(end.Except, texts(excepts)...)
 		if prefixes[0].Bits() == 0 && len(excepts) == 0 {
 			whole++
-			parts = append(parts, family(f).String()+" addresses outside the cluster")
+			parts = append(parts, f.String()+" addresses outside the cluster")
 			continue
 		}
 		part := phrase.Few(texts(prefixes))

@@ -38,7 +38,7 @@ func newState(in *inventory.Set) (*state, error) {
 	for _, ns := range s.snapshot.TrackedNamespaces() {
 		for _, cohort := range ns.Cohorts() {
 			for _, p := range cohort.Pods() {
-				s.cohorts[podName(p.Pod)] = cohort
+				s.cohorts[p.Pod.String()] = cohort
 			}
 		}
 	}

@@ -103,13 +103,13 @@ func obstacle(side *report.Side, d rule.Direction) string {
 func (p *Proposal) addPolicy(set *inventory.Set, m *manifest, subject, peer *inventory.Pod) {
 	var also []string
 	if m.subject, also = selectorOf(set, subject); len(also) > 0 {
-		p.Notes = append(p.Notes, fmt.Sprintf("No label distinguishes %s from %s, so the policy also selects these pods.", podName(subject), few(also)))
+		p.Notes = append(p.Notes, fmt.Sprintf("No label distinguishes %s from %s, so the policy also selects these pods.", subject, few(also)))
 	}
 	other := m.remote.String()
 	if peer != nil {
 		other, m.peerNamespace = peer.Workload, peer.Pod.Namespace
 		if m.peer, also = selectorOf(set, peer); len(also) > 0 {
-			p.Notes = append(p.Notes, fmt.Sprintf("No label distinguishes %s from %s, so the policy also allows flows of these pods.", podName(peer), few(also)))
+			p.Notes = append(p.Notes, fmt.Sprintf("No label distinguishes %s from %s, so the policy also allows flows of these pods.", peer, few(also)))
 		}
 		if m.peerNamespace != m.namespace && slices.Contains(set.NamespacesWithoutObject(), m.peerNamespace) {
 			p.Notes = append(p.Notes, fmt.Sprintf("The input contains no Namespace object for %s. The policy has an effect only if this object exists.", m.peerNamespace))
@@ -122,14 +122,12 @@ func (p *Proposal) addPolicy(set *inventory.Set, m *manifest, subject, peer *inv
 // findPod returns the pod with a name, or nil if a selector cannot match this pod.
 func findPod(set *inventory.Set, name string) *inventory.Pod {
 	for i := range set.Pods {
-		if p := &set.Pods[i]; podName(p) == name && !p.HostNetwork && !p.Finished {
+		if p := &set.Pods[i]; p.String() == name && !p.HostNetwork && !p.Finished {
 			return p
 		}
 	}
 	return nil
 }
-
-func podName(p *inventory.Pod) string { return p.Pod.Namespace + "/" + p.Name }
 
 func few(names []string) string {
 	const most = 3

@@ -38,7 +38,7 @@ func selectorOf(set *inventory.Set, pod *inventory.Pod) (labels []pair, also []s
 		}
 	}
 	for _, p := range selected(all, others) {
-		also = append(also, podName(p))
+		also = append(also, p.String())
 	}
 	return all, also
 }

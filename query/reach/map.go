@@ -5,6 +5,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/inventory"
 	"github.com/sluicenet/sluice/query"
+	"github.com/sluicenet/sluice/query/internal/family"
 	"github.com/sluicenet/sluice/query/question"
 )
 
@@ -109,20 +110,12 @@ func between(cluster *query.Cluster, from, to *end) (verdict byte, allowed, deni
 // onPort reports whether a flow on a port is allowed in at least one address family, and whether it
 // is denied in at least one. If the pods have no family in common, both results are false.
 func onPort(cluster *query.Cluster, from, to *end, p port) (allowed, denied bool, err error) {
-	for _, four := range []bool{true, false} {
-		source, hasSource := from.address(four)
-		destination, hasDestination := to.address(four)
-		if !hasSource || !hasDestination {
-			continue
-		}
-		verdict, err := cluster.Verdict(flow.Flow{Src: source, Dst: destination, Protocol: p.protocol, DstPort: p.number})
+	for src, dst := range family.Pairs(from.pod.Addresses, to.pod.Addresses, from.pod.Assigned || to.pod.Assigned) {
+		verdict, err := cluster.Verdict(flow.Flow{Src: src, Dst: dst, Protocol: p.protocol, DstPort: p.number})
 		if err != nil {
 			return false, false, err
 		}
 		allowed, denied = allowed || verdict == rule.Allow, denied || verdict == rule.Deny
-		if from.pod.Assigned || to.pod.Assigned {
-			break // The real families of assigned addresses are unknown.
-		}
 	}
 	return allowed, denied, nil
 }

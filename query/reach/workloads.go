@@ -2,7 +2,6 @@ package reach
 
 import (
 	"cmp"
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -59,7 +58,7 @@ func ends(set *inventory.Set) []end {
 		if len(out[at].Pods) == 1 {
 			out[at].second = p
 		}
-		out[at].Pods = append(out[at].Pods, p.Pod.Namespace+"/"+p.Name)
+		out[at].Pods = append(out[at].Pods, p.String())
 	}
 	selected := newSelection(set)
 	for i := range out {
@@ -76,7 +75,7 @@ func Of(p *inventory.Pod) string {
 	if slices.Contains(inventory.WorkloadKinds, p.Controller) {
 		return p.Pod.Namespace + "/" + strings.ToLower(p.Controller) + "/" + p.Workload
 	}
-	return p.Pod.Namespace + "/" + p.Name
+	return p.String()
 }
 
 // selection finds the policies and the ports of pods.
@@ -169,16 +168,6 @@ func (e *end) setPorts(named map[port]string) {
 	for _, p := range e.evaluate {
 		e.Ports = append(e.Ports, Port{Protocol: p.protocol.String(), Number: p.number, Name: named[p]})
 	}
-}
-
-// address returns an address of the pod in one family. If the pod has none, ok is false.
-func (e *end) address(four bool) (address netip.Addr, ok bool) {
-	for _, a := range e.pod.Addresses {
-		if a.Is4() == four {
-			return a, true
-		}
-	}
-	return netip.Addr{}, false
 }
 
 // Selected returns, for each policy, the Refs of the workloads that the policy selects. The keys are

@@ -75,7 +75,7 @@ func Backends(set *inventory.Set, s *service.Service, p *service.Port) ([]Backen
 			continue
 		}
 		if port := p.TargetOf(pod); port != 0 {
-			out = append(out, Backend{Pod: pod.Namespace + "/" + pod.Name, Port: port})
+			out = append(out, Backend{Pod: pod.String(), Port: port})
 		} else {
 			names++
 		}

@@ -103,7 +103,7 @@ func addressed(set *inventory.Set) map[netip.Addr]flows.End {
 			continue
 		}
 		for _, a := range p.Addresses {
-			out[a] = flows.End{Pod: p.Pod.Namespace + "/" + p.Name, Workload: reach.Of(p)}
+			out[a] = flows.End{Pod: p.String(), Workload: reach.Of(p)}
 		}
 	}
 	return out

@@ -113,7 +113,7 @@ func (t *Topology) addPods(set *inventory.Set) error {
 }
 
 func (t *Topology) addPod(pod *policy.Pod) error {
-	name := pod.Namespace + "/" + pod.Name
+	name := pod.String()
 	var own []netip.Addr
 	for _, a := range pod.Addresses {
 		if o, ok := t.Snapshot.Owner(a); ok && o.Namespace == pod.Namespace && o.Name == pod.Name {

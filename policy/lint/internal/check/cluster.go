@@ -144,7 +144,7 @@ func (c *Cluster) AddPod(p *policy.Pod) {
 		s.HostPods = append(s.HostPods, p)
 		return
 	}
-	g := s.group(p, c.RunSometimes[p.Namespace+"/"+p.Name])
+	g := s.group(p, c.RunSometimes[p.String()])
 	g.Pods = append(g.Pods, p)
 	for _, a := range p.Addresses {
 		c.addresses = append(c.addresses, podAddress{addr: a, pod: p, Group: g})

@@ -47,7 +47,7 @@ func (e *Pods) Add(pods ...*policy.Pod) {
 func (e *Pods) String() string {
 	names := make([]string, len(e.pods))
 	for i, p := range e.pods {
-		names[i] = p.Namespace + "/" + p.Name
+		names[i] = p.String()
 	}
 	text := strings.Join(names, ", ")
 	if e.Count > len(names) {

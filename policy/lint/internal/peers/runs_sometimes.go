@@ -11,7 +11,7 @@ var RunsSometimes = check.Check{
 	Name:       "runs-sometimes",
 	Severities: []check.Severity{check.Note},
 	Scopes:     []check.Scope{check.ScopeNamespace, check.ScopeCluster},
-	Doc:        "a selector that matches only pods that run sometimes and do not run now: pods that have finished, or pods of a CronJob or Job that has no pods",
+	Doc:        "a selector that matches only pods that are not running now, such as the pods of a CronJob between two runs",
 	Run: func(p *check.Pass) {
 		if pods := onlySometimes(p, &p.Subject); pods != "" {
 			p.Report(check.Outside(subjectField(p.Policy), check.SubjectPart), check.Note, "",

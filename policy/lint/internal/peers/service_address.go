@@ -22,8 +22,7 @@ var ServiceAddress = check.Check{
 	Name:       "service-address",
 	Severities: []check.Severity{check.Warning, check.Note},
 	Scopes:     []check.Scope{check.ScopeCluster},
-	Doc: "an `ipBlock` or an entry of `networks` that contains only an address of a Service, such as its `clusterIP`. This address is translated to the address of a pod before policies apply. " +
-		"If it is a larger block that contains addresses of Services, but none of pods and nodes, the severity is `note`. The input must contain Services",
+	Doc:        "an `ipBlock` or an entry of `networks` that is the address of a Service, although policies apply to the addresses of its pods. If it is a larger block without addresses of pods and nodes, the severity is `note`",
 	Run: check.EachPeer(func(p *check.Pass, at check.Place, peer *policy.Peer) {
 		if peer.Block == nil || check.WholeExcept(peer.Block) >= 0 {
 			return

@@ -16,7 +16,7 @@ var TwoDashes = check.Check{
 	Name:       "two-dashes",
 	Severities: []check.Severity{check.Warning, check.Note},
 	Scopes:     []check.Scope{check.ScopeNamespace, check.ScopeCluster},
-	Doc:        "`- namespaceSelector` and `- podSelector` as two entries, which match pods that match either selector, if the author probably meant one entry with both selectors. If the list has more than these two entries, the severity is usually `note`",
+	Doc:        "`namespaceSelector` and `podSelector` as two entries that were probably meant as one entry. If the list has other entries, the severity is usually `note`",
 	Run: check.EachRule(func(p *check.Pass, at check.Place, r *policy.Rule) {
 		if p.ClusterScoped() {
 			return

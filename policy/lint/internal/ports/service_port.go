@@ -13,8 +13,7 @@ var ServicePort = check.Check{
 	Name:       "service-port",
 	Severities: []check.Severity{check.Warning},
 	Scopes:     []check.Scope{check.ScopeCluster},
-	Doc: "a rule with the port or the node port of a Service instead of the port of the pods. The Service translates its port to another port of the destination pods, and these pods do not use the port in the rule. " +
-		"Policies apply to the port of the pods. The input must contain Services",
+	Doc:        "a rule that lists the port of a Service instead of the port of its pods",
 	Run: eachNumber(func(p *check.Pass, at check.Place, port *policy.Port, u *usage) {
 		if u.service == nil || allowsTarget(at.Rule, port, u) {
 			return

@@ -14,7 +14,7 @@ var UndeclaredPort = check.Check{
 	Name:       "undeclared-port",
 	Severities: []check.Severity{check.Note},
 	Scopes:     []check.Scope{check.ScopeNamespace, check.ScopeCluster},
-	Doc:        "a port number of a NetworkPolicy that none of the destination pods declares, if each of these pods declares other ports. Containers can also listen on ports that they do not declare",
+	Doc:        "a port number that the destination pods do not declare, although they declare other ports",
 	Run: eachNumber(func(p *check.Pass, at check.Place, port *policy.Port, u *usage) {
 		if p.ClusterScoped() || u.service != nil {
 			return

@@ -16,7 +16,7 @@ var NoDNS = check.Check{
 	Severities: []check.Severity{check.Warning, check.Note},
 	Scopes:     []check.Scope{check.ScopeNamespace, check.ScopeCluster},
 	ByAbsence:  true,
-	Doc:        "a policy that isolates pods for egress, if no policy allows DNS for these pods. If all egress is denied, the severity is `note`",
+	Doc:        "a policy that isolates pods for egress, although no policy allows DNS for these pods. If all egress is denied, the severity is `note`",
 	Run: func(p *check.Pass) {
 		if !p.Isolates[rule.Egress] {
 			return

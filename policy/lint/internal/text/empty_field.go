@@ -15,7 +15,7 @@ var EmptyField = check.Check{
 	Name:       "empty-field",
 	Severities: []check.Severity{check.Warning},
 	Scopes:     []check.Scope{check.ScopePolicy},
-	Doc:        "a `from`, `to`, `ports` or `port` without a value, as a template leaves it, so that the rule allows every peer or every port; only in manifests",
+	Doc:        "an empty `from`, `to`, `ports` or `port`, which allows every peer or every port. Only manifests can contain such fields",
 	Run: check.EachRule(func(p *check.Pass, at check.Place, r *policy.Rule) {
 		if !p.Blanks() {
 			return

@@ -12,7 +12,7 @@ var EmptyRules = check.Check{
 	Name:       "empty-rules",
 	Severities: []check.Severity{check.Warning},
 	Scopes:     []check.Scope{check.ScopePolicy},
-	Doc:        "`egress: []` or `ingress: []` if `policyTypes` does not list this direction, so that the policy does not deny it; only in manifests",
+	Doc:        "an empty `ingress` or `egress` list that denies nothing, because `policyTypes` does not list the direction. Only manifests can contain such lists",
 	Run: func(p *check.Pass) {
 		emptyRules(p, rule.Ingress, "Ingress")
 		emptyRules(p, rule.Egress, "Egress")

@@ -15,7 +15,7 @@ var SplitRule = check.Check{
 	Name:       "split-rule",
 	Severities: []check.Severity{check.Warning, check.Note},
 	Scopes:     []check.Scope{check.ScopePolicy},
-	Doc:        "`- from` and `- ports` as two rules, so that the ports are open to everyone and the peers may use every port, if the author probably meant one rule. If the list has more than these two rules, the severity is `note`",
+	Doc:        "a rule with only `from` or `to`, followed by a rule with only `ports`, that were probably meant as one rule. If the list has other rules, the severity is `note`",
 	Run: func(p *check.Pass) {
 		splitRules(p, rule.Ingress, check.IngressPart)
 		splitRules(p, rule.Egress, check.EgressPart)

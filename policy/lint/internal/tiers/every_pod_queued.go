@@ -13,7 +13,7 @@ var EveryPodQueued = check.Check{
 	Name:       "every-pod-queued",
 	Severities: []check.Severity{check.Note},
 	Scopes:     []check.Scope{check.ScopeCluster},
-	Doc:        "a ClusterNetworkPolicy that can deny flows of every pod in the cluster. The first packets of all flows of all pods are then queued",
+	Doc:        "a ClusterNetworkPolicy that can deny flows of every pod, so that Sluice evaluates the first packet of every flow in the cluster",
 	Run: check.ForTiers(func(p *check.Pass) {
 		for _, d := range []rule.Direction{rule.Ingress, rule.Egress} {
 			denies := slices.ContainsFunc(p.Rules(d), func(r policy.Rule) bool { return r.Action == rule.ActionDeny && !r.Invalid })

@@ -12,7 +12,7 @@ var NetworkOfPods = check.Check{
 	Name:       "network-of-pods",
 	Severities: []check.Severity{check.Warning, check.Note},
 	Scopes:     []check.Scope{check.ScopeCluster},
-	Doc:        "an entry of `networks` in a ClusterNetworkPolicy that is the address of a single pod. If it is a larger network with addresses of pods, the severity is `note`. The field `networks` also matches pods",
+	Doc:        "an entry of `networks` in a ClusterNetworkPolicy that is the address of a pod, and so matches this pod. If it is a larger network with addresses of pods, the severity is `note`",
 	Run: check.EachPeer(func(p *check.Pass, at check.Place, peer *policy.Peer) {
 		if !p.ClusterScoped() || peer.Block == nil || matchedPods(p, at) {
 			return

@@ -1,5 +1,5 @@
-// Package leader provides the lock with which operators elect a leader. A new operator takes the
-// Lease of a pod that no longer exists at once, instead of waiting until the Lease expires.
+// Package leader provides the lock with which operators elect a leader. If the pod of the leader no
+// longer exists, a new operator does not wait until the Lease of this pod expires.
 package leader
 
 import (

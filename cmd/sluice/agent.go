@@ -85,7 +85,7 @@ func addStateDirFlag(cmd *cobra.Command, dir *string) {
 
 // addKubeconfigFlag adds the flag --kubeconfig to a command that usually runs in a pod.
 func addKubeconfigFlag(cmd *cobra.Command, path *string) {
-	cmd.Flags().StringVar(path, "kubeconfig", "", "kubeconfig `file` (default as for kubectl, or a service account)")
+	cmd.Flags().StringVar(path, "kubeconfig", "", "kubeconfig `file` (default: that of kubectl, or a service account)")
 }
 
 // restConfig returns the client configuration for connections to the API server.

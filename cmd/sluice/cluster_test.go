@@ -173,12 +173,17 @@ func TestLiveClusterWithAnInvalidAddress(t *testing.T) {
 	if err := c.Status().Update(t.Context(), node); err != nil {
 		t.Fatal(err)
 	}
-	code, got, stderr := sluice("", "explain", "--kubeconfig", kubeconfigOf(t, server.Config(), namespace), "--from", "192.0.2.7", "--to", "db", "--port", "80")
+	kubeconfig := kubeconfigOf(t, server.Config(), namespace)
+	code, got, stderr := sluice("", "explain", "--kubeconfig", kubeconfig, "--from", "192.0.2.7", "--to", "db", "--port", "80")
 	if code != exitDone || !strings.Contains(got, "no policy denies traffic from the pod's own node") {
 		t.Errorf("exit %d: %s", code, got)
 	}
-	if want := "note: here: Node n-db: status.addresses[0].address: \"none\" is not an IP address; left out, as agents do\n"; stderr != want {
+	const want = "note: here: Node n-db: status.addresses[0].address: \"none\" is not an IP address; left out, as agents do\n"
+	if stderr != want {
 		t.Errorf("notes %q, want %q", stderr, want)
+	}
+	if code, _, stderr := sluice("", "diff", "--kubeconfig", kubeconfig, "--delete", namespace+"/db", "--connections=false"); code != exitDone || stderr != want {
+		t.Errorf("diff: exit %d, notes %q, want %q", code, stderr, want)
 	}
 }
 
@@ -204,8 +209,8 @@ func TestClusterErrors(t *testing.T) {
 		"no cluster answers":   {[]string{"lint", "--kubeconfig", gone}, exitFailed, []string{"127.0.0.1:1", "connection refused"}},
 		"no such kubeconfig":   {[]string{"lint", "--kubeconfig", "/does/not/exist"}, exitWrongInput, []string{"/does/not/exist"}},
 		"no such context":      {[]string{"lint", "--kubeconfig", noRights, "--context", "there"}, exitWrongInput, []string{`"there"`}},
-		"files and a cluster":  {[]string{"lint", "--kubeconfig", noRights, "-f", "x"}, exitWrongInput, []string{"-f with --kubeconfig, --context"}},
-		"a node and a cluster": {[]string{"status", "--kubeconfig", noRights, "--state-dir", "x"}, exitWrongInput, []string{"--state-dir with --kubeconfig"}},
+		"files and a cluster":  {[]string{"lint", "--kubeconfig", noRights, "-f", "x"}, exitWrongInput, []string{"-f cannot be used with --context"}},
+		"a node and a cluster": {[]string{"status", "--kubeconfig", noRights, "--state-dir", "x"}, exitWrongInput, []string{"--state-dir selects this node, so it cannot be used with --node"}},
 		"no cluster at all":    {[]string{"status"}, exitWrongInput, []string{"no cluster: ", "kubectl sluice status --help"}},
 		"no such node":         {[]string{"flows", "--node", "n9", "--kubeconfig", kubeconfigOf(t, server.Config(), "")}, exitFailed, []string{"node n9: this cluster does not serve observe.policy.sluice.dev"}},
 	}

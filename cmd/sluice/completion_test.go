@@ -38,6 +38,8 @@ func TestCompletionOfWords(t *testing.T) {
 		"a verdict":        {[]string{"explain", "--expect", ""}, []string{"allow", "deny"}},
 		"protocols":        {[]string{"matrix", "--protocol", "S"}, []string{"SCTP"}},
 		"failure policies": {[]string{"dataplane", "--failure-policy", ""}, []string{"Closed", "Open"}},
+		"denials":          {[]string{"dataplane", "--deny", ""}, []string{"Drop", "Reject"}},
+		"log levels":       {[]string{"agent", "--log-level", ""}, []string{"error", "info", "debug"}},
 		"shells":           {[]string{"completion", ""}, []string{"bash", "zsh", "fish", "powershell", "kubectl"}},
 		"contexts":         {[]string{"lint", "--kubeconfig", kubeconfig, "--context", ""}, []string{"here"}},
 		"users":            {[]string{"lint", "--kubeconfig", kubeconfig, "--user", ""}, []string{"me"}},

@@ -35,6 +35,9 @@ func readers(t *testing.T) map[string][]string {
 		"check":    nil,
 		"sysdump":  {"--file", "-"},
 		"version":  nil,
+		"diff":     {"--delete", "shop/db"},
+		"hits":     nil,
+		"ui":       {"--no-browser"},
 	}
 }
 
@@ -110,8 +113,8 @@ func TestWrongConnectionFlags(t *testing.T) {
 		"verbosity":         {[]string{"lint", "-v", "much"}, `invalid argument "much" for "-v, --v" flag: want a number from 0 to 10; see sluice lint --help`},
 		"no such verbosity": {[]string{"lint", "-v=11"}, `invalid argument "11" for "-v, --v" flag: want a number from 0 to 10; see sluice lint --help`},
 		"not the version":   {[]string{"-v"}, "unknown shorthand flag: 'v' in -v"},
-		"files and a user":  {[]string{"lint", "-f", "x", "--as", "alice"}, "-f with --kubeconfig, --context or another flag for a cluster: give files or a cluster, not both\n"},
-		"a node and a user": {[]string{"status", "--state-dir", "x", "--as", "alice"}, "--state-dir with --kubeconfig, --context, --node or another flag for a cluster"},
+		"files and a user":  {[]string{"lint", "-f", "x", "--as", "alice"}, "-f cannot be used with --context or another flag that selects a cluster\n"},
+		"a node and a user": {[]string{"status", "--state-dir", "x", "--as", "alice"}, "--state-dir selects this node, so it cannot be used with --node, --context or another flag that selects a cluster"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if code, _, stderr := sluice("", test.args...); code != exitWrongInput || !strings.HasPrefix(stderr, test.want) {

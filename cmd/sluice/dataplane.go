@@ -12,6 +12,7 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
 
+	"github.com/sluicenet/sluice/cmd/sluice/internal/choice"
 	"github.com/sluicenet/sluice/cmd/sluice/internal/daemon"
 	"github.com/sluicenet/sluice/cmd/sluice/internal/output"
 	"github.com/sluicenet/sluice/dataplane/conntrack"
@@ -42,8 +43,8 @@ type dataplaneFlags struct {
 	stateDir      string
 	queueBase     uint16
 	queues        uint16
-	failurePolicy string
-	deny          string
+	failurePolicy choice.Value
+	deny          choice.Value
 	markMask      string
 	denialLog     uint16
 	cniResults    string
@@ -93,8 +94,10 @@ in the old mask. --uninstall removes the marks of every mask that was used.`,
 	addStateDirFlag(cmd, &flags.stateDir)
 	f.Uint16Var(&flags.queueBase, "queue-base", defaultQueueBase, "`number` of the first NFQUEUE")
 	f.Uint16Var(&flags.queues, "queues", uint16(min(runtime.NumCPU(), maxDefaultQueues)), "`number` of queues, each with one worker")
-	f.StringVar(&flags.failurePolicy, "failure-policy", string(ruleset.FailClosed), "verdict for unevaluated packets: `Closed|Open`")
-	f.StringVar(&flags.deny, "deny", string(ruleset.Drop), "how to deny packets: `Drop|Reject`")
+	flags.failurePolicy = choice.New("Closed|Open", string(ruleset.FailClosed), string(ruleset.FailClosed), string(ruleset.FailOpen))
+	flags.deny = choice.New("Drop|Reject", string(ruleset.Drop), string(ruleset.Drop), string(ruleset.Reject))
+	f.Var(&flags.failurePolicy, "failure-policy", "verdict for unevaluated packets")
+	f.Var(&flags.deny, "deny", "how to deny packets")
 	f.StringVar(&flags.markMask, "mark-mask", fmt.Sprintf("%#x", ruleset.DefaultMask), "two mark `bits` that no other program uses")
 	f.Uint16Var(&flags.denialLog, "denial-log", 0, "largest `number` of log lines per second about denied flows")
 	f.StringVar(&flags.cniResults, "cni-results", sandbox.DefaultDir, "directory `DIR` of the container runtime with CNI\nresults; \"\" for none")
@@ -113,20 +116,14 @@ func (f *dataplaneFlags) config(log logr.Logger) (engine.Config, error) {
 	c := engine.Config{
 		QueueBase:     f.queueBase,
 		Queues:        f.queues,
-		FailurePolicy: ruleset.FailurePolicy(f.failurePolicy),
-		Deny:          ruleset.Deny(f.deny),
+		FailurePolicy: ruleset.FailurePolicy(f.failurePolicy.String()),
+		Deny:          ruleset.Deny(f.deny.String()),
 		CNIResults:    f.cniResults,
 		Hold:          f.hold,
 		Log:           log,
 	}
 	if f.prepare && f.uninstall || f.check && (f.prepare || f.uninstall) {
 		return c, wrongf("--check, --prepare and --uninstall: give one of them")
-	}
-	if c.FailurePolicy != ruleset.FailClosed && c.FailurePolicy != ruleset.FailOpen {
-		return c, wrongf("--failure-policy %s: want %s or %s", f.failurePolicy, ruleset.FailClosed, ruleset.FailOpen)
-	}
-	if c.Deny != ruleset.Drop && c.Deny != ruleset.Reject {
-		return c, wrongf("--deny %s: want %s or %s", f.deny, ruleset.Drop, ruleset.Reject)
 	}
 	if !(ruleset.Queues{Base: f.queueBase, Count: f.queues}).Fit() {
 		return c, wrongf("--queues %d: want at least 1, and two ranges of %d numbers from --queue-base %d on, up to 65535", f.queues, int(f.queues)+1, f.queueBase)

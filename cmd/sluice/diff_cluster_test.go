@@ -1,21 +1,18 @@
 package main
 
 import (
-	"encoding/pem"
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"k8s.io/client-go/rest"
 )
 
-// connected starts a simulated API server with the pods shop/web and shop/db on two nodes. Both nodes
-// report the same connection from web to db, and the same flow. The test of controllers/observe and
-// the tests with a lab cluster use a real API server.
-func connected(t *testing.T) (kubeconfig string) {
+// connected starts a simulated API server with the pods shop/web and shop/db on two nodes. If Sluice
+// is installed, both nodes report the same connection from web to db, and the same flow. The test of
+// controllers/observe and the tests with a lab cluster use a real API server.
+func connected(t *testing.T, installed bool) (kubeconfig string) {
 	t.Helper()
 	list := func(kind, apiVersion string, items ...string) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) {
@@ -30,7 +27,6 @@ func connected(t *testing.T) (kubeconfig string) {
 	mux.HandleFunc("GET /api/v1/pods", list("Pod", "v1", pod("web", "node-0", "10.0.0.1"), pod("db", "node-1", "10.0.0.2")))
 	mux.HandleFunc("GET /api/v1/namespaces", list("Namespace", "v1", `{"metadata":{"name":"shop"}}`))
 	mux.HandleFunc("GET /api/v1/nodes", list("Node", "v1", `{"metadata":{"name":"node-0"}}`, `{"metadata":{"name":"node-1"}}`))
-	mux.HandleFunc("GET /apis/policy.sluice.dev/v1alpha1/nodeenforcers", list("NodeEnforcer", "policy.sluice.dev/v1alpha1", `{"metadata":{"name":"node-0"}}`, `{"metadata":{"name":"node-1"}}`))
 	mux.HandleFunc("GET /apis/networking.k8s.io/v1/networkpolicies", list("NetworkPolicy", "networking.k8s.io/v1"))
 	mux.HandleFunc("GET /api/v1/services", list("Service", "v1"))
 	mux.HandleFunc("GET /api/v1/endpoints", list("Endpoints", "v1"))
@@ -40,6 +36,10 @@ func connected(t *testing.T) (kubeconfig string) {
 	}
 	mux.HandleFunc("GET /apis/batch/v1/jobs", list("Job", "batch/v1"))
 	mux.HandleFunc("GET /apis/batch/v1/cronjobs", list("CronJob", "batch/v1"))
+	if !installed {
+		return serve(t, mux)
+	}
+	mux.HandleFunc("GET /apis/policy.sluice.dev/v1alpha1/nodeenforcers", list("NodeEnforcer", "policy.sluice.dev/v1alpha1", `{"metadata":{"name":"node-0"}}`, `{"metadata":{"name":"node-1"}}`))
 	const observe = "GET /apis/observe.policy.sluice.dev/v1alpha1"
 	mux.HandleFunc(observe+"/nodeconnections/{node}", func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintln(w, `{"protocol":"TCP","src":"10.0.0.1","srcPort":40000,"dst":"10.0.0.2","dstPort":5432}`)
@@ -55,10 +55,7 @@ func connected(t *testing.T) (kubeconfig string) {
 		_ = http.NewResponseController(w).Flush()
 		<-r.Context().Done()
 	})
-	s := httptest.NewTLSServer(mux)
-	t.Cleanup(s.Close)
-	authority := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw})
-	return kubeconfigOf(t, &rest.Config{Host: s.URL, TLSClientConfig: rest.TLSClientConfig{CAData: authority}}, "")
+	return serve(t, mux)
 }
 
 const denyDB = `
@@ -70,7 +67,7 @@ spec: {podSelector: {matchLabels: {app: db}}, ingress: [{ports: [{port: 80}]}]}
 
 // TestDiffOfCluster checks that the command lists the open connections and the flows of all nodes.
 func TestDiffOfCluster(t *testing.T) {
-	code, stdout, stderr := sluice(denyDB, "diff", "-f", "-", "--kubeconfig", connected(t), "--watch", "2s")
+	code, stdout, stderr := sluice(denyDB, "diff", "-f", "-", "--kubeconfig", connected(t, true), "--watch", "2s")
 	const cause = "policy shop/db isolates the destination, and no rule allows it\n"
 	const flow = "denied: TCP shop/web (10.0.0.1:40001) -> shop/db (10.0.0.2:5432): " + cause
 	want := `policy shop/db added
@@ -86,10 +83,26 @@ node-1  ` + flow + `
 	}
 }
 
-// TestDiffWithoutSluice checks that the command works on a cluster without Sluice.
+// TestDiffWithoutSluice checks that the command shows changes of verdicts on a cluster without Sluice,
+// and states why it shows no open connections.
 func TestDiffWithoutSluice(t *testing.T) {
-	kubeconfig := connected(t)
-	if _, stdout, stderr := sluice(denyDB, "diff", "-f", "-", "--kubeconfig", kubeconfig, "--connections=false", "-o", "json"); strings.Contains(stdout, "connections") {
-		t.Errorf("connections without the flag: %s%s", stdout, stderr)
+	const changes = "policy shop/db added\n\naddresses outside the cluster, shop/web -> shop/db loses every port except TCP 80: policy shop/db isolates the destination, and no rule allows it\n"
+	kubeconfig := connected(t, false)
+	code, stdout, stderr := sluice(denyDB, "diff", "-f", "-", "--kubeconfig", kubeconfig)
+	want := changes + "note: open connections are not included: listing nodeenforcers.policy.sluice.dev: this cluster does not serve the kinds of policy.sluice.dev: Sluice is not installed in it\n"
+	if code != exitDone || stdout != want {
+		t.Errorf("exit %d: %s%s", code, stderr, cmp.Diff(want, stdout))
+	}
+	code, stdout, stderr = sluice(denyDB, "diff", "-f", "-", "--kubeconfig", kubeconfig, "--connections=false")
+	if code != exitDone || stdout != changes {
+		t.Errorf("without connections: exit %d: %s%s", code, stderr, cmp.Diff(changes, stdout))
+	}
+}
+
+// TestDiffFlagsFirst checks that the command rejects flags before it reads anything.
+func TestDiffFlagsFirst(t *testing.T) {
+	code, stdout, stderr := sluice("", "diff", "--base", "missing.yaml", "--delete", "shop/db", "--watch", "2s")
+	if want := "--base cannot be used with --watch, because manifests have no flows\n"; code != exitWrongInput || stdout != "" || stderr != want {
+		t.Errorf("exit %d: %s%s", code, stdout, cmp.Diff(want, stderr))
 	}
 }

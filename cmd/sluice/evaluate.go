@@ -25,8 +25,8 @@ func evaluateCommand() *cobra.Command {
 		Use:   "evaluate [-f DIR] --flows FILE|-",
 		Short: "Evaluate many flows, with JSON lines as input and output",
 		Long: `Evaluates each flow and writes one line for it, in the same order. It reads the
-cluster of the kubeconfig, or with -f manifests, and evaluates the same compiled tree
-as a node does for packets.
+cluster of the kubeconfig, or the manifests of -f. It evaluates the same compiled tree as
+a node does for packets.
 
 A flow is one JSON object per line: src, dst, protocol (TCP, UDP, SCTP, ICMP or a
 number) and port (the destination port, for TCP, UDP and SCTP).

@@ -23,13 +23,13 @@ func explainCommand() *cobra.Command {
 policies that isolate the pod and the rule that decided. If no rule did, it shows
 the rules that almost match.
 
-It reads the cluster of the kubeconfig, or with -f manifests. Pods in manifests that
+It reads the cluster of the kubeconfig, or the manifests of -f. Pods in manifests that
 have no address get one from 198.18.0.0/15 and 2001:2::/48. With --state-dir it reads
-the tree that this node enforces. That tree has the names of this node's pods only, so
-that pods of other nodes are given by address.
+the tree that this node enforces. This tree contains only the names of the pods on this
+node, so give the addresses of pods on other nodes.
 
-A pod is given as namespace/name, as a name, or by its Deployment or other controller,
-such as deploy/web. If the destination is a Service, such as svc/db or its address,
+Give a pod as namespace/name, as a name, or by its Deployment or other controller, such
+as deploy/web. If the destination is a Service, such as svc/db or its address,
 each of its backends is evaluated.`,
 		Example: `  sluice explain --from web --to shop/db-0 --port 5432
   sluice explain -n shop --from deploy/web --to svc/db --port 5432
@@ -54,7 +54,7 @@ each of its backends is evaluated.`,
 	cmd.Flags().StringVar(&stateDir, "state-dir", "", "evaluate the tree of this node in this state `directory`")
 	cmd.Flags().StringVar(&question.From, "from", "", "source of the connection: a `pod` or an IP address")
 	cmd.Flags().StringVar(&question.To, "to", "", "destination of the connection: a `pod`, a Service or an IP address")
-	cmd.Flags().Var(&expected, "expect", "exit with code 1 unless the `verdict` is allow or deny, as given")
+	expected.AddTo(cmd)
 	cmd.Flags().StringVarP(&question.Namespace, "namespace", "n", "", "`namespace` of pods that are given by name only")
 	return cmd
 }

@@ -1,16 +1,13 @@
 package main
 
 import (
-	"encoding/pem"
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"k8s.io/client-go/rest"
 )
 
 // observed starts a simulated API server with n nodes, and returns the path of a kubeconfig file
@@ -54,10 +51,7 @@ func observed(t *testing.T, n int, away int32) (kubeconfig string) {
 		}
 		fmt.Fprint(w, `{"kind":"NodeStatus","metadata":{"name":"node-0"},"status":{"node":"node-0","generation":7,"published":7}}`)
 	})
-	s := httptest.NewTLSServer(mux)
-	t.Cleanup(s.Close)
-	authority := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw})
-	return kubeconfigOf(t, &rest.Config{Host: s.URL, TLSClientConfig: rest.TLSClientConfig{CAData: authority}}, "")
+	return serve(t, mux)
 }
 
 // TestFlowsOfCluster checks that the line of each flow begins with the name of the node, and that

@@ -15,7 +15,7 @@ func healthCommand() *cobra.Command {
 		Use:    "health ADDRESS",
 		Hidden: true, // Only the kubelet runs the command.
 		Short:  "Check the agent, the dataplane or the operator that listens on a health address",
-		Long: `Requests /healthz, or with --ready /readyz, from the health address of a running agent,
+		Long: `Requests /healthz, or /readyz if you give --ready, from the health address of a running agent,
 dataplane or operator. If the check fails, the command fails and prints the reason.`,
 		Example: `  sluice health unix:/run/health/agent.sock
   sluice health --ready 127.0.0.1:8081`,

@@ -2,16 +2,13 @@ package main
 
 import (
 	"encoding/json"
-	"encoding/pem"
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
 	networkingv1 "k8s.io/api/networking/v1"
-	"k8s.io/client-go/rest"
 	"sigs.k8s.io/yaml"
 
 	"github.com/sluicenet/sluice/dataplane/report"
@@ -76,10 +73,7 @@ func countingCluster(t *testing.T, n int, failing bool) (kubeconfig string) {
 		}
 		write(w, map[string]any{"kind": "NodeStatus", "metadata": map[string]any{"name": r.PathValue("node")}, "status": s})
 	})
-	server := httptest.NewTLSServer(mux)
-	t.Cleanup(server.Close)
-	authority := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
-	return kubeconfigOf(t, &rest.Config{Host: server.URL, TLSClientConfig: rest.TLSClientConfig{CAData: authority}}, "")
+	return serve(t, mux)
 }
 
 func TestHitsOfCluster(t *testing.T) {

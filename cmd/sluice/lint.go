@@ -20,7 +20,7 @@ func lintCommand() *cobra.Command {
 		Long: `Finds policies that are valid but probably do not do what their authors meant: they
 select no pod, name ports that no pod has, have two peers where one was meant, contain
 the address of a Service, deny DNS, and so on. It reads the cluster of the kubeconfig,
-or with -f manifests. Checks that need pods, namespaces or Services are left out if
+or the manifests of -f. Checks that need pods, namespaces or Services are left out if
 there are none. The pod template of a workload without pods counts as a pod.
 
 An error is a part of a policy that cannot be understood and allows nothing. A warning

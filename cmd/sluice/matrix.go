@@ -20,7 +20,7 @@ func matrixCommand() *cobra.Command {
 the pod of each column. Pods of one Deployment, StatefulSet or other controller share
 a row and a column if the policies treat them alike.
 
-It reads the cluster of the kubeconfig, or with -f manifests. Pods in manifests that
+It reads the cluster of the kubeconfig, or the manifests of -f. Pods in manifests that
 have no address get one from 198.18.0.0/15 and 2001:2::/48. The pod template of a
 workload without pods counts as a pod.`,
 		Example: `  sluice matrix --port 5432 -n shop

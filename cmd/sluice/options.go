@@ -12,10 +12,10 @@ const optionsWidth = 100
 func optionsCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "options",
-		Short: "List kubectl's flags for connections, which other commands have",
-		Long: `Lists the flags that select a cluster, a user and the details of the connection. All
-commands that can read a cluster have these flags, with the same effects as in kubectl.
-Their help lists only the flags that most users need.`,
+		Short: "List kubectl's connection flags, which most commands accept",
+		Long: `Lists kubectl's flags that select a cluster, a user and the details of the connection.
+Each command that can read a cluster accepts these flags, with the same effects as in
+kubectl. The help of such a command lists only the flags that most users need.`,
 		Example: `  sluice options
   sluice status --context production --as admin --request-timeout 10s`,
 		Args: noArguments,

@@ -35,7 +35,7 @@ func TestStatusOfOtherNode(t *testing.T) {
 		t.Errorf("exit %d: %s%s", code, stdout, stderr)
 	}
 	code, _, stderr = sluice("", "status", "--state-dir", t.TempDir(), "--node", "node-0")
-	if code != exitWrongInput || !strings.Contains(stderr, "not both") {
+	if code != exitWrongInput || !strings.Contains(stderr, "cannot be used with") {
 		t.Errorf("exit %d: %s", code, stderr)
 	}
 }

@@ -11,11 +11,12 @@ func uiCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "ui [-f DIR]",
 		Short: "Serve a web page with a map of the workloads, the flows and the policies",
-		Long: `Serves a web page on this machine that shows what the policies do: a map of the
-workloads, the flows that nodes evaluate, and the policies with their findings. It
-reads the cluster of the kubeconfig with the rights of the user, or with -f manifests.
-The page changes nothing. Only this machine can reach it, with the printed address,
-which works once.`,
+		Long: `Serves a web page that shows a map of the workloads, the flows that the nodes evaluate,
+and the policies with their findings. The page changes nothing.
+
+The command reads the cluster of the kubeconfig with your rights, or the manifests of
+-f. It listens only on this machine. It prints the address of the page, which works only
+once, in one browser.`,
 		Example: `  sluice ui
   sluice ui -f manifests/`,
 		Args: noArguments,

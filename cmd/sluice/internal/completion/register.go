@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/sluicenet/sluice/cmd/sluice/internal/output"
 	"github.com/sluicenet/sluice/policy/lint"
 )
 
@@ -46,13 +45,11 @@ func function(cmd *cobra.Command, flag string) cobra.CompletionFunc {
 		return inKubeconfig(flag)
 	case "ignore":
 		return checks
-	case "output":
-		if format, ok := cmd.Flags().Lookup(flag).Value.(*output.Format); ok {
-			return fixed(format.Valid())
-		}
+	case "protocol": // The flag also accepts numbers.
+		return fixed([]string{"TCP", "UDP", "SCTP", "ICMP"})
 	}
-	if words, ok := words[flag]; ok {
-		return fixed(words)
+	if choice, ok := cmd.Flags().Lookup(flag).Value.(interface{ Words() []string }); ok {
+		return fixed(choice.Words())
 	}
 	return nil
 }
@@ -62,17 +59,6 @@ func fixed(words []string) cobra.CompletionFunc {
 	return func(_ *cobra.Command, _ []string, text string) ([]string, cobra.ShellCompDirective) {
 		return matching(words, text), cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
 	}
-}
-
-// words contains the values of flags that accept only some words.
-var words = map[string][]string{
-	"deny":           {"Drop", "Reject"},
-	"expect":         {"allow", "deny"},
-	"fail-on":        {"error", "warning", "note", "never"},
-	"failure-policy": {"Closed", "Open"},
-	"log-format":     {"json", "text"},
-	"log-level":      {"error", "info", "debug"},
-	"protocol":       {"TCP", "UDP", "SCTP", "ICMP"},
 }
 
 func files(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {

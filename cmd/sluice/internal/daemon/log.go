@@ -1,8 +1,6 @@
 package daemon
 
 import (
-	"errors"
-
 	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
 	uberzap "go.uber.org/zap"
@@ -10,6 +8,8 @@ import (
 	"k8s.io/klog/v2" //nolint:depguard // Logger replaces the output of klog, in which client-go logs.
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+
+	"github.com/sluicenet/sluice/cmd/sluice/internal/choice"
 )
 
 // These are the values of the flags --log-level and --log-format.
@@ -18,41 +18,17 @@ const (
 	formatJSON, formatText            = "json", "text"
 )
 
-// choice is the value of a flag that accepts only some words. It implements pflag.Value.
-type choice struct {
-	value string
-	words []string
-	wrong string
-}
-
-// String returns the value.
-func (c *choice) String() string { return c.value }
-
-// Set sets the value.
-func (c *choice) Set(text string) error {
-	for _, word := range c.words {
-		if text == word {
-			c.value = text
-			return nil
-		}
-	}
-	return errors.New(c.wrong)
-}
-
-// Type returns the name of the value in help texts.
-func (*choice) Type() string { return "word" }
-
 // logFlags are the flags that configure the log.
 type logFlags struct {
-	level, format choice
+	level, format choice.Value
 	verbose       bool
 }
 
 func (f *logFlags) add(cmd *cobra.Command) {
-	f.level = choice{levelInfo, []string{levelError, levelInfo, levelDebug}, "want error, info or debug"}
-	f.format = choice{formatJSON, []string{formatJSON, formatText}, "want json or text"}
-	cmd.Flags().Var(&f.level, "log-level", "`level`: error, info or debug")
-	cmd.Flags().Var(&f.format, "log-format", "`format`: json or text")
+	f.level = choice.New("level", levelInfo, levelError, levelInfo, levelDebug)
+	f.format = choice.New("format", formatJSON, formatJSON, formatText)
+	cmd.Flags().Var(&f.level, "log-level", "`level`: "+f.level.List())
+	cmd.Flags().Var(&f.format, "log-format", "`format`: "+f.format.List())
 	cmd.Flags().BoolVarP(&f.verbose, "verbose", "v", false, "the same as --log-level debug --log-format text")
 }
 
@@ -60,11 +36,11 @@ func (f *logFlags) add(cmd *cobra.Command) {
 // are long and repeat with each failure, and the error states what failed. The packages of
 // Kubernetes log to the same logger.
 func (f *logFlags) logger(cmd *cobra.Command) logr.Logger {
-	level, text := zapcore.InfoLevel, f.format.value == formatText
+	level, text := zapcore.InfoLevel, f.format.String() == formatText
 	switch {
-	case f.verbose || f.level.value == levelDebug:
+	case f.verbose || f.level.String() == levelDebug:
 		level = zapcore.DebugLevel
-	case f.level.value == levelError:
+	case f.level.String() == levelError:
 		level = zapcore.ErrorLevel
 	}
 	encoder := zap.JSONEncoder(withTime)

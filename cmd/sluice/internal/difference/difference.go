@@ -13,7 +13,6 @@ import (
 	"github.com/sluicenet/sluice/cmd/sluice/internal/terminal"
 	"github.com/sluicenet/sluice/inventory"
 	"github.com/sluicenet/sluice/live"
-	"github.com/sluicenet/sluice/manifest"
 	"github.com/sluicenet/sluice/query/diff"
 )
 
@@ -25,9 +24,10 @@ type Flags struct {
 	draft    []string
 	deleted  []string
 	exitCode bool
-	// connections is false if the open connections of the cluster are not of interest.
+	// If connections is false, the command does not read the open connections of the cluster.
 	connections bool
-	// watch is the time for which the flows of the cluster are evaluated.
+	// watch is how long the command evaluates the flows of the cluster. If it is 0, the command
+	// evaluates no flows.
 	watch time.Duration
 }
 
@@ -47,8 +47,8 @@ func (f *Flags) AddTo(cmd *cobra.Command) {
 // Write writes the difference to the output of a command. It returns output.ErrReported if a verdict
 // changes and the user set --exit-code.
 func (f *Flags) Write(cmd *cobra.Command) error {
-	if len(f.draft) == 0 && len(f.deleted) == 0 {
-		return input.Errorf("nothing to compare: give manifests with -f, or policies with --delete; see %s --help", cmd.CommandPath())
+	if err := f.check(cmd); err != nil {
+		return err
 	}
 	base, connection, err := f.readBase(cmd)
 	if err != nil {
@@ -56,7 +56,7 @@ func (f *Flags) Write(cmd *cobra.Command) error {
 	}
 	draft := &inventory.Set{}
 	if len(f.draft) > 0 {
-		if draft, err = readFiles(cmd, f.draft); err != nil {
+		if draft, err = input.ReadFiles(cmd, f.draft); err != nil {
 			return err
 		}
 	}
@@ -79,9 +79,6 @@ func (f *Flags) Write(cmd *cobra.Command) error {
 // open connections that would be cut, and evaluates flows for the time of --watch.
 func (f *Flags) writeAll(cmd *cobra.Command, connection *live.Connection, base, draft *inventory.Set, d *diff.Diff) (err error) {
 	if connection == nil {
-		if f.watch > 0 {
-			return input.Errorf("--watch with --base: the flows of manifests cannot be watched")
-		}
 		return f.out.Write(cmd, d)
 	}
 	nodes, err := diff.NewNodes(base, draft, f.deleted)
@@ -125,14 +122,24 @@ func (f *Flags) addConnections(cmd *cobra.Command, connection *live.Connection, 
 	d.Connections = found
 }
 
+// check checks the flags before anything is read.
+func (f *Flags) check(cmd *cobra.Command) error {
+	switch {
+	case len(f.draft) == 0 && len(f.deleted) == 0:
+		return input.Errorf("nothing to compare: give manifests with -f, or policies with --delete; see %s --help", cmd.CommandPath())
+	case len(f.base) > 0 && f.cluster.Given():
+		return input.Errorf("--base cannot be used with --context or another flag that selects a cluster")
+	case len(f.base) > 0 && f.watch > 0:
+		return input.Errorf("--base cannot be used with --watch, because manifests have no flows")
+	}
+	return nil
+}
+
 // readBase reads the current state from the files of --base or from a cluster. If it read files, the
 // connection is nil.
 func (f *Flags) readBase(cmd *cobra.Command) (*inventory.Set, *live.Connection, error) {
 	if len(f.base) > 0 {
-		if f.cluster.Given() {
-			return nil, nil, input.Errorf("--base with --kubeconfig or another flag for a cluster: give files or a cluster, not both")
-		}
-		set, err := readFiles(cmd, f.base)
+		set, err := input.ReadFiles(cmd, f.base)
 		return set, nil, err
 	}
 	connection, err := f.cluster.Connect()
@@ -142,22 +149,6 @@ func (f *Flags) readBase(cmd *cobra.Command) (*inventory.Set, *live.Connection, 
 	if err != nil {
 		return nil, nil, err
 	}
-	done := terminal.Progress(cmd.ErrOrStderr(), "reading the cluster")
-	set, err := connection.Read(cmd.Context())
-	done()
-	if err != nil {
-		return nil, nil, err
-	}
-	input.NoteAll(cmd.ErrOrStderr(), set.Notes())
-	return set, connection, nil
-}
-
-func readFiles(cmd *cobra.Command, paths []string) (*inventory.Set, error) {
-	defer terminal.Progress(cmd.ErrOrStderr(), "reading manifests")()
-	set, err := manifest.Read(paths, cmd.InOrStdin())
-	if err != nil {
-		return nil, err
-	}
-	input.NoteAll(cmd.ErrOrStderr(), set.Notes())
-	return set, nil
+	set, err := input.ReadCluster(cmd, connection)
+	return set, connection, err
 }

@@ -30,7 +30,7 @@ func (c *ClusterFlags) AddFlags(cmd *cobra.Command) {
 	set.VisitAll(func(f *pflag.Flag) {
 		f.Hidden = f.Name != "kubeconfig" && f.Name != "context"
 	})
-	set.Lookup("kubeconfig").Usage += "; the command\noptions lists kubectl's other flags, such as --as and --server"
+	set.Lookup("kubeconfig").Usage += "; for kubectl's other\nflags, such as --as and --server, see the command options"
 	cmd.Flags().AddFlagSet(set)
 	c.verbosity.addTo(cmd.Flags())
 	cmd.Flags().Lookup("v").Hidden = true
@@ -40,15 +40,15 @@ func (c *ClusterFlags) AddFlags(cmd *cobra.Command) {
 // flagSet returns the flags.
 func (c *ClusterFlags) flagSet() *pflag.FlagSet {
 	c.flags = pflag.NewFlagSet("", pflag.ContinueOnError)
-	c.flags.StringVar(&c.options.Kubeconfig, "kubeconfig", "", "kubeconfig `file` (default as for kubectl)")
+	c.flags.StringVar(&c.options.Kubeconfig, "kubeconfig", "", "kubeconfig `file` (default: that of kubectl)")
 	names := clientcmd.RecommendedConfigOverrideFlags("")
 	names.ClusterOverrideFlags.APIServer.ShortName = "s"
 	// Commands that use a namespace have their own flag -n. kubectl has no flags for a password.
 	names.ContextOverrideFlags.Namespace.LongName = ""
 	names.AuthOverrideFlags.Username.LongName, names.AuthOverrideFlags.Password.LongName = "", ""
 	clientcmd.BindOverrideFlags(&c.options.Overrides, c.flags, names)
-	c.flags.StringArrayVar(&c.extra, "as-user-extra", nil, "User extras to impersonate for the operation, in the form key=value; repeatable")
-	c.flags.Lookup("context").Usage = "`name` of a context in the kubeconfig (default the current one)"
+	c.flags.StringArrayVar(&c.extra, "as-user-extra", nil, "Extra field of the user to impersonate, in the form key=value; repeatable")
+	c.flags.Lookup("context").Usage = "`name` of a context in the kubeconfig (default: the current context)"
 	return c.flags
 }
 

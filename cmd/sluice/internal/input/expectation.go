@@ -1,35 +1,28 @@
 package input
 
 import (
-	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sluicenet/sluice/cmd/sluice/internal/choice"
 )
 
-// Expectation is the verdict that a user expects: allow, deny, or "" for any verdict. It implements
-// pflag.Value.
-type Expectation string
+// Expectation is the verdict that a user expects: allow, deny, or "" for any verdict.
+type Expectation struct{ choice.Value }
 
-// String returns the expected verdict.
-func (x *Expectation) String() string { return string(*x) }
-
-// Set sets the expected verdict.
-func (x *Expectation) Set(text string) error {
-	if text != "allow" && text != "deny" {
-		return errors.New("want allow or deny")
-	}
-	*x = Expectation(text)
-	return nil
+// AddTo adds the flag --expect to a command.
+func (x *Expectation) AddTo(cmd *cobra.Command) {
+	x.Value = choice.New("verdict", "", "allow", "deny")
+	cmd.Flags().Var(x, "expect", "exit with code 1 if the `verdict` is not the given one: "+x.List())
 }
-
-// Type returns the name of the flag's value in help texts.
-func (*Expectation) Type() string { return "verdict" }
 
 // Check returns an error if a verdict differs from the expected verdict. A mixed verdict always
 // differs.
 func (x *Expectation) Check(verdict string) error {
-	if *x == "" || strings.EqualFold(string(*x), verdict) {
+	if x.String() == "" || strings.EqualFold(x.String(), verdict) {
 		return nil
 	}
-	return fmt.Errorf("expected %s, but the verdict is %s", *x, verdict)
+	return fmt.Errorf("expected %s, but the verdict is %s", x, verdict)
 }

@@ -53,9 +53,9 @@ func (i *Input) AddClusterFlags(cmd *cobra.Command) {
 func (i *Input) None(flag string) error {
 	switch {
 	case len(i.Paths) > 0:
-		return Errorf("-f and %s: give one of them", flag)
+		return Errorf("-f cannot be used with %s", flag)
 	case i.cluster.Given():
-		return Errorf("%s with --kubeconfig, --context or another flag for a cluster: give this node's tree or a cluster, not both", flag)
+		return Errorf("%s cannot be used with --context or another flag that selects a cluster", flag)
 	}
 	return nil
 }
@@ -65,9 +65,9 @@ func (i *Input) None(flag string) error {
 func (i *Input) Read(cmd *cobra.Command) (*inventory.Set, error) {
 	switch {
 	case len(i.Paths) > 0 && i.cluster != nil && i.cluster.Given():
-		return nil, Errorf("-f with --kubeconfig, --context or another flag for a cluster: give files or a cluster, not both")
+		return nil, Errorf("-f cannot be used with --context or another flag that selects a cluster")
 	case len(i.Paths) > 0:
-		return i.readFiles(cmd)
+		return ReadFiles(cmd, i.Paths)
 	case i.cluster == nil:
 		return nil, Errorf("no manifests: give files, directories or - with -f; see %s --help", cmd.CommandPath())
 	}
@@ -79,6 +79,23 @@ func (i *Input) Read(cmd *cobra.Command) (*inventory.Set, error) {
 		return nil, err
 	}
 	i.Namespace, i.Connection = connection.Namespace, connection
+	return ReadCluster(cmd, connection)
+}
+
+// ReadFiles reads the objects in files and directories. It writes a note for everything that it omits.
+func ReadFiles(cmd *cobra.Command, paths []string) (*inventory.Set, error) {
+	done := terminal.Progress(cmd.ErrOrStderr(), "reading manifests")
+	set, err := manifest.Read(paths, cmd.InOrStdin())
+	done()
+	if err != nil {
+		return nil, err
+	}
+	NoteAll(cmd.ErrOrStderr(), set.Notes())
+	return set, nil
+}
+
+// ReadCluster reads the objects of a cluster. It writes a note for everything that it omits.
+func ReadCluster(cmd *cobra.Command, connection *live.Connection) (*inventory.Set, error) {
 	done := terminal.Progress(cmd.ErrOrStderr(), "reading the cluster")
 	set, err := connection.Read(cmd.Context())
 	done()
@@ -87,17 +104,6 @@ func (i *Input) Read(cmd *cobra.Command) (*inventory.Set, error) {
 	}
 	NoteAll(cmd.ErrOrStderr(), set.Notes())
 	noteInvalid(cmd.ErrOrStderr(), set)
-	return set, nil
-}
-
-func (i *Input) readFiles(cmd *cobra.Command) (*inventory.Set, error) {
-	done := terminal.Progress(cmd.ErrOrStderr(), "reading manifests")
-	set, err := manifest.Read(i.Paths, cmd.InOrStdin())
-	done()
-	if err != nil {
-		return nil, err
-	}
-	NoteAll(cmd.ErrOrStderr(), set.Notes())
 	return set, nil
 }
 

@@ -2,12 +2,9 @@
 package linting
 
 import (
-	"errors"
-	"slices"
-	"strings"
-
 	"github.com/spf13/cobra"
 
+	"github.com/sluicenet/sluice/cmd/sluice/internal/choice"
 	"github.com/sluicenet/sluice/cmd/sluice/internal/output"
 	"github.com/sluicenet/sluice/policy/lint"
 	"github.com/sluicenet/sluice/query"
@@ -24,18 +21,18 @@ const never = "never"
 type Flags struct {
 	query.LintOptions
 
-	failOn choice
+	failOn choice.Value
 	output output.Format
 }
 
 // AddTo adds the flags to a command.
 func (f *Flags) AddTo(cmd *cobra.Command) {
-	f.failOn = choice{value: string(lint.Warning), of: []string{string(lint.Error), string(lint.Warning), string(lint.Note), never}, name: "severity"}
+	f.failOn = choice.New("severity", string(lint.Warning), string(lint.Error), string(lint.Warning), string(lint.Note), never)
 	flags := cmd.Flags()
 	flags.StringVarP(&f.Namespace, "namespace", "n", "", "check only policies in this `namespace`")
 	flags.BoolVar(&f.Complete, "complete", false, "the manifests contain all objects of the cluster, so findings\nabout missing objects are warnings")
 	flags.StringSliceVar(&f.Ignore, "ignore", nil, "omit the findings of these `checks`, such as\nno-dns,host-bits; repeatable")
-	flags.Var(&f.failOn, "fail-on", "exit with code 1 if there is a finding of this `severity` or of a\nmore severe one: error, warning, note or never")
+	flags.Var(&f.failOn, "fail-on", "exit with code 1 if there is a finding of this `severity` or of a\nmore severe one: "+f.failOn.List())
 	f.output.AddTo(cmd, output.Text, output.Wide, output.JSON, output.YAML, formatSARIF)
 }
 
@@ -48,27 +45,4 @@ func (f *Flags) Write(cmd *cobra.Command, r *query.LintReport, release string) e
 }
 
 // Fails reports whether the command fails because of the findings in a report.
-func (f *Flags) Fails(r *query.LintReport) bool { return r.Fails(lint.Severity(f.failOn.value)) }
-
-// choice is the value of a flag that accepts some words. It implements pflag.Value.
-type choice struct {
-	value string
-	of    []string
-	name  string
-}
-
-// String returns the word.
-func (c *choice) String() string { return c.value }
-
-// Type returns the name of the value in help texts.
-func (c *choice) Type() string { return c.name }
-
-// Set sets the word. It returns an error if the flag does not accept it.
-func (c *choice) Set(word string) error {
-	if !slices.Contains(c.of, word) {
-		last := len(c.of) - 1
-		return errors.New("want " + strings.Join(c.of[:last], ", ") + " or " + c.of[last])
-	}
-	c.value = word
-	return nil
-}
+func (f *Flags) Fails(r *query.LintReport) bool { return r.Fails(lint.Severity(f.failOn.String())) }

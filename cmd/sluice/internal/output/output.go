@@ -6,11 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 	"sigs.k8s.io/yaml"
+
+	"github.com/sluicenet/sluice/cmd/sluice/internal/choice"
 )
 
 // These are the formats of the flag -o.
@@ -25,44 +25,13 @@ const (
 // if the output already contains the reason, such as the findings of lint.
 var ErrReported = errors.New("see the output")
 
-// Format is the value of the flag -o. It implements pflag.Value.
-type Format struct {
-	value string
-	valid []string
-}
+// Format is the value of the flag -o.
+type Format struct{ choice.Value }
 
 // AddTo adds the flag -o to a command. The first of the valid formats is the default.
 func (f *Format) AddTo(cmd *cobra.Command, valid ...string) {
-	f.value, f.valid = valid[0], valid
-	cmd.Flags().VarP(f, "output", "o", "output `format`: "+list(valid))
-}
-
-// String returns the name of the format.
-func (f *Format) String() string { return f.value }
-
-// Set sets the format. It returns an error that lists the valid formats if the command does not
-// have the format.
-func (f *Format) Set(name string) error {
-	if !slices.Contains(f.valid, name) {
-		return errors.New("want " + list(f.valid))
-	}
-	f.value = name
-	return nil
-}
-
-// Valid returns the valid formats.
-func (f *Format) Valid() []string { return f.valid }
-
-// Type returns the name of the flag's value in help texts.
-func (*Format) Type() string { return "format" }
-
-// list returns words as an enumeration, such as "text, json or sarif".
-func list(words []string) string {
-	last := len(words) - 1
-	if last == 0 {
-		return words[0]
-	}
-	return strings.Join(words[:last], ", ") + " or " + words[last]
+	f.Value = choice.New("format", valid[0], valid...)
+	cmd.Flags().VarP(f, "output", "o", "output `format`: "+f.List())
 }
 
 // Result is a result of a command that can be written as text, as JSON and as YAML. The JSON form
@@ -80,7 +49,7 @@ type WideResult interface {
 // Write writes a result in the format that the flag selects.
 func (f *Format) Write(cmd *cobra.Command, r Result) error {
 	w := cmd.OutOrStdout()
-	switch f.value {
+	switch f.String() {
 	case JSON:
 		return writeJSON(w, r)
 	case YAML:

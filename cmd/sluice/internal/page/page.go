@@ -27,9 +27,9 @@ func (f *Flags) AddTo(cmd *cobra.Command) {
 	f.cluster.AddFlags(cmd)
 	flags := cmd.Flags()
 	flags.StringArrayVarP(&f.paths, "filename", "f", nil, "manifests: a `file`, a directory and everything below it, or - for\nstandard input; repeatable")
-	flags.StringVar(&f.stateDir, "state-dir", "", "with -f, show the flows of the dataplane that uses this `directory`")
+	flags.StringVar(&f.stateDir, "state-dir", "", "show the flows of the dataplane that uses this `directory`;\nrequires -f")
 	flags.StringArrayVar(&f.nodes, "node", nil, "show only flows that the node of this `name` evaluates; repeatable")
-	flags.Uint16Var(&f.port, "port", 0, "TCP `port` of the page; 0 for any free one")
+	flags.Uint16Var(&f.port, "port", 0, "TCP `port` of the page; 0 for any free port")
 	flags.BoolVar(&f.noBrowser, "no-browser", false, "do not open a browser")
 }
 
@@ -45,7 +45,7 @@ func (f *Flags) Serve(cmd *cobra.Command) error {
 func (f *Flags) source(cmd *cobra.Command) (source.Source, error) {
 	switch {
 	case len(f.paths) > 0 && (f.cluster.Given() || len(f.nodes) > 0):
-		return nil, input.Errorf("-f with --kubeconfig, --context or --node: give files or a cluster, not both")
+		return nil, input.Errorf("-f cannot be used with --node, --context or another flag that selects a cluster")
 	case len(f.paths) > 0:
 		files, err := source.NewFiles(f.paths, cmd.InOrStdin())
 		if err != nil {
@@ -54,7 +54,7 @@ func (f *Flags) source(cmd *cobra.Command) (source.Source, error) {
 		files.StateDir = f.stateDir
 		return files, nil
 	case f.stateDir != "":
-		return nil, input.Errorf("--state-dir without -f: give the manifests of the cluster too")
+		return nil, input.Errorf("--state-dir requires -f: give the manifests of the cluster")
 	}
 	connection, err := f.cluster.Connect()
 	if errors.Is(err, live.ErrNoCluster) {

@@ -13,12 +13,11 @@ import (
 	"github.com/sluicenet/sluice/live"
 )
 
-// DefaultStateDir is the default state directory. The agent and the dataplane of a node
-// exchange trees and status through the state directory.
+// DefaultStateDir is the default state directory. In this directory, the agent of a node publishes
+// trees, and the dataplane serves its status.
 const DefaultStateDir = "/run/sluice"
 
-// Scope determines what the commands status and flows show if no flag selects this node or a
-// cluster.
+// Scope is what the commands status, flows and hits show if no flag selects this node or a cluster.
 type Scope int
 
 const (
@@ -39,7 +38,7 @@ type Flags struct {
 func (f *Flags) AddTo(cmd *cobra.Command, s Scope) {
 	usage := "`directory` of the agent and the dataplane (default " + DefaultStateDir + ")"
 	if s == Cluster {
-		usage = "use the dataplane of this node, with this `directory`"
+		usage = "show the dataplane of this node that uses this `directory`"
 	}
 	cmd.Flags().StringVar(&f.stateDir, "state-dir", "", usage)
 	f.AddFlags(cmd)
@@ -51,7 +50,7 @@ func (f *Flags) AddTo(cmd *cobra.Command, s Scope) {
 func (f *Flags) SelectsCluster(s Scope, nodes bool) (bool, error) {
 	given := nodes || f.Given()
 	if given && f.stateDir != "" {
-		return false, input.Errorf("--state-dir with --kubeconfig, --context, --node or another flag for a cluster: give this node or a cluster, not both")
+		return false, input.Errorf("--state-dir selects this node, so it cannot be used with --node, --context or another flag that selects a cluster")
 	}
 	return given || s == Cluster && f.stateDir == "", nil
 }

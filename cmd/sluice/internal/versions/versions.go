@@ -50,8 +50,8 @@ func New() *Versions {
 	return &Versions{TypeMeta: query.NewTypeMeta("Versions"), Client: Client{Version: buildinfo.Version(), Build: buildinfo.Describe()}}
 }
 
-// Read adds the versions of the cluster. If no cluster is configured, or if Sluice is not installed
-// in the cluster, it adds nothing and returns nil.
+// Read adds the versions of the cluster. If no cluster is configured, it adds nothing. If Sluice is not
+// installed in the cluster, it adds only the name of the cluster and the version of Kubernetes.
 func (v *Versions) Read(ctx context.Context, cluster *input.ClusterFlags) error {
 	connection, err := cluster.Connect()
 	if errors.Is(err, live.ErrNoCluster) {

@@ -13,7 +13,7 @@ FUZZTIME ?= 10s
 # The version that `sluice --version` prints and that images are tagged with.
 VERSION ?= $(shell cat VERSION)
 BUILDINFO := github.com/sluicenet/sluice/internal/buildinfo
-# For `make image`, `make deploy` and `make dist`: the image's name and tag, and its
+# For `make image`, `make deploy`, `make dist` and `make chart`: the image's name and tag, and its
 # platforms, separated by commas.
 IMAGE     ?= sluice:$(VERSION)
 PLATFORMS ?= linux/$(shell $(GO) env GOARCH)
@@ -43,6 +43,8 @@ tool := $(GO) tool -modfile=hack/tools/go.mod
 # The checks of the OLM bundle have a separate module, too. The build tag leaves
 # out a C library for image signatures.
 olm = GOFLAGS=-tags=containers_image_openpgp $(GO) -C hack/olm
+# The tests of the Helm chart have a separate module, too.
+helm = $(GO) -C hack/helm
 
 ##@ Try it
 
@@ -68,6 +70,7 @@ test: ## Run all tests, including those with real packets (needs root)
 	$(kube_assets) && export KUBEBUILDER_ASSETS && \
 		$(GO) test -count=1 -timeout=20m $(TESTFLAGS) $(PACKAGES)
 	$(olm) test -count=1 ./...
+	$(kube_assets) && export KUBEBUILDER_ASSETS && $(helm) test -count=1 ./...
 
 .PHONY: conformance-report
 conformance-report: ## Run the conformance tests and write dist/conformance-report.yaml (needs root)
@@ -102,6 +105,10 @@ dist: ## Write dist/install.yaml: config/default in one file, with IMAGE
 	mkdir -p dist
 	GO='$(GO)' hack/manifests.sh '$(IMAGE)' >dist/install.yaml
 
+.PHONY: chart
+chart: ## Package the Helm chart into dist/sluice-VERSION.tgz, with IMAGE in its values
+	$(GO) run ./hack/chart -package dist -image '$(IMAGE)'
+
 .PHONY: bundle
 bundle: ## Generate bundle/, which OLM installs, from config/, with IMAGE
 	IMAGE='$(IMAGE)' $(GO) run ./hack/bundle
@@ -116,6 +123,7 @@ generate: ## Regenerate all generated files
 	$(GO) generate ./...
 	$(GO) mod tidy
 	$(GO) -C hack/olm mod tidy
+	$(helm) mod tidy
 
 .PHONY: kube-assets
 kube-assets: ## Build the kube-apiserver and etcd that tests start, and print their folder
@@ -153,6 +161,7 @@ undeploy: dist ## Delete the Enforcer, which cleans the nodes, then everything e
 lint: ## Check style, words and import directions, and that the import rules work
 	$(tool) golangci-lint run ./...
 	cd hack/olm && $(GO) tool -modfile=../tools/go.mod golangci-lint run --build-tags=containers_image_openpgp ./...
+	cd hack/helm && $(GO) tool -modfile=../tools/go.mod golangci-lint run ./...
 	$(GO) run ./hack/words .
 	$(GO) run ./hack/importrule "$$($(tool) -n golangci-lint)"
 

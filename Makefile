@@ -116,7 +116,7 @@ bundle: ## Generate bundle/, which OLM installs, from config/, with IMAGE
 .PHONY: catalog
 catalog: ## Write dist/catalog/, a file-based catalog with the bundle image BUNDLE_IMAGE
 	mkdir -p dist/catalog
-	$(olm) run . -bundle "$(CURDIR)/bundle" -image '$(BUNDLE_IMAGE)' >dist/catalog/catalog.yaml
+	$(olm) run . catalog -bundle "$(CURDIR)/bundle" -image '$(BUNDLE_IMAGE)' >dist/catalog/catalog.yaml
 
 .PHONY: generate
 generate: ## Regenerate all generated files

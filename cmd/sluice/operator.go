@@ -21,6 +21,9 @@ const (
 	imageVariable = "SLUICE_IMAGE"
 	// podVariable is the environment variable that contains the name of the operator's pod.
 	podVariable = "POD_NAME"
+	// conditionVariable is the environment variable that contains the name of the
+	// OperatorCondition. OLM sets it.
+	conditionVariable = "OPERATOR_CONDITION_NAME"
 )
 
 // operatorFlags are the flags of the command sluice operator.
@@ -88,6 +91,7 @@ func runOperator(ctx context.Context, config *rest.Config, flags *operatorFlags,
 		Image:          flags.image,
 		LeaderElection: flags.leaderElect,
 		Pod:            os.Getenv(podVariable),
+		Condition:      os.Getenv(conditionVariable),
 		MetricsAddress: flags.MetricsAddress,
 		MetricsPlain:   flags.MetricsPlain,
 		ObserveAddress: flags.observeAddress,

@@ -31,6 +31,7 @@ import (
 	"github.com/sluicenet/sluice/controllers/liveness"
 	"github.com/sluicenet/sluice/controllers/observe"
 	"github.com/sluicenet/sluice/controllers/policystatus"
+	"github.com/sluicenet/sluice/controllers/upgradeable"
 )
 
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
@@ -57,6 +58,9 @@ type Options struct {
 	// Pod is the name of the operator's own pod. It is empty if the operator runs outside the
 	// cluster. Leader election uses it, see package leader.
 	Pod string
+	// Condition is the name of the OperatorCondition. It is empty if OLM did not install the
+	// operator.
+	Condition string
 	// MetricsAddress is the listen address of /metrics, for example ":9642". HealthAddress is
 	// the listen address of /healthz and /readyz. The value "0" disables a server.
 	MetricsAddress, HealthAddress string
@@ -100,6 +104,14 @@ func run(ctx context.Context, config *rest.Config, o Options) error {
 	})
 	if err != nil {
 		return err
+	}
+	if o.Condition != "" {
+		err = upgradeable.SetupWithManager(mgr, upgradeable.Options{
+			Namespace: o.Namespace, Name: o.Condition, Active: active, Log: o.Log.WithName("upgradeable"),
+		})
+		if err != nil {
+			return err
+		}
 	}
 	if err := addObserver(mgr, config, o); err != nil {
 		return fmt.Errorf("preparing the API for observers: %w", err)

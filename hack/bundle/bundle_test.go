@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	sigsyaml "sigs.k8s.io/yaml"
 
@@ -158,20 +159,78 @@ func TestAllFieldsHaveDescriptors(t *testing.T) {
 	}
 }
 
-// TestExamplesAreEnforcers checks that each example can be decoded to the Go type Enforcer.
-func TestExamplesAreEnforcers(t *testing.T) {
+// TestExamples checks that the bundle contains exactly one example of each kind, that each example
+// can be decoded to the Go type of its kind, and that the examples of the kinds that users create
+// specify nothing. Consoles create the example of the Enforcer, so it must be safe in every cluster.
+func TestExamples(t *testing.T) {
+	types := map[string]any{
+		"Enforcer": &v1alpha1.Enforcer{}, "NodeEnforcer": &v1alpha1.NodeEnforcer{},
+		"PolicyStatus": &v1alpha1.PolicyStatus{}, "ClusterPolicyStatus": &v1alpha1.ClusterPolicyStatus{},
+	}
 	var examples []json.RawMessage
-	if err := json.Unmarshal([]byte(csv(t).GetAnnotations()["alm-examples"]), &examples); err != nil || len(examples) != 2 {
-		t.Fatalf("%d examples, %v", len(examples), err)
+	if err := json.Unmarshal([]byte(csv(t).GetAnnotations()["alm-examples"]), &examples); err != nil {
+		t.Fatal(err)
 	}
 	for _, example := range examples {
-		var enforcer v1alpha1.Enforcer
-		if err := sigsyaml.UnmarshalStrict(example, &enforcer); err != nil {
+		var head metav1.TypeMeta
+		if err := json.Unmarshal(example, &head); err != nil {
+			t.Fatal(err)
+		}
+		object, ok := types[head.Kind]
+		if !ok {
+			t.Errorf("a second or unknown example of %s", head.Kind)
+			continue
+		}
+		delete(types, head.Kind)
+		if err := sigsyaml.UnmarshalStrict(example, object); err != nil {
 			t.Error(err)
 		}
-		if enforcer.Name != v1alpha1.EnforcerName {
-			t.Errorf("an example is named %s", enforcer.Name)
+		enforcer, ok := object.(*v1alpha1.Enforcer)
+		if ok && (enforcer.Name != v1alpha1.EnforcerName || !cmp.Equal(enforcer.Spec, v1alpha1.EnforcerSpec{})) {
+			t.Errorf("the example is Enforcer %s with spec %v, want %s with an empty spec", enforcer.Name, enforcer.Spec, v1alpha1.EnforcerName)
 		}
+	}
+	for kind := range types {
+		t.Errorf("no example of %s", kind)
+	}
+}
+
+// TestInternalObjects checks that each kind is either internal, or the kind of the object that a
+// user creates first.
+func TestInternalObjects(t *testing.T) {
+	annotations := csv(t).GetAnnotations()
+	var first v1alpha1.Enforcer
+	if err := sigsyaml.UnmarshalStrict([]byte(annotations["operatorframework.io/initialization-resource"]), &first); err != nil {
+		t.Fatal(err)
+	}
+	if first.Name != v1alpha1.EnforcerName || first.Kind != "Enforcer" {
+		t.Errorf("a user creates %s %s first, want Enforcer %s", first.Kind, first.Name, v1alpha1.EnforcerName)
+	}
+	got := []string{"enforcers.policy.sluice.dev"}
+	var internal []string
+	if err := json.Unmarshal([]byte(annotations["operators.operatorframework.io/internal-objects"]), &internal); err != nil {
+		t.Fatal(err)
+	}
+	got = append(got, internal...)
+	var want []string
+	for _, owned := range nested(t, csv(t), "spec", "customresourcedefinitions", "owned").([]any) {
+		want = append(want, owned.(map[string]any)["name"].(string))
+	}
+	if diff := cmp.Diff(slices.Sorted(slices.Values(want)), slices.Sorted(slices.Values(got))); diff != "" {
+		t.Errorf("-owned +internal or created first:\n%s", diff)
+	}
+}
+
+// TestTimeOfCreation checks that SOURCE_DATE_EPOCH sets the time in a bundle, and that the bundle is
+// written to the given directory.
+func TestTimeOfCreation(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "bundle")
+	if err := run(root, out, "registry.example/sluice@sha256:"+strings.Repeat("0", 64), "1700000000"); err != nil {
+		t.Fatal(err)
+	}
+	written := objects(t, out+"/manifests/sluice.clusterserviceversion.yaml")[0]
+	if got := written.GetAnnotations()["createdAt"]; got != "2023-11-14T22:13:20Z" {
+		t.Errorf("createdAt is %s", got)
 	}
 }
 

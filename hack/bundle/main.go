@@ -1,10 +1,11 @@
 // Command bundle generates the OLM bundle (format registry+v1) of the project. It reads
 // config/, so that OLM and kustomize install the same objects.
 //
-//	bundle -root PROJECT
+//	bundle -root PROJECT -out DIRECTORY
 //
 // The environment variable IMAGE sets the image of the operator. The default image is
-// sluice:VERSION.
+// sluice:VERSION. If SOURCE_DATE_EPOCH is set, the bundle contains this time as the time of its
+// creation.
 package main
 
 //go:generate go run . -root ../..
@@ -27,15 +28,20 @@ import (
 
 func main() {
 	root := flag.String("root", ".", "`directory` of the project")
+	out := flag.String("out", "", "`directory` of the bundle, which is replaced (default PROJECT/bundle)")
 	flag.Parse()
-	if err := run(*root, os.Getenv("IMAGE")); err != nil {
+	if *out == "" {
+		*out = filepath.Join(*root, "bundle")
+	}
+	if err := run(*root, *out, os.Getenv("IMAGE"), os.Getenv("SOURCE_DATE_EPOCH")); err != nil {
 		fmt.Fprintln(os.Stderr, "bundle:", err)
 		os.Exit(1)
 	}
 }
 
-// run generates the bundle and replaces the directory bundle/ of the project.
-func run(root, image string) error {
+// run generates the bundle and replaces the directory `out`. The parameter `epoch` is the time of the
+// creation in seconds since 1970, or "" for the time in config/manifests.
+func run(root, out, image, epoch string) error {
 	content, err := os.ReadFile(filepath.Join(root, "VERSION"))
 	if err != nil {
 		return err
@@ -48,23 +54,25 @@ func run(root, image string) error {
 	if err != nil {
 		return err
 	}
-	samples, err := readAll(filepath.Join(root, "config/samples"))
+	csv, err := base(root)
 	if err != nil {
 		return err
 	}
-	files, err := manifests(root, version, image, installed, samples)
+	if err := annotate(csv, root, image, epoch); err != nil {
+		return err
+	}
+	files, err := manifests(csv, version, image, installed)
 	if err != nil {
 		return err
 	}
 	for name, text := range metadata() {
 		files[name] = text
 	}
-	directory := filepath.Join(root, "bundle")
-	if err := os.RemoveAll(directory); err != nil {
+	if err := os.RemoveAll(out); err != nil {
 		return err
 	}
 	for name, text := range files {
-		path := filepath.Join(directory, name)
+		path := filepath.Join(out, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			return err
 		}
@@ -86,28 +94,17 @@ func render(root, image string) ([]*unstructured.Unstructured, error) {
 	return decode(text)
 }
 
-// readAll reads the objects in a directory, sorted by file name.
-func readAll(directory string) ([]*unstructured.Unstructured, error) {
-	names, err := filepath.Glob(filepath.Join(directory, "*.yaml"))
+// read reads the objects in a file.
+func read(path string) ([]*unstructured.Unstructured, error) {
+	text, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
-	var out []*unstructured.Unstructured
-	for _, name := range names {
-		if filepath.Base(name) == "kustomization.yaml" {
-			continue
-		}
-		text, err := os.ReadFile(name)
-		if err != nil {
-			return nil, err
-		}
-		objects, err := decode(text)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
-		}
-		out = append(out, objects...)
+	objects, err := decode(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	return out, nil
+	return objects, nil
 }
 
 func decode(text []byte) ([]*unstructured.Unstructured, error) {

@@ -12,18 +12,11 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-const (
-	packageName = "sluice"
-	group       = "policy.sluice.dev"
-)
+const packageName = "sluice"
 
 // manifests returns the files of bundle/manifests: the ClusterServiceVersion, the
 // CRDs, and the objects that OLM installs unchanged.
-func manifests(root, version, image string, installed, samples []*unstructured.Unstructured) (map[string][]byte, error) {
-	csv, err := base(root)
-	if err != nil {
-		return nil, err
-	}
+func manifests(csv *unstructured.Unstructured, version, image string, installed []*unstructured.Unstructured) (map[string][]byte, error) {
 	csv.SetName(packageName + ".v" + version)
 	csv.SetLabels(map[string]string{
 		"app.kubernetes.io/name": packageName,
@@ -35,7 +28,6 @@ func manifests(root, version, image string, installed, samples []*unstructured.U
 	spec["version"] = version
 	spec["relatedImages"] = []any{map[string]any{"name": packageName, "image": image}}
 	annotations := csv.GetAnnotations()
-	annotations["containerImage"] = image
 
 	files := map[string][]byte{}
 	strategy, owned := map[string]any{}, []any{}
@@ -80,11 +72,6 @@ func manifests(root, version, image string, installed, samples []*unstructured.U
 			}
 		}
 	}
-	examples, err := examplesOf(samples)
-	if err != nil {
-		return nil, err
-	}
-	annotations["alm-examples"] = examples
 	csv.SetAnnotations(annotations)
 	spec["install"] = map[string]any{"strategy": "deployment", "spec": strategy}
 	spec["customresourcedefinitions"] = map[string]any{"owned": owned}
@@ -94,11 +81,7 @@ func manifests(root, version, image string, installed, samples []*unstructured.U
 // base reads the icon and the handwritten part of the ClusterServiceVersion.
 func base(root string) (*unstructured.Unstructured, error) {
 	directory := filepath.Join(root, "config/manifests")
-	text, err := os.ReadFile(filepath.Join(directory, "clusterserviceversion.yaml"))
-	if err != nil {
-		return nil, err
-	}
-	objects, err := decode(text)
+	objects, err := read(filepath.Join(directory, "clusterserviceversion.yaml"))
 	if err != nil {
 		return nil, err
 	}
@@ -128,22 +111,6 @@ func isBound(role *unstructured.Unstructured, installed []*unstructured.Unstruct
 // same name.
 func permission(role *unstructured.Unstructured) map[string]any {
 	return map[string]any{"serviceAccountName": role.GetName(), "rules": role.Object["rules"]}
-}
-
-// examplesOf returns the samples of the project's kinds in the format of the
-// annotation alm-examples, a JSON list.
-func examplesOf(samples []*unstructured.Unstructured) (string, error) {
-	var own []*unstructured.Unstructured
-	for _, sample := range samples {
-		if sample.GroupVersionKind().Group == group {
-			own = append(own, sample)
-		}
-	}
-	text, err := json.MarshalIndent(own, "", "  ")
-	if err != nil {
-		return "", fmt.Errorf("writing examples: %w", err)
-	}
-	return string(text), nil
 }
 
 func put(files map[string][]byte, object *unstructured.Unstructured, name string) error {

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -15,7 +16,7 @@ const testImage = "registry.example/sluice-bundle:test"
 // TestCatalogOffersThisVersion writes the catalog and reads it again as OLM does.
 // It checks the version, the kinds and the images in the catalog.
 func TestCatalogOffersThisVersion(t *testing.T) {
-	config, err := catalog(t.Context(), directory, testImage)
+	config, err := catalog(t.Context(), directory, testImage, &declcfg.DeclarativeConfig{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +82,70 @@ func head(t *testing.T, packages model.Model) *model.Bundle {
 // TestDirectoryWithoutBundleIsRejected checks that the function `catalog` returns an error for an
 // empty directory.
 func TestDirectoryWithoutBundleIsRejected(t *testing.T) {
-	if _, err := catalog(t.Context(), t.TempDir(), testImage); err == nil {
+	if _, err := catalog(t.Context(), t.TempDir(), testImage, &declcfg.DeclarativeConfig{}); err == nil {
 		t.Error("no error for an empty directory")
 	}
+}
+
+// TestPreviousVersionsStay checks that a catalog keeps the previous versions, and that the new version
+// has an upgrade edge from the newest previous version, and from each version whose minor version is
+// the previous one.
+func TestPreviousVersionsStay(t *testing.T) {
+	config := &declcfg.DeclarativeConfig{}
+	for _, version := range []string{"0.1.0", "0.1.1", "0.2.0", "0.2.1", "0.4.0", "1.0.0"} {
+		next, err := catalog(t.Context(), bundleOf(t, version), testImage, config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		config = next
+	}
+	want := []declcfg.ChannelEntry{
+		{Name: "sluice.v0.1.0"},
+		{Name: "sluice.v0.1.1", Replaces: "sluice.v0.1.0", SkipRange: ">=0.1.0 <0.1.1"},
+		{Name: "sluice.v0.2.0", Replaces: "sluice.v0.1.1", SkipRange: ">=0.1.0 <0.2.0"},
+		{Name: "sluice.v0.2.1", Replaces: "sluice.v0.2.0", SkipRange: ">=0.1.0 <0.2.1"},
+		{Name: "sluice.v0.4.0", Replaces: "sluice.v0.2.1", SkipRange: ">=0.2.0 <0.4.0"},
+		{Name: "sluice.v1.0.0", Replaces: "sluice.v0.4.0", SkipRange: ">=0.4.0 <1.0.0"},
+	}
+	if len(config.Channels) != 1 || !slices.EqualFunc(config.Channels[0].Entries, want, func(a, b declcfg.ChannelEntry) bool {
+		return a.Name == b.Name && a.Replaces == b.Replaces && a.SkipRange == b.SkipRange
+	}) {
+		t.Errorf("got channels %+v, want entries %+v", config.Channels, want)
+	}
+	packages, err := declcfg.ConvertToModel(*config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bundle := head(t, packages); bundle.Name != "sluice.v1.0.0" {
+		t.Errorf("the head of the channel is %s", bundle.Name)
+	}
+	for _, version := range []string{"1.0.0", "0.9.0"} {
+		if _, err := catalog(t.Context(), bundleOf(t, version), testImage, config); err == nil {
+			t.Errorf("version %s can be added after 1.0.0", version)
+		}
+	}
+}
+
+// bundleOf returns a copy of the bundle in which the version is replaced.
+func bundleOf(t *testing.T, version string) string {
+	t.Helper()
+	out := t.TempDir()
+	if err := os.CopyFS(out, os.DirFS(directory)); err != nil {
+		t.Fatal(err)
+	}
+	current, err := os.ReadFile("../../VERSION")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := out + "/manifests/sluice.clusterserviceversion.yaml"
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := strings.TrimSpace(string(current))
+	replaced := strings.NewReplacer("name: sluice.v"+old, "name: sluice.v"+version, "\n  version: "+old, "\n  version: "+version).Replace(string(text))
+	if err := os.WriteFile(file, []byte(replaced), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return out
 }

@@ -1,16 +1,21 @@
-// Command olm prints a file-based catalog with a single bundle, in the format that
-// OLM serves. The catalog contains the package, its channel, and the bundle as
-// operator-registry renders it.
+// Command olm reads the OLM bundle of the project with the libraries of operator-framework.
 //
-//	olm -bundle DIRECTORY -image IMAGE
+//	olm catalog -bundle DIRECTORY -image IMAGE -previous FILE
+//	olm install -archive FILE -namespace NAMESPACE
 //
-// The tests of this package check the bundle with the validators of
-// operator-framework. The command is a separate Go module, because the validators
-// have many dependencies.
+// The command catalog prints a file-based catalog, in the format that OLM serves. The catalog
+// contains the versions in the previous catalog and the new bundle, as operator-registry renders
+// it.
+//
+// The command install prints the objects that OLM creates when it installs a bundle image.
+//
+// The tests of this package check the bundle with the validators of operator-framework. The
+// command is a separate Go module, because these libraries have many dependencies.
 package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -19,20 +24,51 @@ import (
 )
 
 func main() {
-	directory := flag.String("bundle", "../../bundle", "`directory` of the bundle")
-	image := flag.String("image", "", "`image` of the bundle, which clusters pull")
-	flag.Parse()
-	if err := run(*directory, *image); err != nil {
+	if err := run(context.Background(), os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "olm:", err)
 		os.Exit(1)
 	}
 }
 
-func run(directory, image string) error {
-	if image == "" {
-		return fmt.Errorf("-image is missing: name the image of the bundle, for example registry.example/sluice-bundle:0.1.0")
+func run(ctx context.Context, args []string) error {
+	if len(args) == 0 {
+		return errors.New("the command is missing: use catalog or install")
 	}
-	config, err := catalog(context.Background(), directory, image)
+	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)
+	switch args[0] {
+	case "catalog":
+		directory := flags.String("bundle", "../../bundle", "`directory` of the bundle")
+		image := flags.String("image", "", "`image` of the bundle, which clusters pull")
+		previous := flags.String("previous", "../../config/catalog/catalog.yaml", "`file` with the previous catalog")
+		if err := flags.Parse(args[1:]); err != nil {
+			return err
+		}
+		return printCatalog(ctx, *directory, *image, *previous)
+	case "install":
+		archive := flags.String("archive", "", "OCI archive of the bundle image, a `file`")
+		namespace := flags.String("namespace", "sluice-system", "`namespace` of the operator")
+		if err := flags.Parse(args[1:]); err != nil {
+			return err
+		}
+		return printObjects(ctx, *archive, *namespace)
+	}
+	return fmt.Errorf("unknown command %s: use catalog or install", args[0])
+}
+
+func printCatalog(ctx context.Context, directory, image, previous string) error {
+	if image == "" {
+		return errors.New("-image is missing: name the image of the bundle, for example registry.example/sluice-bundle:0.1.0")
+	}
+	file, err := os.Open(previous)
+	if err != nil {
+		return fmt.Errorf("reading the previous catalog: %w", err)
+	}
+	defer file.Close()
+	before, err := declcfg.LoadReader(file)
+	if err != nil {
+		return fmt.Errorf("reading the previous catalog %s: %w", previous, err)
+	}
+	config, err := catalog(ctx, directory, image, before)
 	if err != nil {
 		return err
 	}

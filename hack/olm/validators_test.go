@@ -2,38 +2,16 @@ package main
 
 import (
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
 	"github.com/operator-framework/api/pkg/manifests"
-	"github.com/operator-framework/api/pkg/validation"
-	"github.com/operator-framework/api/pkg/validation/errors"
 )
 
 const directory = "../../bundle"
 
-// kubernetes is the Kubernetes version for which the validators check the APIs in the bundle.
-const kubernetes = "1.37"
-
-// validators contains the validators of operator-framework/api for bundles. It omits the
-// validator that checks architectures, because this validator needs docker to pull the image
-// of the operator.
-var validators = append(slices.Clone(validation.DefaultBundleValidators),
-	validation.OperatorHubV2Validator,
-	validation.StandardCapabilitiesValidator,
-	validation.StandardCategoriesValidator,
-	validation.CommunityOperatorValidator,
-	validation.ObjectValidator,
-	validation.GoodPracticesValidator,
-	validation.AlphaDeprecatedAPIsValidator,
-)
-
 // expected maps each warning that is accepted to the reason for accepting it.
 var expected = map[string]string{
-	"NodeEnforcer: provided API should have an example annotation":        "agents write it, users do not",
-	"ClusterPolicyStatus: provided API should have an example annotation": "the operator writes it, users do not",
-	"PolicyStatus: provided API should have an example annotation":        "the operator writes it, users do not",
 	"removed in v1.25. More info: https://kubernetes.io/docs/reference/using-api/deprecation-guide/#v1-25. Migrate the API(s) for events": "rules " +
 		"name a group and no version, so the validator cannot see that it is events.k8s.io/v1",
 }
@@ -63,11 +41,6 @@ func TestValidatorsFindNothing(t *testing.T) {
 			t.Errorf("no validator has this warning, so remove it from the expected warnings: %s", text)
 		}
 	}
-}
-
-func validate(bundle *manifests.Bundle) []errors.ManifestResult {
-	objects := append(bundle.ObjectsToValidate(), map[string]string{"k8s-version": kubernetes})
-	return validators.Validate(objects...)
 }
 
 // known returns the key of `expected` that the text contains, or "" if there is none.

@@ -95,9 +95,9 @@ func Run(ctx context.Context, s source.Source, o Options) error {
 		return err
 	}
 	defer func() { _ = server.Close() }()
-	fmt.Fprintf(o.Out, "The page of %s: %s\nThe address works once, in one browser. Ctrl-C ends it.\n", s.Name(), server.URL())
+	fmt.Fprintf(o.Out, "The page of %s: %s\nThe address works once, in one browser. Ctrl-C stops the page.\n", s.Name(), server.URL())
 	if o.Browser {
-		openBrowser(ctx, server.URL())
+		defer openBrowser(ctx, server.URL())()
 	}
 	select {
 	case <-ctx.Done():

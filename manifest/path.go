@@ -9,16 +9,20 @@ import (
 	"github.com/sluicenet/sluice/manifest/internal/yamltext"
 )
 
-// LineOf returns the line of a text on which a field begins, counted from 1. The text is the manifest
-// of one object, and the field is a path such as spec.ingress[0].from[1]. If the field does not exist,
-// LineOf returns the line of the innermost field on the path that exists. If the text is not valid
-// YAML, it returns 0.
-func LineOf(text []byte, field string) int {
-	node := yamltext.Nodes(text)
-	if node == nil {
+// Lines contains the lines on which the fields of one object begin.
+type Lines struct{ object *yaml.Node }
+
+// LinesOf parses the manifest of one object.
+func LinesOf(text []byte) Lines { return Lines{yamltext.Nodes(text)} }
+
+// Of returns the line on which a field begins, counted from 1. The field is a path such as
+// spec.ingress[0].from[1]. If the field does not exist, Of returns the line of the innermost field on
+// the path that exists. If the manifest is not valid YAML, it returns 0.
+func (l Lines) Of(field string) int {
+	if l.object == nil {
 		return 0
 	}
-	return lineOf(node, parsePath(field))
+	return lineOf(l.object, parsePath(field))
 }
 
 // step is one step of a path. If key is not empty, the step is a key in a mapping. Otherwise

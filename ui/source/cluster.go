@@ -37,9 +37,6 @@ func NewCluster(connection *live.Connection, nodes []string) *Cluster {
 // Name returns the name of the kubeconfig context.
 func (c *Cluster) Name() string { return c.connection.Name }
 
-// Live returns true.
-func (c *Cluster) Live() bool { return true }
-
 // Objects reads all objects that affect policies.
 func (c *Cluster) Objects(ctx context.Context) (*inventory.Set, error) {
 	set, err := c.connection.Read(ctx)

@@ -46,9 +46,6 @@ func NewFiles(paths []string, stdin io.Reader) (*Files, error) {
 // Name returns the title or the paths.
 func (f *Files) Name() string { return cmp.Or(f.Title, strings.Join(f.paths, ", ")) }
 
-// Live returns false.
-func (f *Files) Live() bool { return false }
-
 // Objects reads the files again.
 func (f *Files) Objects(context.Context) (*inventory.Set, error) {
 	set, err := manifest.Read(f.paths, bytes.NewReader(f.input))

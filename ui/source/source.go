@@ -19,8 +19,6 @@ var ErrNoReports = errors.New("manifests do not report the enforcement")
 type Source interface {
 	// Name returns the name of the cluster, or a list of files.
 	Name() string
-	// Live reports whether the objects come from a cluster.
-	Live() bool
 	// Objects reads all objects. Pods without an address have an assigned one, and a workload
 	// without pods has a pod for its template.
 	Objects(ctx context.Context) (*inventory.Set, error)

@@ -3,7 +3,6 @@ package answer
 import (
 	"errors"
 	"net/http"
-	"time"
 
 	"github.com/sluicenet/sluice/query"
 	"github.com/sluicenet/sluice/query/status"
@@ -15,12 +14,10 @@ import (
 type overview struct {
 	query.TypeMeta
 	Name string `json:"name"`
-	// Live is true if the objects come from a cluster.
-	Live bool `json:"live"`
-	// Read is the time at which the objects were read last. Error states why they could not be
-	// read again.
-	Read  time.Time `json:"read"`
-	Error string    `json:"error,omitempty"`
+	// Revision increases when objects change.
+	Revision int `json:"revision"`
+	// Error states why the objects could not be read again.
+	Error string `json:"error,omitempty"`
 	// Status is null if no cluster reports the enforcement. NoStatus then states why.
 	Status   *status.Cluster `json:"status"`
 	NoStatus string          `json:"noStatus,omitempty"`
@@ -32,10 +29,8 @@ type overview struct {
 	Lint *query.LintReport `json:"lint"`
 	// Notes contains reasons why verdicts can differ from what the user expects.
 	Notes []string `json:"notes"`
-	// Minutes counts the flows of the last 30 minutes. Streams describes the streams of flow
-	// events.
+	// Minutes counts the flows of the last 30 minutes.
 	Minutes []flows.Minute `json:"minutes"`
-	Streams []source.Note  `json:"streams"`
 }
 
 func (s *Server) overview(v *view, _ *http.Request) (any, error) {
@@ -44,14 +39,13 @@ func (s *Server) overview(v *view, _ *http.Request) (any, error) {
 		return nil, err
 	}
 	out := &overview{
-		TypeMeta: query.NewTypeMeta("Overview"), Name: s.source.Name(), Live: s.source.Live(),
+		TypeMeta: query.NewTypeMeta("Overview"), Name: s.source.Name(), Revision: v.revision,
 		Namespaces: len(v.set.Namespaces), Pods: len(v.set.Pods), Policies: len(v.set.Policies),
-		Lint: lint, Minutes: s.hub.Counts(), Streams: s.hub.Notes(),
+		Lint: lint, Minutes: s.hub.Counts(),
 	}
 	out.Notes = append(v.set.Notes(), v.notes()...)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	out.Read = s.read
 	if s.err != nil {
 		out.Error = s.err.Error()
 	}

@@ -9,10 +9,8 @@ import (
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/inventory"
 	"github.com/sluicenet/sluice/manifest"
-	"github.com/sluicenet/sluice/policy"
 	"github.com/sluicenet/sluice/query"
 	"github.com/sluicenet/sluice/query/question"
-	"github.com/sluicenet/sluice/query/reach"
 	"github.com/sluicenet/sluice/ui/source"
 )
 
@@ -29,16 +27,12 @@ type policySummary struct {
 	// Ingress and Egress are true if the policy affects this direction.
 	Ingress bool `json:"ingress"`
 	Egress  bool `json:"egress"`
-	Rules   int  `json:"rules"`
 	// Workloads contains the Refs of the selected workloads.
 	Workloads []string `json:"workloads"`
 	Errors    int      `json:"errors"`
 	Warnings  int      `json:"warnings"`
-	Notes     int      `json:"notes"`
-	// Enforced is the condition Enforced, or null if nothing reports it. Nodes counts the nodes
-	// with selected pods.
-	Enforced *metav1.Condition     `json:"enforced"`
-	Nodes    *v1alpha1.PolicyNodes `json:"nodes,omitempty"`
+	// Enforced is the condition Enforced, or null if nothing reports it.
+	Enforced *metav1.Condition `json:"enforced"`
 }
 
 // policyDetails describes one policy.
@@ -58,8 +52,8 @@ type ruleDetails struct {
 	Index     int    `json:"index"`
 	Action    string `json:"action"`
 	Text      string `json:"text"`
-	// Line is the line of the manifest on which the rule begins, counted from 1. Last is the last
-	// line of the rule. Both are 0 if there is no manifest.
+	// Line is the line of the manifest on which the rule begins, counted from 1. It is 0 if there is
+	// no manifest.
 	Line int `json:"line"`
 }
 
@@ -73,14 +67,13 @@ func (s *Server) policies(v *view, _ *http.Request) (any, error) {
 	for _, f := range lint.Findings {
 		found[f.Policy] = append(found[f.Policy], f)
 	}
-	selected := reach.Selected(v.set)
 	out := struct {
 		query.TypeMeta
 		Policies []policySummary `json:"policies"`
 	}{query.NewTypeMeta("Policies"), []policySummary{}}
 	for i := range v.set.Policies {
 		p := &v.set.Policies[i]
-		out.Policies = append(out.Policies, s.summary(p, found[p.String()], selected[p.String()]))
+		out.Policies = append(out.Policies, s.summary(p, found[p.String()], v.selected(p.String())))
 	}
 	return out, nil
 }
@@ -89,7 +82,7 @@ func (s *Server) summary(p *inventory.Policy, findings []query.Finding, workload
 	out := policySummary{
 		Name: p.String(), PolicyKind: p.Kind(), Namespace: p.Scope, Subject: p.Subject.String(),
 		Ingress: p.Affects(rule.Ingress), Egress: p.Affects(rule.Egress),
-		Rules: len(p.Ingress) + len(p.Egress), Workloads: workloads,
+		Workloads: workloads,
 	}
 	if out.Workloads == nil {
 		out.Workloads = []string{}
@@ -103,12 +96,9 @@ func (s *Server) summary(p *inventory.Policy, findings []query.Finding, workload
 			out.Errors++
 		case "warning":
 			out.Warnings++
-		default:
-			out.Notes++
 		}
 	}
-	if r := s.enforcement(p.Policy); r != nil {
-		out.Nodes = &r.Nodes
+	if r := s.enforcement(out.Name); r != nil {
 		for i := range r.Conditions {
 			if r.Conditions[i].Type == string(v1alpha1.ConditionEnforced) {
 				out.Enforced = &r.Conditions[i]
@@ -119,23 +109,10 @@ func (s *Server) summary(p *inventory.Policy, findings []query.Finding, workload
 }
 
 // enforcement returns the reported status of a policy, or nil if there is none.
-func (s *Server) enforcement(p *policy.Policy) *v1alpha1.EnforcementStatus {
+func (s *Server) enforcement(policy string) *v1alpha1.EnforcementStatus {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.reports.Reports == nil {
-		return nil
-	}
-	for i := range s.reports.Policies {
-		if r := &s.reports.Policies[i]; r.Namespace == p.Scope && r.Name == p.Name {
-			return &r.Status
-		}
-	}
-	for i := range s.reports.ClusterPolicies {
-		if r := &s.reports.ClusterPolicies[i]; p.Scope == "" && r.Name == p.Name {
-			return &r.Status
-		}
-	}
-	return nil
+	return s.reports.enforcement[policy]
 }
 
 // policy returns the policy with a name.
@@ -168,16 +145,17 @@ func (s *Server) details(v *view, p *inventory.Policy, r *http.Request) (any, er
 			out.Findings = append(out.Findings, f)
 		}
 	}
-	out.policySummary = s.summary(p, out.Findings, reach.Selected(v.set)[p.String()])
+	out.policySummary = s.summary(p, out.Findings, v.selected(p.String()))
 	if out.Manifest, err = s.source.Manifest(r.Context(), p); err != nil {
 		out.Manifest, out.ManifestError = &source.Manifest{Line: 1}, err.Error()
 	}
+	lines := manifest.LinesOf([]byte(out.Manifest.Text))
 	for _, d := range []rule.Direction{rule.Ingress, rule.Egress} {
 		for i := range p.Rules(d) {
 			one := &p.Rules(d)[i]
 			out.RuleList = append(out.RuleList, ruleDetails{
 				Direction: d.String(), Index: i, Action: one.Action.String(), Text: one.String(),
-				Line: manifest.LineOf([]byte(out.Manifest.Text), one.Field),
+				Line: lines.Of(one.Field),
 			})
 		}
 	}

@@ -40,7 +40,7 @@ type Server struct {
 // New returns a server for a source. The context ends the streams of flow events.
 func New(ctx context.Context, s source.Source) *Server {
 	server := &Server{source: s, ctx: ctx}
-	server.hub = flows.NewHub(s, server.Resolve)
+	server.hub = flows.NewHub(s, server.resolve)
 	return server
 }
 

@@ -44,11 +44,10 @@ func (s *Server) uses(v *view, r *http.Request) (any, error) {
 	h := hits.New([]*policy.Policy{p.Policy}, read, hits.Filter{}, time.Now())
 	out := struct {
 		query.TypeMeta
-		Nodes int `json:"nodes"`
 		// Missing states which nodes are not counted. It is empty if all nodes are counted.
 		Missing string    `json:"missing,omitempty"`
 		Rules   []ruleUse `json:"rules"`
-	}{TypeMeta: query.NewTypeMeta("Uses"), Nodes: h.Nodes, Rules: []ruleUse{}}
+	}{TypeMeta: query.NewTypeMeta("Uses"), Rules: []ruleUse{}}
 	if without := max(len(nodes), len(read)) - h.Nodes; h.Nodes > 0 && without > 0 {
 		out.Missing = fmt.Sprintf("%d of %d nodes are not counted", without, h.Nodes+without)
 	}

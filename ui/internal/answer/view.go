@@ -2,13 +2,13 @@ package answer
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
-	"fmt"
 	"net/netip"
+	"reflect"
 	"sync"
 	"time"
 
+	"github.com/sluicenet/sluice/api/v1alpha1"
 	"github.com/sluicenet/sluice/inventory"
 	"github.com/sluicenet/sluice/query"
 	"github.com/sluicenet/sluice/query/reach"
@@ -21,8 +21,9 @@ const refreshAfter = 5 * time.Second
 
 // view contains the objects of one moment, and results that are computed once for them.
 type view struct {
-	set    *inventory.Set
-	digest [sha256.Size]byte
+	set *inventory.Set
+	// revision is the number of views before this one.
+	revision int
 	// The fields `users` and `retired` are guarded by Server.mu. When a retired view has no users,
 	// its cluster is closed.
 	users   int
@@ -33,32 +34,13 @@ type view struct {
 	cluster *query.Cluster
 	lint    *query.LintReport
 	reach   *reach.Map
+	// selectedBy contains the workloads that each policy selects, as reach.Selected returns them.
+	selectedBy map[string][]string
 }
 
 // newView returns a view of a set.
 func newView(set *inventory.Set) *view {
-	return &view{set: set, digest: digestOf(set), cluster: query.NewCluster(set)}
-}
-
-// digestOf returns a digest of the objects that affect answers. Equal sets usually have equal
-// digests.
-func digestOf(set *inventory.Set) (out [sha256.Size]byte) {
-	h := sha256.New()
-	for i := range set.Pods {
-		fmt.Fprintf(h, "%+v\n", set.Pods[i])
-	}
-	for i := range set.Policies {
-		fmt.Fprintf(h, "%+v %v\n", *set.Policies[i].Policy, set.Policies[i].Origin)
-	}
-	for _, s := range set.Services {
-		fmt.Fprintf(h, "%+v\n", *s)
-	}
-	for _, s := range set.Slices {
-		fmt.Fprintf(h, "%+v\n", *s)
-	}
-	fmt.Fprintf(h, "%+v %+v %v", set.Namespaces, set.Nodes, set.Notes())
-	h.Sum(out[:0])
-	return out
+	return &view{set: set, cluster: query.NewCluster(set)}
 }
 
 // use calls a function with the cluster of the view. Only one call runs at a time.
@@ -94,6 +76,16 @@ func (v *view) reachMap() (*reach.Map, error) {
 	return v.reach, nil
 }
 
+// selected returns the Refs of the workloads that a policy selects.
+func (v *view) selected(policy string) []string {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.selectedBy == nil {
+		v.selectedBy = reach.Selected(v.set)
+	}
+	return v.selectedBy[policy]
+}
+
 // addressed returns the pods of a set by address.
 func addressed(set *inventory.Set) map[netip.Addr]flows.End {
 	out := make(map[netip.Addr]flows.End, len(set.Pods))
@@ -112,7 +104,27 @@ func addressed(set *inventory.Set) map[netip.Addr]flows.End {
 // reports contains the status objects of one moment.
 type reports struct {
 	*status.Reports
-	err error
+	// enforcement contains the status of each policy, by the name that policy.Policy.String returns.
+	enforcement map[string]*v1alpha1.EnforcementStatus
+	err         error
+}
+
+// readReports reads the status objects of the source.
+func (s *Server) readReports(ctx context.Context) reports {
+	all, err := s.source.Reports(ctx)
+	if err != nil {
+		return reports{err: err}
+	}
+	r := reports{Reports: all, enforcement: make(map[string]*v1alpha1.EnforcementStatus, len(all.Policies)+len(all.ClusterPolicies))}
+	for i := range all.Policies {
+		p := &all.Policies[i]
+		r.enforcement[p.Namespace+"/"+p.Name] = &p.Status
+	}
+	for i := range all.ClusterPolicies {
+		p := &all.ClusterPolicies[i]
+		r.enforcement[p.Name] = &p.Status
+	}
+	return r
 }
 
 // current returns the current view. The caller must call release when it no longer uses the view.
@@ -176,39 +188,50 @@ func (s *Server) refresh(ctx context.Context) {
 	s.reading = false
 }
 
-// load reads the source, and replaces the view if objects have changed.
+// load reads the source. If objects have changed, it replaces the view. Only one call runs at a time.
 func (s *Server) load(ctx context.Context) error {
-	set, err := s.source.Objects(ctx)
-	if err != nil {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.read, s.err = time.Now(), err
-		return err
-	}
-	var r reports
-	r.Reports, r.err = s.source.Reports(ctx)
-	addresses := addressed(set)
-	next := newView(set)
-	if _, err := next.findings(); err != nil { // The first page needs them.
-		return errors.Join(err, next.cluster.Close())
-	}
-
+	next, r, err := s.readView(ctx)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.read, s.err, s.reports = time.Now(), nil, r
-	if s.view != nil && s.view.digest == next.digest {
-		return next.cluster.Close()
+	s.read, s.err = time.Now(), err
+	if err != nil {
+		return err
+	}
+	s.reports = r
+	if next == nil {
+		return nil
 	}
 	if s.view != nil {
+		next.revision = s.view.revision + 1
 		s.view.retired = true
 		s.view.closeIfUnused()
 	}
-	s.view, s.addresses = next, addresses
+	s.view, s.addresses = next, addressed(next.set)
 	return nil
 }
 
-// Resolve returns the pod with an address in the current view.
-func (s *Server) Resolve(a netip.Addr) flows.End {
+// readView reads the source. It returns nil instead of a view if the current view has equal objects.
+func (s *Server) readView(ctx context.Context) (*view, reports, error) {
+	set, err := s.source.Objects(ctx)
+	if err != nil {
+		return nil, reports{}, err
+	}
+	r := s.readReports(ctx)
+	s.mu.Lock()
+	current := s.view
+	s.mu.Unlock()
+	if current != nil && reflect.DeepEqual(current.set, set) {
+		return nil, r, nil
+	}
+	next := newView(set)
+	if _, err := next.findings(); err != nil { // The first page needs the findings.
+		return nil, reports{}, errors.Join(err, next.cluster.Close())
+	}
+	return next, r, nil
+}
+
+// resolve returns the pod with an address in the current view.
+func (s *Server) resolve(a netip.Addr) flows.End {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.addresses[a]

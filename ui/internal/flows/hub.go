@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/sluicenet/sluice/dataplane/report"
-	"github.com/sluicenet/sluice/query/flowline"
 	"github.com/sluicenet/sluice/ui/source"
 )
 
@@ -30,8 +29,6 @@ type Event struct {
 	// Source and Destination are the ends of the flow.
 	Source      End `json:"source"`
 	Destination End `json:"destination"`
-	// Text is the line that the command flows prints.
-	Text string `json:"text"`
 }
 
 // End is one end of a flow.
@@ -83,7 +80,7 @@ func (h *Hub) Start(ctx context.Context) {
 }
 
 func (h *Hub) add(node string, e *report.Event) {
-	event := Event{Node: node, Event: e, Source: h.end(e.Src, e.SrcPod), Destination: h.end(e.Dst, e.DstPod), Text: flowline.Text(e)}
+	event := Event{Node: node, Event: e, Source: h.end(e.Src, e.SrcPod), Destination: h.end(e.Dst, e.DstPod)}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	event.ID = h.next
@@ -146,13 +143,7 @@ func (h *Hub) Counts() []Minute {
 	return slices.Clone(h.minutes[:])
 }
 
-// Notes returns the states of the streams, sorted by node.
-func (h *Hub) Notes() []source.Note {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.sortedNotes()
-}
-
+// sortedNotes returns the states of the streams, sorted by node. The caller must hold the lock.
 func (h *Hub) sortedNotes() []source.Note {
 	out := make([]source.Note, 0, len(h.notes))
 	for _, n := range h.notes {

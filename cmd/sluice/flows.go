@@ -30,7 +30,7 @@ the pod. Later packets of an accepted connection are not evaluated and not shown
 ` + help + `
 
 Under load it is a sample, and a line reports the number of flows that are not shown.
-It never slows down the dataplane. It ends with Ctrl-C.`,
+It never slows down the dataplane. Press Ctrl-C to stop it.`,
 		Example: `  sluice flows --denied -n shop
   sluice flows -c 100 -o json | jq -r 'select(.verdict == "Deny") | .ingress.isolatedBy[]?'`,
 		Args: noArguments,

@@ -63,7 +63,7 @@ func TestFlowsOfCluster(t *testing.T) {
 	}
 	code, stdout, stderr := flows("-n", "shop", "--retry", "0s")
 	for _, node := range []string{"node-0", "node-1"} {
-		if !strings.Contains(stdout, node+"  ") || !strings.Contains(stdout, "shop/of-"+node) || !strings.Contains(stderr, node+"  listening; Ctrl-C ends it\n") {
+		if !strings.Contains(stdout, node+"  ") || !strings.Contains(stdout, "shop/of-"+node) || !strings.Contains(stderr, node+"  listening; press Ctrl-C to stop\n") {
 			t.Errorf("nothing about %s: %s%s", node, stdout, stderr)
 		}
 	}

@@ -24,7 +24,7 @@ func watch(cmd *cobra.Command, connection *live.Connection, nodes *diff.Nodes, d
 	}
 	ctx, cancel := context.WithTimeout(cmd.Context(), duration)
 	defer cancel()
-	input.Note(cmd.ErrOrStderr(), "evaluating the flows of %d nodes for %s; Ctrl-C ends it", len(names), duration)
+	input.Note(cmd.ErrOrStderr(), "evaluating the flows of %d nodes for %s; press Ctrl-C to stop earlier", len(names), duration)
 	var mu sync.Mutex
 	found := diff.NewFlows()
 	var following sync.WaitGroup

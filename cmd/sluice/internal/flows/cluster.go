@@ -93,7 +93,7 @@ func follow(ctx context.Context, connection *live.Connection, node string, w *wr
 	for noted := false; ; {
 		err := copyEvents(ctx, connection, node, w, func() {
 			lost, noted = time.Time{}, false
-			notes.write(node, "listening; Ctrl-C ends it")
+			notes.write(node, "listening; press Ctrl-C to stop")
 		})
 		if lost.IsZero() {
 			lost = time.Now()

@@ -69,7 +69,7 @@ func (f *Flags) writeNode(cmd *cobra.Command) error {
 	ctx, cancel := context.WithCancel(cmd.Context())
 	defer cancel()
 	w := writer{flags: f, out: cmd.OutOrStdout()}
-	listening := func() { fmt.Fprintln(cmd.ErrOrStderr(), "listening; Ctrl-C ends it") }
+	listening := func() { fmt.Fprintln(cmd.ErrOrStderr(), "listening; press Ctrl-C to stop") }
 	stateDir := f.scope.NodeDir()
 	err := status.Flows(ctx, stateDir, f.denied, listening, func(e *report.Event) error { return w.write("", e) })
 	if errors.Is(err, errEnough) || errors.Is(err, context.Canceled) {

@@ -77,6 +77,11 @@ func TestFlows(t *testing.T) {
 	b.See("tr.denied", "shop/db")
 	b.Wait("the denial was seen", "window.seen > 0")
 	t.Logf("a denial was visible after %s ms", b.Script(fmt.Sprintf("window.seen - %d", sent.UnixMilli())))
+	midStream := denial(t, s)
+	midStream.Verdict = report.MidStream
+	s.events <- midStream
+	b.See("tr[data-verdict=MidStream] .verdict.open", "mid-stream")
+	b.Wait("only the denial is marked", "document.querySelectorAll('tr.denied').length === 1")
 	b.Shoot("flows")
 	b.Do(chromedp.Click(chromedp.CSS("tr.denied button")), chromedp.WaitVisible(chromedp.CSS("#answer .answer")))
 	b.See("#answer", "isolated for ingress by shop/db")
@@ -84,6 +89,7 @@ func TestFlows(t *testing.T) {
 
 	b.Visit("#/overview", ".chart")
 	b.See(".card", "Flows that nodes deny now")
+	b.Wait("mid-stream packets are not counted as denied", "[...document.querySelectorAll('.chart title')].some(e => e.textContent === '1 denied, 0 allowed')")
 	b.Shoot("overview-flows")
 	b.Visit("#/map", ".graph canvas")
 	b.Shoot("map-flows")

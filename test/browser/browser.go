@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 
 	"github.com/sluicenet/sluice/test/eventually"
@@ -60,6 +61,14 @@ func (b *Page) Visit(hash, visible chromedp.CSS) {
 	b.t.Helper()
 	b.Script(fmt.Sprintf("location.hash = %q", hash))
 	b.Do(chromedp.WaitVisible(visible))
+}
+
+// Before runs a script in each page that is opened later, before the scripts of the page.
+func (b *Page) Before(script string) {
+	b.t.Helper()
+	if _, err := chromedp.Call(b.ctx, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: script}); err != nil {
+		b.t.Fatal(err)
+	}
 }
 
 // Script evaluates a JavaScript expression and returns its value as text.

@@ -1,10 +1,17 @@
 import { useEffect, useState } from "preact/hooks";
 import { Explanation, NearMiss, PolicyDetails, Proposal, Question, Side, allow, explain, get } from "./api";
-import { CopyButton, PolicyLink, Verdict, Yaml, lastLine, portText, verdict } from "./common";
+import { CopyButton, PolicyLink, PolicyLinks, Verdict, Yaml, count, lastLine, portText, verdict } from "./common";
 import { useStore } from "./store";
 
-// useAnswer requests an answer when the key changes.
-export function useAnswer<T>(key: string, request: () => Promise<T>): { answer?: T; error?: string } {
+// useAnswer requests an answer when the key or the objects change.
+export function useAnswer<T>(key: string, request: () => Promise<T>) {
+  const { overview } = useStore();
+  return useRequest(key, String(overview?.revision), request);
+}
+
+// useRequest requests an answer when the key or the version changes. It returns the previous answer
+// for the same key until the next answer arrives.
+export function useRequest<T>(key: string, version: string, request: () => Promise<T>): { answer?: T; error?: string } {
   const [result, setResult] = useState<{ key: string; answer?: T; error?: string }>({ key: "" });
   useEffect(() => {
     let current = true;
@@ -13,7 +20,7 @@ export function useAnswer<T>(key: string, request: () => Promise<T>): { answer?:
       (e: Error) => current && setResult({ key, error: e.message }),
     );
     return () => { current = false; };
-  }, [key]);
+  }, [key, version]);
   return result.key === key ? result : {};
 }
 
@@ -47,7 +54,7 @@ function OnePort({ question, open }: { question: Question; open: boolean }) {
       </summary>
       {answer.service && answer.backends && (
         <p class="quiet">
-          The Service translates to {answer.backends.length} {answer.backends.length === 1 ? "backend" : "backends"} on port {answer.port}.
+          The Service translates to {count(answer.backends.length, "backend")} on port {answer.port}.
         </p>
       )}
       <Sides e={answer} />
@@ -78,7 +85,6 @@ const REASONS: Record<string, string> = {
 };
 
 function SideText({ title, direction, side }: { title: string; direction: string; side: Side }) {
-  const isolation = side.isolatedBy ?? [];
   return (
     <section class="side">
       <h4><Verdict of={side.verdict} short /> {title} is {verdict(side.verdict).word}</h4>
@@ -89,7 +95,7 @@ function SideText({ title, direction, side }: { title: string; direction: string
         </>
       )}
       {side.reason === "NoRuleMatched" && (
-        <p>The pod is isolated for {direction} by {isolation.map((name, i) => <>{i > 0 && ", "}<PolicyLink name={name} /></>)}, and no rule allows this flow.</p>
+        <p>The pod is isolated for {direction} by <PolicyLinks names={side.isolatedBy ?? []} />, and no rule allows this flow.</p>
       )}
       {REASONS[side.reason] && !side.policy && <p>{REASONS[side.reason]}</p>}
       {side.nearMisses?.slice(0, 4).map((miss) => <Near miss={miss} direction={direction} />)}

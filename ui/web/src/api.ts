@@ -9,7 +9,7 @@ export interface Finding {
 export interface Minute { allowed: number; denied: number }
 export interface Stream { node?: string; listening: boolean; message?: string }
 export interface Overview {
-  name: string; live: boolean; read: string; error?: string; noStatus?: string;
+  name: string; revision: number; error?: string; noStatus?: string;
   status: null | {
     enforced: boolean;
     enforcer: null | { nodes: { desired: number; ready: number }; conditions: Condition[] | null };
@@ -18,7 +18,7 @@ export interface Overview {
   };
   namespaces: number; pods: number; policies: number;
   lint: { errors: number; warnings: number; notes: number; findings: Finding[] };
-  notes: string[] | null; minutes: Minute[]; streams: Stream[];
+  notes: string[] | null; minutes: Minute[];
 }
 export interface Port { protocol: string; port: number; name?: string }
 export interface Workload {
@@ -45,20 +45,19 @@ export interface Proposal {
 }
 export interface PolicySummary {
   name: string; policyKind: string; namespace?: string; tier?: string; priority?: number; subject: string;
-  ingress: boolean; egress: boolean; rules: number; workloads: string[];
-  errors: number; warnings: number; notes: number;
-  enforced: Condition | null; nodes?: { needed: number; enforced: number };
+  ingress: boolean; egress: boolean; workloads: string[];
+  errors: number; warnings: number; enforced: Condition | null;
 }
 export interface Rule { direction: string; index: number; action: string; text: string; line: number }
 export interface PolicyDetails extends PolicySummary {
   manifest: { file?: string; line: number; text: string }; manifestError?: string; ruleList: Rule[]; findings: Finding[];
 }
-export interface Uses { nodes: number; missing?: string; rules: { direction: string; rule: number | null; use: string }[] }
+export interface Uses { missing?: string; rules: { direction: string; rule: number | null; use: string }[] }
 export interface FlowEnd { pod?: string; workload?: string }
 export interface FlowEvent {
   id: number; node?: string; time: string; verdict: string; fault?: string; protocol?: string;
   src?: string; dst?: string; srcPort?: number; dstPort?: number; egress?: Side; ingress?: Side;
-  source: FlowEnd; destination: FlowEnd; text: string;
+  source: FlowEnd; destination: FlowEnd;
 }
 export interface Batch { events: FlowEvent[]; missed?: number; notes: Stream[]; last: number }
 // The title of a question is shown instead of its ends.

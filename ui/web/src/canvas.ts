@@ -1,3 +1,21 @@
+import { RefObject } from "preact";
+import { useLayoutEffect, useState } from "preact/hooks";
+
+// useRedraw renders a component again when the size of an element or the color scheme changes. It
+// returns the width of the element, and the number of these changes.
+export function useRedraw(element: RefObject<HTMLElement | null>): { width: number; redraws: number } {
+  const [state, setState] = useState({ width: 0, redraws: 0 });
+  useLayoutEffect(() => {
+    const changed = () => setState(({ redraws }) => ({ width: element.current!.clientWidth, redraws: redraws + 1 }));
+    const observer = new ResizeObserver(changed);
+    observer.observe(element.current!);
+    const dark = matchMedia("(prefers-color-scheme: dark)");
+    dark.addEventListener("change", changed);
+    return () => { observer.disconnect(); dark.removeEventListener("change", changed); };
+  }, []);
+  return state;
+}
+
 // Colors are read from the style sheet, so that the canvas follows the dark and the light scheme.
 export interface Colors { text: string; quiet: string; line: string; surface: string; raised: string; allow: string; deny: string; partly: string; accent: string; background: string }
 

@@ -12,6 +12,10 @@ const VERDICTS: Record<string, { word: string; symbol: string; kind: string }> =
   Allow: { word: "allowed", symbol: "✓", kind: "allow" },
   Deny: { word: "denied", symbol: "✕", kind: "deny" },
   Mixed: { word: "partly allowed", symbol: "◐", kind: "partly" },
+  // These are verdicts of packets in events. See package report.
+  MidStream: { word: "mid-stream", symbol: "…", kind: "open" },
+  Unknown: { word: "unknown pod", symbol: "?", kind: "partly" },
+  Unreadable: { word: "unreadable", symbol: "?", kind: "partly" },
 };
 
 export const verdict = (v: string) => VERDICTS[v] ?? { word: v, symbol: "?", kind: "partly" };
@@ -50,6 +54,13 @@ export const policyLink = (name: string, rule?: { direction: string; index: numb
 export function PolicyLink({ name, rule }: { name: string; rule?: { direction: string; index: number } }) {
   return <a href={policyLink(name, rule)}>{name}</a>;
 }
+
+export function PolicyLinks({ names }: { names: string[] }) {
+  return <>{names.map((name, i) => <>{i > 0 && ", "}<PolicyLink name={name} /></>)}</>;
+}
+
+// count returns a number and a noun, such as "1 pod" or "2 pods".
+export const count = (n: number, noun: string) => `${n} ${n === 1 ? noun : `${noun}s`}`;
 
 // deciders returns the policies that decided a side, or that isolate the pod.
 export function deciders(side: Side | undefined): string[] {

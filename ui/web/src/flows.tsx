@@ -1,13 +1,12 @@
 import { useMemo, useState } from "preact/hooks";
 import { FlowEvent, Question } from "./api";
-import { Empty, PolicyLink, Verdict, policiesOf } from "./common";
+import { Empty, PolicyLinks, Verdict, count, policiesOf } from "./common";
 import { useStore } from "./store";
 
 const SHOWN = 300;
 
 const endText = (e: FlowEvent, source: boolean) => (source ? e.source.pod || e.src : e.destination.pod || e.dst) ?? "";
 const namespaceOf = (pod: string | undefined) => pod?.split("/")[0] ?? "";
-const verdictOf = (e: FlowEvent) => (e.verdict === "Allow" || e.verdict === "Deny" ? e.verdict : "Mixed");
 const questionOf = (e: FlowEvent): Question => ({ from: e.src ?? "", to: e.dst ?? "", port: String(e.dstPort ?? ""), protocol: e.protocol,
   title: `Can ${endText(e, true)} reach ${endText(e, false)}?`,
 });
@@ -36,7 +35,7 @@ export function FlowsPage({ parameters, ask }: { parameters: URLSearchParams; as
         <label>Workload, pod or port <input type="search" value={text} onInput={(e) => setText(e.currentTarget.value)} /></label>
         <label>Policy <input type="search" value={policy} onInput={(e) => setPolicy(e.currentTarget.value)} /></label>
         <button type="button" aria-pressed={!!held} onClick={() => setHeld(held ? undefined : flows)}>{held ? "Continue" : "Pause"}</button>
-        <span class="quiet">{matching.length} flows{missed ? `, ${missed} not shown` : ""}</span>
+        <span class="quiet">{count(matching.length, "flow")}{missed ? `, ${missed} not shown` : ""}</span>
       </div>
       {notListening.map((s) => <p class="hint">{s.node ? `Node ${s.node}: ` : ""}{s.message}</p>)}
       {shown.length === 0 && <Empty>{streams.some((s) => s.listening) ? "No flow yet. The first packet of each new connection appears here." : "No flows."}</Empty>}
@@ -45,13 +44,13 @@ export function FlowsPage({ parameters, ask }: { parameters: URLSearchParams; as
           <thead><tr><th>Time</th><th>Verdict</th><th>From</th><th>To</th><th>Port</th><th>Decided by</th><th></th></tr></thead>
           <tbody>
             {shown.map((e) => (
-              <tr key={e.id} class={verdictOf(e) === "Deny" ? "denied" : ""} data-verdict={e.verdict}>
+              <tr key={e.id} class={e.verdict === "Deny" ? "denied" : ""} data-verdict={e.verdict}>
                 <td class="time" title={e.node ? `on node ${e.node}` : undefined}>{new Date(e.time).toLocaleTimeString()}</td>
-                <td><Verdict of={verdictOf(e)} />{verdictOf(e) === "Mixed" && ` ${e.verdict}`}</td>
+                <td><Verdict of={e.verdict} /></td>
                 <td title={e.src}>{endText(e, true)}</td>
                 <td title={e.dst}>{endText(e, false)}</td>
                 <td>{e.protocol} {e.dstPort}</td>
-                <td>{policiesOf(e).map((p, i) => <>{i > 0 && ", "}<PolicyLink name={p} /></>)}{policiesOf(e).length === 0 && <span class="quiet">{e.fault ?? "no policy"}</span>}</td>
+                <td><PolicyLinks names={policiesOf(e)} />{policiesOf(e).length === 0 && <span class="quiet">{e.fault ?? "no policy"}</span>}</td>
                 <td>{e.src && <button type="button" onClick={() => ask(questionOf(e))}>Why?</button>}</td>
               </tr>
             ))}

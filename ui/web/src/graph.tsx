@@ -1,7 +1,7 @@
-import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { ReachMap } from "./api";
-import { Colors, colors, fit, prepare, roundRect } from "./canvas";
-import { labelOf } from "./common";
+import { Colors, colors, fit, prepare, roundRect, useRedraw } from "./canvas";
+import { count, labelOf } from "./common";
 import { Edge, Layout, curve, edges, inside, layout, near } from "./layout";
 
 interface Props {
@@ -23,23 +23,14 @@ export function Graph(props: Props) {
   const { map, namespaces, shown, observed, selected, expanded } = props;
   const canvas = useRef<HTMLCanvasElement>(null);
   const frame = useRef<HTMLDivElement>(null);
-  const [width, setWidth] = useState(0);
-  const [scheme, setScheme] = useState(0);
+  const { width, redraws } = useRedraw(frame);
   const [hover, setHover] = useState<string>();
-  useLayoutEffect(() => {
-    const observer = new ResizeObserver(() => setWidth(frame.current!.clientWidth));
-    observer.observe(frame.current!);
-    const dark = matchMedia("(prefers-color-scheme: dark)");
-    const changed = () => setScheme((n) => n + 1);
-    dark.addEventListener("change", changed);
-    return () => { observer.disconnect(); dark.removeEventListener("change", changed); };
-  }, []);
   const index = map.workloads.findIndex((w) => w.ref === selected);
   const l = useMemo(() => layout(map, namespaces, expanded, width), [map, namespaces, expanded, width]);
   const lines = useMemo(() => edges(map, l, shown, observed, index < 0 ? undefined : index), [map, l, shown, observed, index]);
   useEffect(() => {
     if (width) draw(canvas.current!, map, l, lines, index);
-  }, [map, l, lines, index, width, scheme]);
+  }, [map, l, lines, index, redraws]);
 
   const target = (x: number, y: number) => {
     for (const node of l.nodes.values()) if (inside(node, x, y)) return { node };
@@ -74,12 +65,12 @@ export function Graph(props: Props) {
     <div class="graph" ref={frame}>
       <canvas ref={canvas} tabIndex={0} role="img" onClick={click} onMouseMove={move} onMouseLeave={() => setHover(undefined)} onKeyDown={key}
         aria-label={`Map of ${map.workloads.length} workloads. Arrow keys select a workload. The panel lists who can reach it.`} />
-      <p class="status" aria-live="polite">{hover ?? (selected || `${lines.length} lines. Select a workload to see all its flows, or a line for the reason.`)}</p>
+      <p class="status" aria-live="polite">{hover ?? (selected || `${count(lines.length, "line")}. Select a workload to see all its flows, or a line to see the reason.`)}</p>
     </div>
   );
 }
 
-const words: Record<string, string> = { a: "policies allow", p: "policies allow on some ports", d: "policies deny", A: "flows, allowed", D: "flows, denied" };
+const words: Record<string, string> = { a: "policies allow", p: "policies allow on some ports", d: "policies deny", A: "observed flows, allowed", D: "observed flows, denied" };
 
 const edgeText = (e: Edge) => e.collapsed ? `${e.source.split("/")[0]} → ${e.destination.split("/")[0]}: ${words[e.kind]} (${e.count} pairs)` : `${e.source} → ${e.destination}: ${words[e.kind]}`;
 
@@ -106,7 +97,7 @@ function draw(canvas: HTMLCanvasElement, map: ReachMap, l: Layout, lines: Edge[]
     c.font = "13px system-ui, sans-serif";
     if (box.collapsed) {
       c.fillStyle = color.quiet;
-      c.fillText(`${box.count} ${box.count === 1 ? "workload" : "workloads"}`, box.x + 26, box.y + 44);
+      c.fillText(count(box.count, "workload"), box.x + 26, box.y + 44);
     }
   }
   const linked = new Set(lines.flatMap((e) => [e.source, e.destination]));

@@ -44,7 +44,7 @@ export function layout(map: ReachMap, namespaces: string[], expanded: (namespace
 }
 
 // edges returns the lines between nodes. While a workload is selected, these are all its flows.
-// Otherwise they are the flows that policies allow, and the flows that nodes evaluated. A collapsed
+// Otherwise they are the flows that policies allow, and the observed flows. A collapsed
 // namespace has one line for all its workloads.
 export function edges(map: ReachMap, l: Layout, shown: { policies: boolean; flows: boolean }, observed: Map<string, string>, selected?: number): Edge[] {
   const place = map.workloads.map((w, i) => l.nodes.get(i) ?? l.boxes.find((b) => b.namespace === w.namespace));
@@ -77,12 +77,13 @@ export function edges(map: ReachMap, l: Layout, shown: { policies: boolean; flow
   return [...out.values()];
 }
 
-// observed returns the pairs of workloads between which nodes evaluated flows. The kind is "D" if the
-// latest flow was denied and "A" if it was allowed.
+// observed returns the pairs of workloads with observed flows. The kind is "D" if the latest flow was
+// denied and "A" if it was allowed. Packets with another verdict, such as MidStream, are not counted.
 export function observed(flows: FlowEvent[]): Map<string, string> {
   const out = new Map<string, string>();
   for (const e of flows) {
-    if (e.source.workload && e.destination.workload) out.set(`${e.source.workload} ${e.destination.workload}`, e.verdict === "Allow" ? "A" : "D");
+    const kind = { Allow: "A", Deny: "D" }[e.verdict];
+    if (kind && e.source.workload && e.destination.workload) out.set(`${e.source.workload} ${e.destination.workload}`, kind);
   }
   return out;
 }

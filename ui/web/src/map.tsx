@@ -1,7 +1,7 @@
 import { useCallback, useMemo, useState } from "preact/hooks";
 import { Peer, Peers, get } from "./api";
 import { useAnswer } from "./answer";
-import { Empty, PolicyLink, Verdict, portText } from "./common";
+import { Empty, PolicyLinks, Verdict, count, portText } from "./common";
 import { Graph } from "./graph";
 import { observed } from "./layout";
 import { Matrix } from "./matrix";
@@ -54,7 +54,7 @@ export function MapPage({ parameters, ask }: { parameters: URLSearchParams; ask:
         {!asMatrix && (
           <>
             <label><input type="checkbox" checked={shown.policies} onChange={(e) => setShown({ ...shown, policies: e.currentTarget.checked })} /> what policies allow</label>
-            <label><input type="checkbox" checked={shown.flows} onChange={(e) => setShown({ ...shown, flows: e.currentTarget.checked })} /> what flows</label>
+            <label><input type="checkbox" checked={shown.flows} onChange={(e) => setShown({ ...shown, flows: e.currentTarget.checked })} /> observed flows</label>
           </>
         )}
         <Legend matrix={asMatrix} />
@@ -84,8 +84,7 @@ function Legend({ matrix }: { matrix: boolean }) {
 }
 
 function WorkloadPanel({ name, ask, close }: { name: string; ask: (from: string, to: string, port?: string) => void; close: () => void }) {
-  const { map } = useStore();
-  const { answer, error } = useAnswer(`${name} ${map?.verdicts.length}`, () => get<Peers>("peers", { workload: name }));
+  const { answer, error } = useAnswer(name, () => get<Peers>("peers", { workload: name }));
   return (
     <aside class="panel" aria-label={name}>
       <button type="button" class="close" aria-label="Close" onClick={close}>✕</button>
@@ -93,7 +92,7 @@ function WorkloadPanel({ name, ask, close }: { name: string; ask: (from: string,
       {error && <p class="error">{error}</p>}
       {answer && (
         <>
-          <p class="quiet">{answer.workload.pods.length} {answer.workload.pods.length === 1 ? "pod" : "pods"}; {answer.workload.assumed ? "no port is known, so TCP 80 is evaluated" : answer.workload.ports.map(portText).join(", ")}</p>
+          <p class="quiet">{count(answer.workload.pods.length, "pod")}; {answer.workload.assumed ? "no port is known, so TCP 80 is evaluated" : answer.workload.ports.map(portText).join(", ")}</p>
           <Policies title="Ingress" names={answer.workload.ingress} /> <Policies title="Egress" names={answer.workload.egress} />
           <PeerList title="Who can reach it" peers={answer.from} ask={(peer) => ask(peer, name)} />
           <PeerList title="What it can reach" peers={answer.to} ask={(peer) => ask(name, peer)} />
@@ -105,7 +104,7 @@ function WorkloadPanel({ name, ask, close }: { name: string; ask: (from: string,
 
 function Policies({ title, names }: { title: string; names?: string[] }) {
   if (!names?.length) return <p>{title}: not isolated, no policy applies.</p>;
-  return <p>{title}: {names.map((n, i) => <>{i > 0 && ", "}<PolicyLink name={n} /></>)}</p>;
+  return <p>{title}: <PolicyLinks names={names} /></p>;
 }
 
 function PeerList({ title, peers, ask }: { title: string; peers: Peer[]; ask: (ref: string) => void }) {

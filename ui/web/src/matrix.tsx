@@ -1,6 +1,6 @@
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { ReachMap } from "./api";
-import { colors, fit, prepare } from "./canvas";
+import { colors, fit, prepare, useRedraw } from "./canvas";
 import { labelOf, verdict } from "./common";
 
 // The sizes are in CSS pixels.
@@ -13,8 +13,11 @@ export function Matrix({ map, namespaces, ask }: Props) {
   const rows = useMemo(() => map.workloads.flatMap((w, i) => (namespaces.includes(w.namespace) ? [i] : [])), [map, namespaces]);
   const canvas = useRef<HTMLCanvasElement>(null);
   const frame = useRef<HTMLDivElement>(null);
-  const [cursor, setCursor] = useState({ row: 0, column: 0 });
-  const [, render] = useState(0);
+  const [moved, setCursor] = useState({ row: 0, column: 0 });
+  // The number of rows can be smaller than when the user moved the cursor.
+  const limit = (n: number) => Math.max(0, Math.min(rows.length - 1, n));
+  const cursor = { row: limit(moved.row), column: limit(moved.column) };
+  useRedraw(frame);
 
   const paint = () => {
     const box = frame.current;
@@ -53,14 +56,6 @@ export function Matrix({ map, namespaces, ask }: Props) {
     }
   };
   useEffect(paint);
-  useEffect(() => {
-    const observer = new ResizeObserver(paint);
-    observer.observe(frame.current!);
-    const dark = matchMedia("(prefers-color-scheme: dark)");
-    const changed = () => render((n) => n + 1);
-    dark.addEventListener("change", changed);
-    return () => { observer.disconnect(); dark.removeEventListener("change", changed); };
-  }, [rows]);
 
   const at = (event: MouseEvent) => {
     const box = frame.current!, area = canvas.current!.getBoundingClientRect();
@@ -70,14 +65,13 @@ export function Matrix({ map, namespaces, ask }: Props) {
   };
   const open = (p: { row: number; column: number }) => {
     const from = map.workloads[rows[p.row]], to = map.workloads[rows[p.column]];
-    if (map.verdicts[rows[p.row]][rows[p.column]] !== ".") ask(from.ref, to.ref);
+    if (from && to && map.verdicts[rows[p.row]][rows[p.column]] !== ".") ask(from.ref, to.ref);
   };
   const key = (event: KeyboardEvent) => {
     const step = { ArrowRight: [0, 1], ArrowLeft: [0, -1], ArrowDown: [1, 0], ArrowUp: [-1, 0] }[event.key];
     if (event.key === "Enter") open(cursor);
     if (!step) return;
     event.preventDefault();
-    const limit = (n: number) => Math.max(0, Math.min(rows.length - 1, n));
     const next = { row: limit(cursor.row + step[0]), column: limit(cursor.column + step[1]) };
     setCursor(next);
     const box = frame.current!;

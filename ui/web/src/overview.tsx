@@ -1,10 +1,10 @@
 import { useEffect } from "preact/hooks";
 import { Finding, Minute } from "./api";
-import { Empty, PolicyLink } from "./common";
+import { Empty, PolicyLink, count } from "./common";
 import { useStore } from "./store";
 
 export function OverviewPage() {
-  const { overview, policies, flows } = useStore();
+  const { overview, policies, flows, streams } = useStore();
   // The tests read the mark.
   useEffect(() => { if (overview && !performance.getEntriesByName("first-view").length) performance.mark("first-view"); }, [!overview]);
   if (!overview) return <Empty>Reading the objects…</Empty>;
@@ -14,6 +14,7 @@ export function OverviewPage() {
     ...(status?.policies.problems.filter((p) => !p.enforced).map((p) => p.name) ?? []),
     ...overview.lint.findings.filter((f) => f.severity !== "note").map((f) => f.policy || `namespace ${f.namespace}`),
   ]);
+  const listening = streams.some((s) => s.listening);
   const last = overview.minutes.slice(-6, -1);
   const current = overview.minutes.at(-1);
   const perMinute = Math.max(current?.denied ?? 0, Math.round(last.reduce((n, m) => n + m.denied, 0) / Math.max(1, last.length)));
@@ -24,9 +25,9 @@ export function OverviewPage() {
         <Card title="Nodes that enforce" value={nodes ? `${nodes.ready} of ${nodes.desired}` : "–"} bad={!!nodes && nodes.ready < nodes.desired}
           text={nodes ? (status!.enforced ? "Every policy is enforced." : "Not everything is enforced.") : overview.noStatus ?? "There is no Enforcer."} />
         <Card title="Policies with problems" value={`${withProblems.size} of ${overview.policies}`} bad={withProblems.size > 0} href="#/policies?problems=1"
-          text={`${overview.lint.errors} errors, ${overview.lint.warnings} warnings, ${overview.lint.notes} notes`} />
-        <Card title="Denials per minute" value={flows.length || overview.streams.some((s) => s.listening) ? String(perMinute) : "–"} bad={perMinute > 0} href="#/flows?verdict=Deny"
-          text={overview.streams.some((s) => s.listening) ? "Flows that nodes deny now" : overview.streams[0]?.message ?? "No stream of flows is open yet."} />
+          text={[count(overview.lint.errors, "error"), count(overview.lint.warnings, "warning"), count(overview.lint.notes, "note")].join(", ")} />
+        <Card title="Denials per minute" value={flows.length || listening ? String(perMinute) : "–"} bad={perMinute > 0} href="#/flows?verdict=Deny"
+          text={listening ? "Flows that nodes deny now" : streams[0]?.message ?? "No stream of flows is open yet."} />
         <Card title="Objects" value={String(overview.pods)} text={`pods in ${overview.namespaces} namespaces, ${policies?.length ?? overview.policies} policies`} href="#/map" />
       </div>
       {flows.length > 0 && <Chart minutes={overview.minutes} />}

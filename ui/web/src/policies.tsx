@@ -1,7 +1,7 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { PolicyDetails, PolicySummary, Uses, get } from "./api";
-import { useAnswer } from "./answer";
-import { CopyButton, Empty, Yaml, kindAndName, lastLine, policyLink } from "./common";
+import { useRequest } from "./answer";
+import { CopyButton, Empty, Yaml, count, kindAndName, lastLine, policyLink } from "./common";
 import { Deletion, Editor } from "./draft";
 import { Findings } from "./overview";
 import { useStore } from "./store";
@@ -31,7 +31,7 @@ export function PoliciesPage({ parameters }: { parameters: URLSearchParams }) {
             <li key={p.name}>
               <a href={policyLink(p.name)} aria-current={p.name === name ? "page" : undefined}>
                 <span class="name">{p.name}</span>
-                <span class="quiet">{p.tier ? `${p.tier} ${p.priority} · ` : ""}{[p.ingress && "ingress", p.egress && "egress"].filter(Boolean).join(", ")} · {p.workloads.length} {p.workloads.length === 1 ? "workload" : "workloads"}</span>
+                <span class="quiet">{p.tier ? `${p.tier} ${p.priority} · ` : ""}{[p.ingress && "ingress", p.egress && "egress"].filter(Boolean).join(", ")} · {count(p.workloads.length, "workload")}</span>
                 <Tags p={p} />
               </a>
             </li>
@@ -55,9 +55,10 @@ spec:
   - Ingress
 `;
 
-// Draft opens the editor with the manifest of a policy, or with a new policy.
+// Draft opens the editor with the manifest of a policy, or with a new policy. It requests the manifest
+// only once, because the user edits it.
 function Draft({ name }: { name: string }) {
-  const { answer, error } = useAnswer(`draft ${name}`, () => name ? get<PolicyDetails>("policy", { name }).then((p) => p.manifest.text) : Promise.resolve(TEMPLATE));
+  const { answer, error } = useRequest(name, "", () => name ? get<PolicyDetails>("policy", { name }).then((p) => p.manifest.text) : Promise.resolve(TEMPLATE));
   if (error) return <div class="details"><p class="error" role="alert">{error}</p></div>;
   return <div class="details">{answer === undefined ? <Empty>…</Empty> : <Editor key={name} text={answer} name={name} />}</div>;
 }
@@ -65,8 +66,8 @@ function Draft({ name }: { name: string }) {
 function Tags({ p }: { p: PolicySummary }) {
   return (
     <span class="tags">
-      {p.errors > 0 && <span class="tag bad">{p.errors} {p.errors === 1 ? "error" : "errors"}</span>}
-      {p.warnings > 0 && <span class="tag bad">{p.warnings} {p.warnings === 1 ? "warning" : "warnings"}</span>}
+      {p.errors > 0 && <span class="tag bad">{count(p.errors, "error")}</span>}
+      {p.warnings > 0 && <span class="tag bad">{count(p.warnings, "warning")}</span>}
       {p.enforced && p.enforced.status !== "True" && <span class="tag bad">not enforced</span>}
       {p.enforced?.status === "True" && <span class="tag good">enforced</span>}
     </span>
@@ -74,10 +75,11 @@ function Tags({ p }: { p: PolicySummary }) {
 }
 
 function Details({ name, rule }: { name: string; rule: string }) {
-  const { policies } = useStore();
-  const summary = policies?.find((p) => p.name === name);
-  const { answer, error } = useAnswer(`${name} ${JSON.stringify(summary)}`, () => get<PolicyDetails>("policy", { name }));
-  const uses = useAnswer(`uses ${name} ${JSON.stringify(summary)}`, () => get<Uses>("uses", { name }));
+  const { overview, policies } = useStore();
+  // The enforcement can change although no object changes.
+  const version = `${overview?.revision} ${JSON.stringify(policies?.find((p) => p.name === name)?.enforced)}`;
+  const { answer, error } = useRequest(name, version, () => get<PolicyDetails>("policy", { name }));
+  const uses = useRequest(name, version, () => get<Uses>("uses", { name }));
   const useOf = (direction: string, index: number | null) => uses.answer?.rules.find((u) => u.direction === direction && u.rule === index)?.use;
   const [selected, setSelected] = useState(rule);
   useEffect(() => setSelected(rule), [rule, name]);

@@ -50,22 +50,29 @@ async function load() {
   }
   try {
     const map = await get<ReachMap>("map");
-    if (changed("map", map)) set({ map, mapError: undefined });
+    if (changed("map", map) || state.mapError) set({ map, mapError: undefined });
   } catch (e) {
     set({ mapError: (e as Error).message });
   }
 }
 
-// start loads all answers now and every few seconds, and subscribes to the flows.
-export async function start() {
-  await load();
-  setInterval(() => { if (!document.hidden) void load(); }, POLL);
+// poll loads all answers again and again. It waits for the answers before it starts the next timer, so
+// that a slow server never gets two polls at a time.
+async function poll() {
+  if (!document.hidden) await load();
+  setTimeout(poll, POLL);
+}
+
+// start subscribes to the flows, and begins to poll. It subscribes first, so that the nodes report
+// flows while the other answers are computed.
+export function start() {
   const stream = new EventSource("/api/flows");
   stream.onmessage = (message) => {
     const batch = JSON.parse(message.data) as Batch;
     const flows = batch.events.length ? [...state.flows, ...batch.events].slice(-FLOWS_KEPT) : state.flows;
     set({ flows, streams: batch.notes, missed: state.missed + (batch.missed ?? 0) });
   };
+  void poll();
 }
 
 export function fail(message: string) { set({ error: message }); }

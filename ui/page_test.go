@@ -85,7 +85,7 @@ func TestViews(t *testing.T) {
 	b.Script(`window.failures = 0, addEventListener('error', () => window.failures++)`)
 	b.Do(chromedp.Click(chromedp.CSS(".menu summary")), chromedp.Click(chromedp.CSS(".menu button:nth-of-type(2)")))
 	b.See(".menu summary", "0 of 3 namespaces")
-	b.Do(chromedp.Focus(chromedp.CSS(".matrix")), chromedp.KeyEvent(kb.Enter), chromedp.KeyEvent(kb.ArrowDown), chromedp.KeyEvent(kb.Enter))
+	b.Do(chromedp.Focus(chromedp.CSS(".matrix")), chromedp.KeyEvent(kb.Enter), chromedp.KeyEvent(kb.ArrowDown))
 	if n := b.Script("window.failures"); n != "0" {
 		t.Errorf("%s exceptions after Enter in an empty matrix", n)
 	}

@@ -63,9 +63,9 @@ connections again. It needs Linux and root, and leaves nothing behind. With
 --keep, it keeps everything running until Ctrl-C and prints commands with which
 you can look around.
 
-Without -f, it uses the example of the Kubernetes NetworkPolicy page, or with
---example tiers an example with ClusterNetworkPolicies. The exit code is 0 if the
-results of all connections agree with the policies.`,
+Without -f, it uses the example of the Kubernetes NetworkPolicy page. With
+--example tiers, it uses an example with ClusterNetworkPolicies. The exit code is
+0 if the results of all connections agree with the policies.`,
 		Example: `  sudo sluice-demo
   sudo sluice-demo --example tiers
   sudo sluice-demo -f manifests/ --port 443 --port 53/UDP --port ping

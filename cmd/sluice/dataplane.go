@@ -68,8 +68,8 @@ If a dataplane already runs on the node, the new dataplane takes over from it wi
 gap. The old one then waits. So --queues N reserves two ranges of N+1 queue numbers. The
 health address can be unix:PATH, where PATH is the path of a socket.
 
-The rules stay installed when the dataplane ends. To change the mark mask, use bits not
-in the old mask. --uninstall removes the marks of every mask that was used.`,
+The rules stay installed when the dataplane ends. To change the mark mask, use bits
+that are not in the old mask. --uninstall removes the marks of every mask that was used.`,
 		Example: `  sluice dataplane --state-dir /run/sluice
   sluice dataplane --check
   sluice dataplane --uninstall`,
@@ -99,9 +99,9 @@ in the old mask. --uninstall removes the marks of every mask that was used.`,
 	f.Var(&flags.failurePolicy, "failure-policy", "verdict for unevaluated packets")
 	f.Var(&flags.deny, "deny", "how to deny packets")
 	f.StringVar(&flags.markMask, "mark-mask", fmt.Sprintf("%#x", ruleset.DefaultMask), "two mark `bits` that no other program uses")
-	f.Uint16Var(&flags.denialLog, "denial-log", 0, "largest `number` of log lines per second about denied flows")
+	f.Uint16Var(&flags.denialLog, "denial-log", 0, "maximum `number` of log lines per second about denied flows")
 	f.StringVar(&flags.cniResults, "cni-results", sandbox.DefaultDir, "directory `DIR` of the container runtime with CNI\nresults; \"\" for none")
-	f.DurationVar(&flags.hold, "hold", engine.DefaultHold, "longest `time` to hold packets of unknown pods")
+	f.DurationVar(&flags.hold, "hold", engine.DefaultHold, "maximum `time` to hold packets of unknown pods")
 	f.BoolVar(&flags.prepare, "prepare", false, "let agents of this group publish in the directory, and exit")
 	f.BoolVar(&flags.uninstall, "uninstall", false, "uninstall from this node; exit unless --health-address is set")
 	f.BoolVar(&flags.check, "check", false, "check the requirements of this node, and exit")

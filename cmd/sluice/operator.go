@@ -49,7 +49,7 @@ changed. It writes PolicyStatuses and the status of the Enforcer, which report w
 policies are enforced.
 
 If the Enforcer is deleted, it uninstalls Sluice from every node and checks that
-nothing is left before the Enforcer goes away.`,
+nothing is left before the Enforcer is removed.`,
 		Example: `  sluice operator --image registry.example/sluice:v0.1.0
   sluice operator --kubeconfig ~/.kube/config --image sluice:dev`,
 		Args: noArguments,

@@ -142,7 +142,7 @@ function Allow({ question }: { question: Question }) {
       {text && (
         <>
           <h4>{proposal.policies.length === 1 ? "This policy" : "These two policies"} would allow the flow</h4>
-          <p class="quiet">Nothing is applied. Copy the text, and review it before you apply it.</p>
+          <p class="quiet">The page applies nothing. Copy the text, and review it before you apply it.</p>
           <div class="copy"><CopyButton text={text} /></div>
           <Yaml text={text} first={1} />
         </>

@@ -3,7 +3,7 @@ import { useEffect, useState } from "preact/hooks";
 import { FlowEvent, Port, Side, Workload } from "./api";
 
 // Each verdict has a word, a symbol and a class. The symbol distinguishes the verdicts without
-// colours.
+// colors.
 const VERDICTS: Record<string, { word: string; symbol: string; kind: string }> = {
   a: { word: "allowed", symbol: "✓", kind: "allow" },
   o: { word: "allowed, no policy applies", symbol: "○", kind: "open" },

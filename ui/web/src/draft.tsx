@@ -23,7 +23,7 @@ export function Editor({ text, name }: { text: string; name: string }) {
   return (
     <>
       <h2>{name ? `Draft of ${name}` : "New draft"} <CopyButton text={yaml} /></h2>
-      <p class="quiet">Nothing is applied. The list shows what would change while you type.</p>
+      <p class="quiet">The draft is not applied. While you type, the list shows what would change.</p>
       <div class="draft">
         <textarea aria-label="draft" spellcheck={false} value={yaml} onInput={(e) => setYaml(e.currentTarget.value)} />
         <div aria-live="polite" class="result">

@@ -10,7 +10,7 @@ interface Props {
   select: (ref: string) => void; toggle: (namespace: string) => void; ask: (from: string, to: string) => void;
 }
 
-// The style of each kind of edge. The dash distinguishes the kinds without colours.
+// The style of each kind of edge. The dash distinguishes the kinds without colors.
 const STYLES: Record<string, { color: keyof Colors; dash: number[]; width: number }> = {
   a: { color: "allow", dash: [], width: 1.3 },
   p: { color: "partly", dash: [9, 3, 2, 3], width: 1.3 },

@@ -78,7 +78,7 @@ function Legend({ matrix }: { matrix: boolean }) {
   );
   return (
     <span class="legend quiet">
-      <i class="line allow" /> allowed <i class="line partly" /> on some ports <i class="line deny" /> denied <b>thick</b>: observed flows · square: isolated for ingress, round: open
+      <i class="line allow" /> allowed <i class="line partly" /> on some ports <i class="line deny" /> denied <b>thick</b>: observed flows · square: isolated for ingress, round: not isolated
     </span>
   );
 }

@@ -22,7 +22,7 @@ export function OverviewPage() {
     <main class="overview">
       <h1 class="hidden">Overview</h1>
       <div class="cards">
-        <Card title="Nodes that enforce" value={nodes ? `${nodes.ready} of ${nodes.desired}` : "–"} bad={!!nodes && nodes.ready < nodes.desired}
+        <Card title="Nodes that enforce policies" value={nodes ? `${nodes.ready} of ${nodes.desired}` : "–"} bad={!!nodes && nodes.ready < nodes.desired}
           text={nodes ? (status!.enforced ? "Every policy is enforced." : "Not everything is enforced.") : overview.noStatus ?? "There is no Enforcer."} />
         <Card title="Policies with problems" value={`${withProblems.size} of ${overview.policies}`} bad={withProblems.size > 0} href="#/policies?problems=1"
           text={[count(overview.lint.errors, "error"), count(overview.lint.warnings, "warning"), count(overview.lint.notes, "note")].join(", ")} />

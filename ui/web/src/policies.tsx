@@ -101,7 +101,7 @@ function Details({ name, rule }: { name: string; rule: string }) {
       </p>
       {answer.enforced && <p><span class={`tag ${answer.enforced.status === "True" ? "good" : "bad"}`}>{answer.enforced.reason}</span> {answer.enforced.message}</p>}
       <h3>Rules</h3>
-      {answer.ruleList.length === 0 && <p>No rules: the policy allows nothing {[answer.ingress && "in", answer.egress && "out"].filter(Boolean).join(" and ")}.</p>}
+      {answer.ruleList.length === 0 && <p>The policy has no rules{answer.tier ? "" : `, so it allows no ${[answer.ingress && "ingress", answer.egress && "egress"].filter(Boolean).join(" and no ")}`}.</p>}
       <ul class="rules">
         {answer.ruleList.map((r) => (
           <li>

@@ -118,7 +118,7 @@ func (i *Input) Planned(cmd *cobra.Command) (*inventory.Set, error) {
 	case 1:
 		Note(cmd.ErrOrStderr(), "%s has no pods, so its pod template counts as a pod", added[0])
 	default:
-		Note(cmd.ErrOrStderr(), "%d workloads have no pods, so their pod templates count as pods, such as that of %s", len(added), added[0])
+		Note(cmd.ErrOrStderr(), "%d workloads, such as %s, have no pods, so their pod templates count as pods", len(added), added[0])
 	}
 	return set, nil
 }
@@ -132,7 +132,7 @@ func (i *Input) PlannedCluster(cmd *cobra.Command) (*query.Cluster, error) {
 		return nil, err
 	}
 	if n := set.AssignAddresses(); n > 0 {
-		Note(cmd.ErrOrStderr(), "%s without a status: assigned addresses from %s and %s", number(n, "pod", "pods"), inventory.BenchmarkIPv4, inventory.BenchmarkIPv6)
+		Note(cmd.ErrOrStderr(), "%s no status, so addresses from %s and %s are assigned", number(n, "pod has", "pods have"), inventory.BenchmarkIPv4, inventory.BenchmarkIPv6)
 	}
 	cluster := query.NewCluster(set)
 	NoteAll(cmd.ErrOrStderr(), cluster.Notes())
@@ -162,7 +162,7 @@ func noteInvalid(w io.Writer, set *inventory.Set) {
 	}
 }
 
-// number returns a number and a noun, such as "1 pod" or "2 pods".
+// number returns a number and words, such as "1 pod has" or "2 pods have".
 func number(n int, one, many string) string {
 	if n == 1 {
 		return "1 " + one

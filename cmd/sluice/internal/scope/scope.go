@@ -82,5 +82,5 @@ func NotRunning(err error, stateDir string) error {
 	return fmt.Errorf(`%w
   Is "sluice dataplane --state-dir %s" running on this node, as a service or in a pod?
   Does it use another --state-dir? May this user open the socket? (root may)
-  The rules of a dataplane that has stopped stay installed: nft list table inet sluice`, err, stateDir)
+  The rules of a stopped dataplane stay installed. To list them: nft list table inet sluice`, err, stateDir)
 }

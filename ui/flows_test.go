@@ -80,7 +80,7 @@ func TestFlows(t *testing.T) {
 	midStream := denial(t, s)
 	midStream.Verdict = report.MidStream
 	s.events <- midStream
-	b.See("tr[data-verdict=MidStream] .verdict.open", "mid-stream")
+	b.See("tr[data-verdict=MidStream] .verdict.neutral", "mid-stream")
 	b.Wait("only the denial is marked", "document.querySelectorAll('tr.denied').length === 1")
 	b.Shoot("flows")
 	b.Do(chromedp.Click(chromedp.CSS("tr.denied button")), chromedp.WaitVisible(chromedp.CSS("#answer .answer")))

@@ -119,6 +119,8 @@ func TestDraft(t *testing.T) {
 	edit("area.value.replace('app: api', 'app: web')")
 	b.See(".changes .Lose", "shop/api")
 	b.See(".changes .Gain", "shop/web")
+	b.See(".changes .Gain", "ingress: policy shop/db allows it (spec.ingress[0] changed)")
+	b.See(".changes .Gain a", "shop/db")
 	b.Shoot("draft")
 	edit(`area.value.replace('app: web', 'app: api') + '---\napiVersion: v1\nkind: Pod\nmetadata: {name: new, namespace: shop}\n'`)
 	b.See(".result", "No verdict changes.")

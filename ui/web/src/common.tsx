@@ -13,7 +13,7 @@ const VERDICTS: Record<string, { word: string; symbol: string; kind: string }> =
   Deny: { word: "denied", symbol: "✕", kind: "deny" },
   Mixed: { word: "partly allowed", symbol: "◐", kind: "partly" },
   // These are verdicts of packets in events. See package report.
-  MidStream: { word: "mid-stream", symbol: "…", kind: "open" },
+  MidStream: { word: "mid-stream", symbol: "…", kind: "neutral" },
   Unknown: { word: "unknown pod", symbol: "?", kind: "partly" },
   Unreadable: { word: "unreadable", symbol: "?", kind: "partly" },
 };
@@ -57,6 +57,15 @@ export function PolicyLink({ name, rule }: { name: string; rule?: { direction: s
 
 export function PolicyLinks({ names }: { names: string[] }) {
   return <>{names.map((name, i) => <>{i > 0 && ", "}<PolicyLink name={name} /></>)}</>;
+}
+
+// Linked shows a text in which the names of policies are links.
+export function Linked({ text, names }: { text: string; names: string[] }) {
+  if (!names.length) return <>{text}</>;
+  // Dots are the only characters in names that are special in regular expressions. The text after a
+  // name must not continue it, because a name can be the beginning of another one.
+  const name = `(?:${names.map((n) => n.replaceAll(".", "\\.")).join("|")})(?![-.\\w])`;
+  return <>{text.split(new RegExp(`(${name})`)).map((part) => (names.includes(part) ? <PolicyLink name={part} /> : part))}</>;
 }
 
 // count returns a number and a noun, such as "1 pod" or "2 pods".

@@ -1,7 +1,7 @@
 import { useEffect, useState } from "preact/hooks";
 import { useAnswer } from "./answer";
 import { Change, Diff, draft } from "./api";
-import { CopyButton, PolicyLinks } from "./common";
+import { CopyButton, Linked } from "./common";
 import { useStore } from "./store";
 
 // DELAY is the time in milliseconds after the last change of a draft until it is compared.
@@ -68,7 +68,7 @@ function Row({ c }: { c: Change }) {
   return (
     <li class={c.effect}>
       <b>{names(c.from)}</b> → <b>{names(c.to)}</b> on {c.ports.join(", ")}{c.families?.length ? ` (only ${c.families.join(", ")})` : ""}
-      {c.causes.map((cause) => <div class="quiet">{cause.direction}: <PolicyLinks names={cause.policies} /> {cause.text}</div>)}
+      {c.causes.map((cause) => <div class="quiet">{cause.direction}: <Linked text={cause.text} names={cause.policies} /></div>)}
     </li>
   );
 }

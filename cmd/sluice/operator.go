@@ -36,6 +36,7 @@ type operatorFlags struct {
 	leaderElect bool
 	// observeAddress is the listen address for kubectl sluice flows.
 	observeAddress string
+	hook           hookFlags
 }
 
 func operatorCommand() *cobra.Command {
@@ -54,6 +55,9 @@ nothing is left before the Enforcer is removed.`,
   sluice operator --kubeconfig ~/.kube/config --image sluice:dev`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if flags.hook.given() {
+				return runHook(cmd, &flags)
+			}
 			pod := os.Getenv(podVariable)
 			switch {
 			case flags.image == "" && pod == "":
@@ -81,6 +85,7 @@ nothing is left before the Enforcer is removed.`,
 	f.StringVar(&flags.observeAddress, "observe-address", ":9643", "`address` for kubectl sluice flows; 0 for none")
 	flags.Add(cmd, ":9642", ":9641")
 	flags.AddMetricsPlain(cmd)
+	flags.hook.add(cmd)
 	return cmd
 }
 

@@ -19,6 +19,7 @@ type values struct {
 	Monitoring       monitoring                    `json:"monitoring"`
 	OpenShift        platform                      `json:"openshift"`
 	GKE              platform                      `json:"gke"`
+	Uninstall        uninstall                     `json:"uninstall"`
 }
 
 type image struct {
@@ -81,6 +82,10 @@ type platform struct {
 	Enabled bool `json:"enabled"`
 }
 
+type uninstall struct {
+	Timeout string `json:"timeout"`
+}
+
 // constraints contains additional keywords of the schema by the path of the value.
 var constraints = map[string]map[string]any{
 	"image.repository":       {"minLength": 1, "pattern": `^[^\s@]*$`},
@@ -95,6 +100,7 @@ var constraints = map[string]map[string]any{
 	"operator.log.level":     {"enum": []any{"error", "info", "debug"}},
 	"operator.log.format":    {"enum": []any{"json", "text"}},
 	"monitoring.readers[]":   {"required": []any{"namespace", "name"}},
+	"uninstall.timeout":      {"pattern": `^([0-9]+(\.[0-9]+)?(s|m|h))+$`},
 }
 
 var port = map[string]any{"minimum": 1, "maximum": 65535}

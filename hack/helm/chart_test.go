@@ -171,3 +171,20 @@ func TestLint(t *testing.T) {
 		}
 	}
 }
+
+// TestTemplateHasNoHooks checks that the output of `helm template` contains no hooks. Otherwise,
+// `kubectl apply` would run the hook that deletes the Enforcer.
+func TestTemplateHasNoHooks(t *testing.T) {
+	out, err := render(t, namespace, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, hook := range out.Hooks {
+		t.Errorf("hook %s:\n%s", hook.Path, hook.Manifest)
+	}
+	for _, object := range decode(t, []byte(out.Manifest)) {
+		if object.GetKind() == "Job" {
+			t.Errorf("the manifest contains the Job %s", object.GetName())
+		}
+	}
+}

@@ -31,6 +31,7 @@ func TestRejectedValues(t *testing.T) {
 		"monitoring: {alerts: 'yes'}":                       "at '/monitoring/alerts': got string, want boolean",
 		"monitoring: {readers: [{name: prometheus}]}":       "at '/monitoring/readers/0': missing property 'namespace'",
 		"openshift: true":                                   "at '/openshift': got boolean, want object",
+		"uninstall: {timeout: 5 minutes}":                   "at '/uninstall/timeout': '5 minutes' does not match pattern",
 		"enforcer: {enabled: true}":                         "at '/enforcer': additional properties 'enabled' not allowed",
 		"enforcer: {spec: {failurepolicy: Open}}":           "at '/enforcer/spec': additional properties 'failurepolicy' not allowed",
 		"enforcer: {spec: {failurePolicy: Ajar}}":           "at '/enforcer/spec/failurePolicy': value must be one of 'Closed', 'Open'",

@@ -45,8 +45,8 @@ type Server struct {
 
 // Main starts a server and stores it in *server. Then it runs the tests and stops the server.
 // It returns the exit code for os.Exit.
-func Main(m *testing.M, server **Server) int {
-	code, err := run(m, server)
+func Main(m *testing.M, server **Server, options ...Option) int {
+	code, err := run(m, server, options)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
@@ -58,11 +58,11 @@ func Main(m *testing.M, server **Server) int {
 // that do not use the server. If the variable is set, Main does not start the server.
 const withoutServer = "SLUICE_TEST_WITHOUT_API_SERVER"
 
-func run(m *testing.M, server **Server) (code int, err error) {
+func run(m *testing.M, server **Server, options []Option) (code int, err error) {
 	if os.Getenv(withoutServer) != "" {
 		return m.Run(), nil
 	}
-	started, err := Start()
+	started, err := Start(options...)
 	if err != nil {
 		return 1, err
 	}
@@ -74,7 +74,10 @@ func run(m *testing.M, server **Server) (code int, err error) {
 // Option configures a server.
 type Option func(*settings)
 
-type settings struct{ withoutAggregation, withoutProxyCertificate bool }
+type settings struct{ withoutAggregation, withoutProxyCertificate, withoutDefinitions bool }
+
+// WithoutDefinitions starts a server without the CRDs of this project.
+func WithoutDefinitions(s *settings) { s.withoutDefinitions = true }
 
 // WithoutAggregation starts a server that is not configured to forward requests for aggregated
 // APIs: it has none of the flags that begin with --requestheader or --proxy-client.
@@ -107,6 +110,9 @@ func Start(options ...Option) (*Server, error) {
 		CRDDirectoryPaths:        []string{filepath.Join(root, "config", "crd", "bases")},
 		ErrorIfCRDPathMissing:    true,
 		ControlPlaneStartTimeout: startTimeout,
+	}
+	if chosen.withoutDefinitions {
+		environment.CRDDirectoryPaths = nil
 	}
 	// Run the scripts of the keeper instead of the programs themselves. These paths take
 	// precedence over KUBEBUILDER_ASSETS.
@@ -204,13 +210,14 @@ func (s *Server) Config() *rest.Config {
 	return rest.CopyConfig(s.environment.Config)
 }
 
-// ProjectRoot returns the directory that contains the project's go.mod.
+// ProjectRoot returns the directory that contains the project's go.mod. It also works in the tests of
+// another module that uses the project from the same checkout.
 func ProjectRoot() (string, error) {
-	file, err := output("", "go", "env", "GOMOD")
+	directory, err := output("", "go", "list", "-m", "-f", "{{.Dir}}", "github.com/sluicenet/sluice")
 	if err != nil {
 		return "", fmt.Errorf("finding the project's directory with go: %w", err)
 	}
-	return filepath.Dir(file), nil
+	return directory, nil
 }
 
 // assets returns the path of the directory with the programs kube-apiserver and etcd. It builds the

@@ -1,0 +1,52 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sluicenet/sluice/controllers/helmhook"
+	"github.com/sluicenet/sluice/internal/buildinfo"
+)
+
+// hookFlags are the flags of sluice operator that do the work of a hook of the Helm chart. The
+// command then ends without running the operator.
+type hookFlags struct {
+	updateCRDs bool
+	uninstall  bool
+	timeout    time.Duration
+}
+
+func (h *hookFlags) add(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.BoolVar(&h.updateCRDs, "update-crds", false, "update the CustomResourceDefinitions of Sluice, and end")
+	f.BoolVar(&h.uninstall, "uninstall", false, "delete the Enforcer, wait until a running operator has removed\nthe rules from all nodes, and end")
+	f.DurationVar(&h.timeout, "uninstall-timeout", 10*time.Minute, "longest `time` that --uninstall waits")
+}
+
+func (h *hookFlags) given() bool { return h.updateCRDs || h.uninstall }
+
+// runHook does the work of a hook.
+func runHook(cmd *cobra.Command, flags *operatorFlags) error {
+	if flags.hook.updateCRDs && flags.hook.uninstall {
+		return wrongf("--update-crds and --uninstall: give one of them")
+	}
+	config, err := restConfig(flags.kubeconfig)
+	if err != nil {
+		return err
+	}
+	c, err := helmhook.NewClient(config)
+	if err != nil {
+		return err
+	}
+	log := flags.Logger(cmd)
+	if flags.hook.updateCRDs {
+		return helmhook.UpdateDefinitions(cmd.Context(), c, buildinfo.Version(), log)
+	}
+	u := helmhook.Uninstaller{Client: c, Namespace: flags.namespace, Timeout: flags.hook.timeout, Log: log}
+	if err := u.Run(cmd.Context()); err != nil {
+		return fmt.Errorf("uninstalling: %w", err)
+	}
+	return nil
+}

@@ -47,7 +47,7 @@ the caller may not read is listed on standard error and in the README.txt of the
 	f.StringVar(&file, "file", "", "`archive` to write, or - for standard output (default\nsluice-sysdump-TIME.tar.gz)")
 	f.BoolVar(&o.Anonymize, "anonymize", false, "replace the names of namespaces, pods, policies, rules,\nnodes, workloads, labels and domains, each by the same\nname everywhere")
 	f.IntVar(&o.Lines, "lines", 2000, "maximum `number` of lines of each log")
-	f.IntVar(&o.Pods, "pods", 20, "maximum `number` of pods on nodes whose logs are read; pods\nwith problems come first")
+	f.IntVar(&o.Pods, "pods", 20, "maximum `number` of node pods whose logs are read; pods\nwith problems come first")
 	addSystemNamespaceFlag(cmd, &o.Namespace)
 	cluster.AddFlags(cmd)
 	return cmd

@@ -107,7 +107,7 @@ function Near({ miss, direction }: { miss: NearMiss; direction: string }) {
   const why = miss.unmatched ? "its peers match no pod at all" : miss.differs === "port" ? "the peer matches, but not the port" : "the port matches, but not the peer";
   return (
     <div class="near">
-      <p>Almost: {direction}[{miss.rule}] of <PolicyLink name={miss.policy!} rule={{ direction, index: miss.rule! }} />, {why}{miss.ports?.length ? ` (it allows ${miss.ports.join(", ")})` : ""}.</p>
+      <p>Near miss: rule {direction}[{miss.rule}] of <PolicyLink name={miss.policy!} rule={{ direction, index: miss.rule! }} />: {why}{miss.ports?.length ? ` (it allows ${miss.ports.join(", ")})` : ""}.</p>
       <RuleText policy={miss.policy!} direction={direction} index={miss.rule!} />
     </div>
   );

@@ -10,7 +10,8 @@ interface Props {
   select: (ref: string) => void; toggle: (namespace: string) => void; ask: (from: string, to: string) => void;
 }
 
-// The style of each kind of edge. The dash distinguishes the kinds without colors.
+// The style of each kind of edge. The dash distinguishes the kinds without colors. Only observed flows
+// have thick lines.
 const STYLES: Record<string, { color: keyof Colors; dash: number[]; width: number }> = {
   a: { color: "allow", dash: [], width: 1.3 },
   p: { color: "partly", dash: [9, 3, 2, 3], width: 1.3 },
@@ -122,7 +123,7 @@ function drawEdge(c: CanvasRenderingContext2D, color: Colors, e: Edge, alpha: nu
   const [x1, y1, cx, cy, x2, y2] = curve(e);
   c.globalAlpha = alpha;
   c.strokeStyle = c.fillStyle = color[style.color];
-  c.lineWidth = style.width + (e.collapsed ? Math.min(3, Math.log2(e.count) / 3) : 0);
+  c.lineWidth = style.width;
   c.setLineDash(style.dash);
   c.beginPath();
   c.moveTo(x1, y1);

@@ -30,7 +30,7 @@ func (c *ClusterFlags) AddFlags(cmd *cobra.Command) {
 	set.VisitAll(func(f *pflag.Flag) {
 		f.Hidden = f.Name != "kubeconfig" && f.Name != "context"
 	})
-	set.Lookup("kubeconfig").Usage += "; for kubectl's other\nflags, such as --as and --server, see the command options"
+	set.Lookup("kubeconfig").Usage += "; the command\n\"options\" lists kubectl's other flags, such as --as and --server"
 	cmd.Flags().AddFlagSet(set)
 	c.verbosity.addTo(cmd.Flags())
 	cmd.Flags().Lookup("v").Hidden = true

@@ -19,6 +19,9 @@ func NewClient(config *rest.Config) (client.Client, error) {
 			return nil, fmt.Errorf("registering kinds: %w", err)
 		}
 	}
+	config = rest.CopyConfig(config)
+	// The client does not limit its requests: it sends about one request per second.
+	config.QPS = -1
 	c, err := client.New(config, client.Options{Scheme: scheme})
 	if err != nil {
 		return nil, fmt.Errorf("preparing a client: %w", err)

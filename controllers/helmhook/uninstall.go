@@ -1,6 +1,7 @@
 package helmhook
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,6 +28,8 @@ import (
 const (
 	// pollInterval is the time between two reads of the Enforcer.
 	pollInterval = time.Second
+	// requestTimeout limits the time of one read of the Enforcer.
+	requestTimeout = 10 * time.Second
 	// namedNodes is the maximum number of nodes that an error names.
 	namedNodes = 50
 )
@@ -73,18 +76,21 @@ func (u *Uninstaller) Run(ctx context.Context) error {
 // wait waits until the Enforcer no longer exists.
 func (u *Uninstaller) wait(ctx context.Context) error {
 	progress := ""
-	err := wait.PollUntilContextTimeout(ctx, pollInterval, u.Timeout, true, func(ctx context.Context) (bool, error) {
+	err := wait.PollUntilContextTimeout(ctx, pollInterval, u.Timeout, true, func(context.Context) (bool, error) {
+		// A read just before the end of the timeout must not fail because of the timeout.
+		ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+		defer cancel()
 		var enforcer v1alpha1.Enforcer
 		err := u.Client.Get(ctx, types.NamespacedName{Name: v1alpha1.EnforcerName}, &enforcer)
 		if apierrors.IsNotFound(err) {
 			return true, nil
 		}
-		text := progressOf(&enforcer)
 		if err != nil {
 			// The API server can be unavailable for a short time, so the next attempt can succeed.
-			text = err.Error()
+			u.Log.Info("Cannot read the Enforcer", "error", err.Error())
+			return false, nil
 		}
-		if text != progress && ctx.Err() == nil {
+		if text := progressOf(&enforcer); text != progress {
 			u.Log.Info(text)
 			progress = text
 		}
@@ -98,7 +104,7 @@ func (u *Uninstaller) wait(ctx context.Context) error {
 	if nodes != "" {
 		what = fmt.Sprintf("after %s, these nodes may still have rules: %s", u.Timeout, nodes)
 	}
-	return errors.Join(fmt.Errorf("%s. The operator continues. Uninstall again to continue to wait. Last status: %s", what, progress), listErr)
+	return errors.Join(fmt.Errorf("%s. The operator continues. Uninstall again to continue to wait. Last status: %s", what, cmp.Or(progress, "unknown")), listErr)
 }
 
 // progressOf returns what the uninstallation waits for.

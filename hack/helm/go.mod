@@ -8,6 +8,8 @@ require (
 )
 
 require (
+	github.com/Masterminds/vcs v1.13.3 // indirect
+	github.com/cpuguy83/go-md2man/v2 v2.0.6 // indirect
 	github.com/fsnotify/fsnotify v1.10.1 // indirect
 	go4.org/netipx v0.0.0-20260823151212-3075585bcbeb // indirect
 	gomodules.xyz/jsonpatch/v2 v2.4.0 // indirect

@@ -131,29 +131,29 @@ func (c *cluster) enforcer() *v1alpha1.Enforcer {
 	return object
 }
 
-// openshift defines the kind SecurityContextConstraints, as on OpenShift, until the test ends.
-func (c *cluster) openshift() {
+// define defines a kind of another project until the test ends.
+func (c *cluster) define(group, kind, plural, scope string) {
 	c.t.Helper()
 	definition := &unstructured.Unstructured{}
-	must(c.t, sigsyaml.Unmarshal([]byte(`
+	must(c.t, sigsyaml.Unmarshal([]byte(fmt.Sprintf(`
 apiVersion: apiextensions.k8s.io/v1
 kind: CustomResourceDefinition
-metadata: {name: securitycontextconstraints.security.openshift.io}
+metadata: {name: %[3]s.%[1]s}
 spec:
-  group: security.openshift.io
-  scope: Cluster
-  names: {kind: SecurityContextConstraints, plural: securitycontextconstraints}
+  group: %[1]s
+  scope: %[4]s
+  names: {kind: %[2]s, plural: %[3]s}
   versions:
     - name: v1
       served: true
       storage: true
-      schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}`), &definition.Object))
+      schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}`, group, kind, plural, scope)), &definition.Object))
 	must(c.t, c.Create(c.t.Context(), definition))
 	c.t.Cleanup(func() { must(c.t, c.Delete(context.Background(), definition)) })
 	eventually.NoError(c.t, func() error {
-		constraints := &unstructured.UnstructuredList{}
-		constraints.SetAPIVersion("security.openshift.io/v1")
-		constraints.SetKind("SecurityContextConstraintsList")
-		return c.List(c.t.Context(), constraints)
+		objects := &unstructured.UnstructuredList{}
+		objects.SetAPIVersion(group + "/v1")
+		objects.SetKind(kind + "List")
+		return c.List(c.t.Context(), objects)
 	})
 }

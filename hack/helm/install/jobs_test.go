@@ -33,7 +33,7 @@ type jobs struct {
 // startJobs runs the stand-in until the test ends.
 func startJobs(t *testing.T) *jobs {
 	t.Helper()
-	j := &jobs{t: t, program: build(t), client: server.Client(t), output: map[string]string{}}
+	j := &jobs{t: t, program: program(t), client: server.Client(t), output: map[string]string{}}
 	watch, err := j.client.Watch(t.Context(), &batchv1.JobList{}, client.InNamespace(namespace))
 	must(t, err)
 	var running sync.WaitGroup

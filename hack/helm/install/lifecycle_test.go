@@ -116,7 +116,7 @@ func TestValuesOfHooks(t *testing.T) {
 	must(t, uninstall(t, true))
 	c.wantJobs(jobs, uninstallJob)
 	c.makeDefinitionOlder()
-	c.openshift()
+	c.define("security.openshift.io", "SecurityContextConstraints", "securitycontextconstraints", "Cluster")
 	objects := hooks(t, `
 image: {repository: registry.example/sluice, tag: v9}
 imagePullSecrets: [{name: registry}]

@@ -45,8 +45,8 @@ func version(t *testing.T) string {
 	return strings.TrimSpace(string(content))
 }
 
-// build builds the program that the image contains, and returns its path.
-func build(t *testing.T) string {
+// program builds the program that the image contains, and returns its path.
+func program(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "sluice")
 	command := exec.CommandContext(t.Context(), "go", "build",

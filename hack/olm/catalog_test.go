@@ -16,7 +16,11 @@ const testImage = "registry.example/sluice-bundle:test"
 // TestCatalogOffersThisVersion writes the catalog and reads it again as OLM does.
 // It checks the version, the kinds and the images in the catalog.
 func TestCatalogOffersThisVersion(t *testing.T) {
-	config, err := catalog(t.Context(), directory, testImage, &declcfg.DeclarativeConfig{})
+	previous, err := read("../../config/catalog/catalog.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := catalog(t.Context(), directory, testImage, previous)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -24,11 +28,11 @@ func TestCatalogOffersThisVersion(t *testing.T) {
 	if err := declcfg.WriteYAML(*config, &text); err != nil {
 		t.Fatal(err)
 	}
-	read, err := declcfg.LoadReader(&text)
+	written, err := declcfg.LoadReader(&text)
 	if err != nil {
 		t.Fatal(err)
 	}
-	packages, err := declcfg.ConvertToModel(*read)
+	packages, err := declcfg.ConvertToModel(*written)
 	if err != nil {
 		t.Fatal(err)
 	}

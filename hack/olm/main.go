@@ -59,18 +59,27 @@ func printCatalog(ctx context.Context, directory, image, previous string) error 
 	if image == "" {
 		return errors.New("-image is missing: name the image of the bundle, for example registry.example/sluice-bundle:0.1.0")
 	}
-	file, err := os.Open(previous)
+	before, err := read(previous)
 	if err != nil {
-		return fmt.Errorf("reading the previous catalog: %w", err)
-	}
-	defer file.Close()
-	before, err := declcfg.LoadReader(file)
-	if err != nil {
-		return fmt.Errorf("reading the previous catalog %s: %w", previous, err)
+		return err
 	}
 	config, err := catalog(ctx, directory, image, before)
 	if err != nil {
 		return err
 	}
 	return declcfg.WriteYAML(*config, os.Stdout)
+}
+
+// read reads a catalog from a file.
+func read(path string) (*declcfg.DeclarativeConfig, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading the previous catalog: %w", err)
+	}
+	defer file.Close()
+	config, err := declcfg.LoadReader(file)
+	if err != nil {
+		return nil, fmt.Errorf("reading the previous catalog %s: %w", path, err)
+	}
+	return config, nil
 }

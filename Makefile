@@ -19,6 +19,9 @@ IMAGE     ?= sluice:$(VERSION)
 PLATFORMS ?= linux/$(shell $(GO) env GOARCH)
 # For `make catalog`: the image that contains bundle/.
 BUNDLE_IMAGE ?= sluice-bundle:$(VERSION)
+# For `make release`: the registry and path of the images, and the PEM file with the key.
+REPOSITORY  ?= ghcr.io/sluicenet
+RELEASE_KEY ?=
 # For `make test`: the packages and more flags for go test.
 PACKAGES  ?= ./...
 TESTFLAGS ?=
@@ -43,6 +46,9 @@ tool := $(GO) tool -modfile=hack/tools/go.mod
 # The checks of the OLM bundle have a separate module, too. The build tag leaves
 # out a C library for image signatures.
 olm = GOFLAGS=-tags=containers_image_openpgp $(GO) -C hack/olm
+# The program that builds releases has a separate module, too.
+release = $(GO) -C hack/release run .
+
 # The tests of the Helm chart have a separate module, too.
 helm = $(GO) -C hack/helm
 
@@ -70,6 +76,7 @@ test: ## Run all tests, including those with real packets (needs root)
 	$(kube_assets) && export KUBEBUILDER_ASSETS && \
 		$(GO) test -count=1 -timeout=20m $(TESTFLAGS) $(PACKAGES)
 	$(olm) test -count=1 ./...
+	$(GO) -C hack/release test -count=1 ./...
 	$(kube_assets) && export KUBEBUILDER_ASSETS && $(helm) test -count=1 ./...
 
 .PHONY: conformance-report
@@ -118,11 +125,21 @@ catalog: ## Write dist/catalog/, a file-based catalog with the bundle image BUND
 	mkdir -p dist/catalog
 	$(olm) run . catalog -bundle "$(CURDIR)/bundle" -image '$(BUNDLE_IMAGE)' >dist/catalog/catalog.yaml
 
+.PHONY: release
+release: ## Write all artefacts of VERSION to dist/release/VERSION, signed with RELEASE_KEY
+	$(release) build -root '$(CURDIR)' -version '$(VERSION)' -repository '$(REPOSITORY)' \
+		-key '$(abspath $(RELEASE_KEY))' -out '$(CURDIR)/dist/release/$(VERSION)'
+
+.PHONY: verify-release
+verify-release: ## Verify dist/release/VERSION with the public key RELEASE_KEY
+	$(release) verify -key '$(abspath $(RELEASE_KEY))' '$(CURDIR)/dist/release/$(VERSION)'
+
 .PHONY: generate
 generate: ## Regenerate all generated files
 	$(GO) generate ./...
 	$(GO) mod tidy
 	$(GO) -C hack/olm mod tidy
+	$(GO) -C hack/release mod tidy
 	$(helm) mod tidy
 
 .PHONY: kube-assets
@@ -160,6 +177,7 @@ undeploy: dist ## Delete the Enforcer, which cleans the nodes, then everything e
 .PHONY: lint
 lint: ## Check style, words and import directions, and that the import rules work
 	$(tool) golangci-lint run ./...
+	cd hack/release && $(GO) tool -modfile=../tools/go.mod golangci-lint run ./...
 	cd hack/olm && $(GO) tool -modfile=../tools/go.mod golangci-lint run --build-tags=containers_image_openpgp ./...
 	cd hack/helm && $(GO) tool -modfile=../tools/go.mod golangci-lint run ./...
 	$(GO) run ./hack/words .

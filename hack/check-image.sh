@@ -6,6 +6,7 @@
 #  - The files in the image have at most 60 MB.
 #  - The image supports both platforms.
 #  - The same files produce the same image in any folder and under any image name.
+#  - `make release` builds an image with the same files and configuration.
 #
 # Needs buildah and root.
 set -euo pipefail
@@ -71,6 +72,21 @@ files=$(cd "$root" && find . -type f | sort | paste -sd' ')
 [ "$files" = "./LICENSE ./sluice" ] || fail "the image contains $files, want ./LICENSE ./sluice"
 size=$(du -sb "$root" | cut -f1)
 [ "$size" -le 60000000 ] || fail "the files in the image have $size bytes, want at most 60 MB"
+# The image that `make release` builds without buildah.
+configuration() {
+  buildah inspect --type image --format '{{.OCIv1.Config.User}} {{.OCIv1.Config.Entrypoint}} {{range $key, $value := .OCIv1.Config.Labels}}
+{{$key}}={{$value}}{{end}}' "$1" | grep -v '^io.buildah.version='
+}
+go -C hack/release run . image -root "$PWD" -out "$scratch/release.tar" >/dev/null
+released=$(buildah pull --quiet "oci-archive:$scratch/release.tar")
+difference=$(diff <(configuration "$IMAGE-$arch") <(configuration "$released")) || fail "make release configures the image differently: $difference"
+# files_of prints the files in a directory with their modes, owners, times and checksums.
+files_of() { (cd "$1" && find . -type f -printf '%p %m %U:%G %T@\n' -exec sha256sum {} \; | sort); }
+other=$(buildah from "$released")
+difference=$(diff <(files_of "$root") <(files_of "$(buildah mount "$other")")) || fail "make release builds an image with other files: $difference"
+buildah umount "$other" >/dev/null
+
+# The next command adds files to the container.
 version=$(buildah run --isolation chroot "$container" -- /sluice --version)
 [[ $version == "sluice $VERSION, commit ${REVISION:0:12}"* ]] ||
   fail "sluice --version prints '$version', want version $VERSION and commit $REVISION"

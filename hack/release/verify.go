@@ -1,0 +1,180 @@
+package main
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/sluicenet/sluice/hack/release/oci"
+	"github.com/sluicenet/sluice/hack/release/pack"
+	"github.com/sluicenet/sluice/hack/release/sbom"
+	"github.com/sluicenet/sluice/hack/release/signing"
+)
+
+// format returns checksums in the format of the program sha256sum.
+func format(sums map[string]string) string {
+	var out strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(sums)) {
+		fmt.Fprintf(&out, "%s  %s\n", sums[name], name)
+	}
+	return out.String()
+}
+
+// verify checks the artefacts in a directory: the checksums, the signatures, the SBOM, and that the
+// manifests name the images in the release. Without a key, it checks no signatures and prints this.
+func verify(ctx context.Context, directory, keyFile string) error {
+	sums, err := checksums(directory)
+	if err != nil {
+		return err
+	}
+	listed, err := os.ReadFile(filepath.Join(directory, sumsFile))
+	if err != nil {
+		return err
+	}
+	if diff := cmp.Diff(string(listed), format(sums)); diff != "" {
+		return fmt.Errorf("the artefacts differ from %s (-listed +found):\n%s", sumsFile, diff)
+	}
+	version, err := versionOf(sums)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(verifyReferences(directory, version), verifyPrograms(directory, version)); err != nil {
+		return err
+	}
+	if keyFile == "" {
+		fmt.Printf("%s: the checksums are correct; signatures NOT CHECKED, because neither -key nor $%s names a public key\n", directory, keyVariable)
+		return nil
+	}
+	if err := verifySignatures(ctx, directory, keyFile, version, listed, sums); err != nil {
+		return err
+	}
+	fmt.Printf("%s: version %s, the checksums and signatures are correct\n", directory, version)
+	return nil
+}
+
+// versionOf returns the version in the name of the SBOM.
+func versionOf(sums map[string]string) (string, error) {
+	for name := range sums {
+		if version, ok := strings.CutSuffix(strings.TrimPrefix(name, "sluice_"), ".cdx.json"); ok {
+			return version, nil
+		}
+	}
+	return "", errors.New("the release has no SBOM")
+}
+
+func verifySignatures(ctx context.Context, directory, keyFile, version string, listed []byte, sums map[string]string) error {
+	key, err := signing.Load(keyFile)
+	if err != nil {
+		return err
+	}
+	signature, err := os.ReadFile(filepath.Join(directory, signatureFile))
+	if err != nil {
+		return err
+	}
+	if err := key.Verify(ctx, listed, signature); err != nil {
+		return fmt.Errorf("%s: %w", signatureFile, err)
+	}
+	envelope, err := os.ReadFile(filepath.Join(directory, provenanceFile))
+	if err != nil {
+		return err
+	}
+	origin, artefacts, err := signing.Verify(ctx, key, envelope)
+	if err != nil {
+		return fmt.Errorf("%s: %w", provenanceFile, err)
+	}
+	if origin.Version != version {
+		return fmt.Errorf("%s is for version %s, want %s", provenanceFile, origin.Version, version)
+	}
+	if diff := cmp.Diff(artefacts, sums); diff != "" {
+		return fmt.Errorf("the artefacts differ from %s (-provenance +found):\n%s", provenanceFile, diff)
+	}
+	return nil
+}
+
+// verifyReferences checks that install.yaml, the chart, the bundle and the catalog name the images
+// in the release by their digests.
+func verifyReferences(directory, version string) error {
+	for name, holders := range map[string][]string{
+		"sluice":        {installFile, "sluice-" + version + ".tgz", catalogFile},
+		"sluice-bundle": {catalogFile},
+	} {
+		archive, err := oci.Open(filepath.Join(directory, imageFile(name, version)))
+		if err != nil {
+			return err
+		}
+		digest, err := archive.Digest()
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		for _, holder := range holders {
+			content, err := contentOf(filepath.Join(directory, holder))
+			if err != nil {
+				return err
+			}
+			if !bytes.Contains(content, []byte(digest)) {
+				return fmt.Errorf("%s does not name the image %s with digest %s", holder, name, digest)
+			}
+		}
+	}
+	return nil
+}
+
+// contentOf returns the content of a file, or the contents of the files in a compressed archive.
+func contentOf(file string) ([]byte, error) {
+	content, err := os.ReadFile(file)
+	if err != nil || filepath.Ext(file) != ".tgz" {
+		return content, err
+	}
+	files, err := uncompress(content)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	return bytes.Join(slices.Collect(maps.Values(files)), nil), nil
+}
+
+func uncompress(content []byte) (map[string][]byte, error) {
+	reader, err := gzip.NewReader(bytes.NewReader(content))
+	if err != nil {
+		return nil, err
+	}
+	return pack.Read(reader)
+}
+
+// verifyPrograms checks that the SBOM lists the modules of the programs in the archives.
+func verifyPrograms(directory, version string) error {
+	scratch, err := os.MkdirTemp("", "verify-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(scratch)
+	var programs []string
+	for _, architecture := range architectures {
+		content, err := os.ReadFile(filepath.Join(directory, "sluice_"+version+"_linux_"+architecture+".tar.gz"))
+		if err != nil {
+			return err
+		}
+		files, err := uncompress(content)
+		if err != nil {
+			return err
+		}
+		program := filepath.Join(scratch, "sluice-linux-"+architecture)
+		if err := os.WriteFile(program, files["sluice"], 0o600); err != nil {
+			return err
+		}
+		programs = append(programs, program)
+	}
+	text, err := os.ReadFile(filepath.Join(directory, sbomFile(version)))
+	if err != nil {
+		return err
+	}
+	return sbom.Check(text, programs)
+}

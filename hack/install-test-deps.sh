@@ -8,6 +8,7 @@ set -euo pipefail
 wanted="
 nft        nftables
 chromium   chromium
+openssl    openssl
 "
 
 missing_programs=() missing_packages=()

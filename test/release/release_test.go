@@ -1,0 +1,71 @@
+package release
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/go-logr/logr"
+	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
+)
+
+func sorted(in []string) []string { return slices.Sorted(slices.Values(in)) }
+
+// TestRelease builds a release twice, and then uses only its artefacts.
+func TestRelease(t *testing.T) {
+	ctrllog.SetLogger(logr.Discard())
+	r := built(t)
+	r.checkNames(t)
+	t.Run("verification", func(t *testing.T) { checkVerification(t, r) })
+	t.Run("upgrade edge", func(t *testing.T) { checkEdge(t, r) })
+	t.Run("install.yaml", func(t *testing.T) { installManifest(t, r) })
+	t.Run("Helm", func(t *testing.T) { installChart(t, r) })
+	t.Run("OLM", func(t *testing.T) { installBundle(t, r) })
+}
+
+// checkVerification verifies the artefacts, and then changed copies of them.
+func checkVerification(t *testing.T, r release) {
+	if out, err := r.verify(t, r.artefacts, r.key); err != nil || !strings.Contains(out, "signatures are correct") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	if out, err := r.verify(t, r.artefacts, ""); err != nil || !strings.Contains(out, "NOT CHECKED") {
+		t.Errorf("without a key: %v\n%s", err, out)
+	}
+	write(t, read(t, r.key), r.artefacts, "../sluice.key.pub")
+	follow(t, r.clone, "the directory of the artefacts", r.artefacts)
+	for name, change := range map[string]struct {
+		edit func(directory string)
+		want string
+	}{
+		"an artefact":            {func(d string) { write(t, read(t, d, "install.yaml")+"\n", d, "install.yaml") }, "differ from SHA256SUMS"},
+		"an additional artefact": {func(d string) { write(t, "", d, "tool") }, "differ from SHA256SUMS"},
+		"the signature":          {func(d string) { write(t, strings.Repeat("0", 64), d, "SHA256SUMS.sig") }, "SHA256SUMS.sig"},
+		"the provenance": {func(d string) {
+			write(t, strings.Replace(read(t, d, "provenance.intoto.json"), `"payload": "ey`, `"payload": "eyJ`, 1), d, "provenance.intoto.json")
+		}, "provenance.intoto.json"},
+	} {
+		directory := filepath.Join(t.TempDir(), "copy")
+		if err := os.CopyFS(directory, os.DirFS(r.artefacts)); err != nil {
+			t.Fatal(err)
+		}
+		change.edit(directory)
+		if out, err := r.verify(t, directory, r.key); err == nil || !strings.Contains(out, change.want) {
+			t.Errorf("after a change of %s: %v\n%s", name, err, out)
+		}
+	}
+}
+
+// checkEdge checks that the catalog keeps the previous version, and upgrades it to the new version.
+func checkEdge(t *testing.T, r release) {
+	catalog := read(t, r.artefacts, "catalog.yaml")
+	for _, want := range []string{
+		"- name: sluice.v" + past + "\n",
+		"- name: sluice.v" + r.version + "\n  replaces: sluice.v" + past + "\n  skipRange: '>=0.0.0 <" + r.version + "'\n",
+	} {
+		if !strings.Contains(catalog, want) {
+			t.Errorf("the catalog does not contain %q:\n%s", want, catalog)
+		}
+	}
+}

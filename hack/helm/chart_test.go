@@ -172,6 +172,37 @@ func TestLint(t *testing.T) {
 	}
 }
 
+// TestPackage runs `helm lint --strict` on the archive that `make chart` writes, and checks the image
+// in its values.
+func TestPackage(t *testing.T) {
+	target := t.TempDir()
+	command := exec.CommandContext(t.Context(), "go", "run", "./hack/chart", "-package", target, "-image", "registry.example/sluice:v9")
+	command.Dir = root
+	if out, err := command.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	archives, err := filepath.Glob(target + "/*.tgz")
+	if err != nil || len(archives) != 1 {
+		t.Fatal(archives, err)
+	}
+	lint := action.NewLint()
+	lint.Strict = true
+	if result := lint.Run(archives, nil); action.HasWarningsOrErrors(result) {
+		t.Errorf("%v", result)
+	}
+	packed, err := loader.Load(archives[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	image := packed.(*chart.Chart).Values["image"].(map[string]any)
+	if image["repository"] != "registry.example/sluice" || image["tag"] != "v9" {
+		t.Errorf("the image is %v", image)
+	}
+	if want := "sluice-" + packed.(*chart.Chart).Metadata.Version + ".tgz"; filepath.Base(archives[0]) != want {
+		t.Errorf("the archive is %s, want %s", archives[0], want)
+	}
+}
+
 // TestTemplateHasNoHooks checks that the output of `helm template` contains no hooks. Otherwise,
 // `kubectl apply` would run the hook that deletes the Enforcer.
 func TestTemplateHasNoHooks(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -27,6 +28,8 @@ const buildinfo = "github.com/sluicenet/sluice/internal/buildinfo"
 // build is the build of a release.
 type build struct {
 	root, out, version, repository string
+	// log is where the build writes its result.
+	log io.Writer
 
 	// commit is the commit of the sources, and time the time of the commit.
 	commit string
@@ -149,8 +152,8 @@ func (b *build) onlyImage(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	fmt.Println(digest)
-	return nil
+	_, err = fmt.Fprintln(b.log, digest)
+	return err
 }
 
 func (b *build) fileVersion() (string, error) {

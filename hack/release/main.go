@@ -37,7 +37,7 @@ func run(ctx context.Context, args []string) error {
 		return errors.New("the command is missing: use build, verify, key or image")
 	}
 	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)
-	var b build
+	b := build{log: os.Stdout}
 	flags.StringVar(&b.root, "root", "../..", "`directory` of the project")
 	flags.StringVar(&b.out, "out", "", "`path` of the artefacts")
 	flags.StringVar(&b.version, "version", "", "`version` of the release, which must equal the file VERSION")

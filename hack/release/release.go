@@ -30,7 +30,8 @@ func imageFile(name, version string) string { return name + "_" + version + ".oc
 
 func sbomFile(version string) string { return "sluice_" + version + ".cdx.json" }
 
-// release writes all artefacts to the directory `out`, which must not exist.
+// release writes all artefacts to the directory `out`, which must not exist. If it fails, it removes
+// the directory.
 func (b *build) release(ctx context.Context, keyFile string) error {
 	clean, err := b.prepare(ctx)
 	if err != nil {
@@ -47,6 +48,14 @@ func (b *build) release(ctx context.Context, keyFile string) error {
 	if err := os.Mkdir(b.out, 0o755); err != nil {
 		return fmt.Errorf("the directory of the artefacts must be new: %w", err)
 	}
+	if err := b.artefacts(ctx, keyFile, text); err != nil {
+		return errors.Join(err, os.RemoveAll(b.out))
+	}
+	return nil
+}
+
+// artefacts writes all artefacts. The parameter `text` is the text of the release notes.
+func (b *build) artefacts(ctx context.Context, keyFile, text string) error {
 	programs, err := b.programs(ctx)
 	if err != nil {
 		return err
@@ -170,8 +179,8 @@ func (b *build) describe(programs map[string]string, text, image string) error {
 // artefacts are not signed.
 func (b *build) sign(ctx context.Context, keyFile string, sums map[string]string) error {
 	if keyFile == "" {
-		fmt.Printf("%s: NOT SIGNED, because neither -key nor $%s names a key\n", b.out, keyVariable)
-		return nil
+		_, err := fmt.Fprintf(b.log, "%s: NOT SIGNED, because neither -key nor $%s names a key\n", b.out, keyVariable)
+		return err
 	}
 	key, err := signing.Load(keyFile)
 	if err != nil {
@@ -193,8 +202,8 @@ func (b *build) sign(ctx context.Context, keyFile string, sums map[string]string
 	if err := b.write(provenanceFile, provenance); err != nil {
 		return err
 	}
-	fmt.Printf("%s: signed\n", b.out)
-	return nil
+	_, err = fmt.Fprintf(b.log, "%s: signed\n", b.out)
+	return err
 }
 
 // checksums returns the SHA-256 digests of the artefacts in a directory, except those of the

@@ -87,7 +87,7 @@ func (b *build) artefacts(ctx context.Context, keyFile, text string) error {
 	if err := b.sign(ctx, keyFile, sums); err != nil {
 		return err
 	}
-	return errors.Join(verifyReferences(b.out, b.version), verifyPrograms(b.out, b.version))
+	return verifyContents(b.out, b.version)
 }
 
 // check returns the release notes. It returns an error unless the work tree is the commit of the

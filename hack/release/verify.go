@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -47,7 +46,7 @@ func verify(ctx context.Context, directory, keyFile string) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(verifyReferences(directory, version), verifyPrograms(directory, version)); err != nil {
+	if err := verifyContents(directory, version); err != nil {
 		return err
 	}
 	if keyFile == "" {
@@ -59,6 +58,11 @@ func verify(ctx context.Context, directory, keyFile string) error {
 	}
 	fmt.Printf("%s: version %s, the checksums and signatures are correct\n", directory, version)
 	return nil
+}
+
+// verifyContents checks that the artefacts in a directory agree with each other.
+func verifyContents(directory, version string) error {
+	return errors.Join(verifyReferences(directory, version), verifyCatalog(directory, version), verifyPrograms(directory, version))
 }
 
 // versionOf returns the version in the name of the SBOM.
@@ -134,22 +138,40 @@ func contentOf(file string) ([]byte, error) {
 	if err != nil || filepath.Ext(file) != ".tgz" {
 		return content, err
 	}
-	files, err := uncompress(content)
+	files, err := pack.ReadCompressed(bytes.NewReader(content))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
 	return bytes.Join(slices.Collect(maps.Values(files)), nil), nil
 }
 
-func uncompress(content []byte) (map[string][]byte, error) {
-	reader, err := gzip.NewReader(bytes.NewReader(content))
+// filesOf returns the files in the image of the release for an architecture.
+func filesOf(directory, name, version, architecture string) (map[string][]byte, error) {
+	archive, err := oci.Open(filepath.Join(directory, imageFile(name, version)))
 	if err != nil {
 		return nil, err
 	}
-	return pack.Read(reader)
+	return archive.Files(architecture)
 }
 
-// verifyPrograms checks that the SBOM lists the modules of the programs in the archives.
+// verifyCatalog checks that the image of the catalog contains catalog.yaml.
+func verifyCatalog(directory, version string) error {
+	files, err := filesOf(directory, "sluice-catalog", version, architectures[0])
+	if err != nil {
+		return err
+	}
+	content, err := os.ReadFile(filepath.Join(directory, catalogFile))
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(files["configs/sluice/"+catalogFile], content) {
+		return fmt.Errorf("the image of the catalog does not contain %s", catalogFile)
+	}
+	return nil
+}
+
+// verifyPrograms checks that the image contains the programs in the archives, and that the SBOM lists
+// the modules of these programs.
 func verifyPrograms(directory, version string) error {
 	scratch, err := os.MkdirTemp("", "verify-")
 	if err != nil {
@@ -162,9 +184,16 @@ func verifyPrograms(directory, version string) error {
 		if err != nil {
 			return err
 		}
-		files, err := uncompress(content)
+		files, err := pack.ReadCompressed(bytes.NewReader(content))
 		if err != nil {
 			return err
+		}
+		image, err := filesOf(directory, "sluice", version, architecture)
+		if err != nil {
+			return err
+		}
+		if !bytes.Equal(files["sluice"], image["sluice"]) {
+			return fmt.Errorf("the image and the archive for %s contain different programs", architecture)
 		}
 		program := filepath.Join(scratch, "sluice-linux-"+architecture)
 		if err := os.WriteFile(program, files["sluice"], 0o600); err != nil {

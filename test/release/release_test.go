@@ -41,7 +41,24 @@ func checkVerification(t *testing.T, r release) {
 	}{
 		"an artefact":            {func(d string) { write(t, read(t, d, "install.yaml")+"\n", d, "install.yaml") }, "differ from SHA256SUMS"},
 		"an additional artefact": {func(d string) { write(t, "", d, "tool") }, "differ from SHA256SUMS"},
-		"the signature":          {func(d string) { write(t, strings.Repeat("0", 64), d, "SHA256SUMS.sig") }, "SHA256SUMS.sig"},
+		"the catalog": {func(d string) {
+			write(t, read(t, d, "catalog.yaml")+"\n", d, "catalog.yaml")
+			sum(t, d)
+		}, "the image of the catalog does not contain catalog.yaml"},
+		"the image in install.yaml": {func(d string) {
+			write(t, strings.ReplaceAll(read(t, d, "install.yaml"), "@sha256:", ":"), d, "install.yaml")
+			sum(t, d)
+		}, "install.yaml does not name the image sluice"},
+		"the SBOM": {func(d string) {
+			name := "sluice_" + r.version + ".cdx.json"
+			write(t, strings.Replace(read(t, d, name), "pkg:golang/k8s.io/api@", "pkg:golang/k8s.io/api@v9", 1), d, name)
+			sum(t, d)
+		}, "the SBOM"},
+		"the checksums": {func(d string) {
+			write(t, read(t, d, "RELEASE_NOTES.md")+"\n", d, "RELEASE_NOTES.md")
+			sum(t, d)
+		}, "SHA256SUMS.sig"},
+		"the signature": {func(d string) { write(t, strings.Repeat("0", 64), d, "SHA256SUMS.sig") }, "SHA256SUMS.sig"},
 		"the provenance": {func(d string) {
 			write(t, strings.Replace(read(t, d, "provenance.intoto.json"), `"payload": "ey`, `"payload": "eyJ`, 1), d, "provenance.intoto.json")
 		}, "provenance.intoto.json"},
@@ -55,6 +72,13 @@ func checkVerification(t *testing.T, r release) {
 			t.Errorf("after a change of %s: %v\n%s", name, err, out)
 		}
 	}
+}
+
+// sum writes the correct checksums of changed artefacts. An attacker can do this without the key.
+func sum(t *testing.T, directory string) {
+	t.Helper()
+	run(t, directory, []string{"LC_ALL=C"}, "bash", "-euo", "pipefail", "-c",
+		"ls | grep -Ev '^(SHA256SUMS.*|provenance.*)$' | sort | xargs sha256sum >SHA256SUMS.new && mv SHA256SUMS.new SHA256SUMS")
 }
 
 // checkEdge checks that the catalog keeps the previous version, and upgrades it to the new version.

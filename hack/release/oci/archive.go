@@ -48,3 +48,33 @@ func (a *Archive) Digest() (string, error) {
 	}
 	return index.Manifests[0].Digest.String(), nil
 }
+
+// Files returns the files in the image for an architecture. If the archive contains no index, but
+// only one image, it returns the files of this image.
+func (a *Archive) Files(architecture string) (map[string][]byte, error) {
+	digest, err := a.Digest()
+	if err != nil {
+		return nil, err
+	}
+	var index v1.IndexManifest
+	if err := json.Unmarshal(a.blob(digest), &index); err != nil {
+		return nil, fmt.Errorf("reading the index: %w", err)
+	}
+	for i := range index.Manifests {
+		if platform := index.Manifests[i].Platform; platform != nil && platform.Architecture == architecture {
+			digest = index.Manifests[i].Digest.String()
+		}
+	}
+	var manifest v1.Manifest
+	if err := json.Unmarshal(a.blob(digest), &manifest); err != nil {
+		return nil, fmt.Errorf("reading the manifest: %w", err)
+	}
+	if len(manifest.Layers) != 1 {
+		return nil, fmt.Errorf("the image for %s has %d layers, want one", architecture, len(manifest.Layers))
+	}
+	return pack.ReadCompressed(bytes.NewReader(a.blob(manifest.Layers[0].Digest.String())))
+}
+
+func (a *Archive) blob(digest string) []byte {
+	return a.files["blobs/"+strings.Replace(digest, ":", "/", 1)]
+}

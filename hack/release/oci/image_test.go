@@ -88,6 +88,12 @@ func TestArchive(t *testing.T) {
 		if got, err := archive.Digest(); err != nil || got != digest {
 			t.Errorf("the archive has digest %s, %v, want %s", got, err, digest)
 		}
+		if files, err := archive.Files("amd64"); err != nil || string(files["d/a/c"]) != "1" || len(files) != 2 {
+			t.Errorf("the image contains %v, %v", files, err)
+		}
+		if files, err := archive.Files("arm64"); err == nil {
+			t.Errorf("the image for another architecture contains %v", files)
+		}
 		return file, string(content)
 	}
 	file, first := write()

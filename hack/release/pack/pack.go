@@ -112,3 +112,12 @@ func Read(in io.Reader) (map[string][]byte, error) {
 		}
 	}
 }
+
+// ReadCompressed returns the regular files in an archive that is compressed with gzip.
+func ReadCompressed(in io.Reader) (map[string][]byte, error) {
+	uncompressed, err := gzip.NewReader(in)
+	if err != nil {
+		return nil, fmt.Errorf("reading an archive: %w", err)
+	}
+	return Read(uncompressed)
+}

@@ -59,6 +59,15 @@ func TestInstallUpgradeUninstall(t *testing.T) {
 
 	c.createNode("node-a")
 	c.enforce("node-a")
+	// The operator can need longer than the hook waits, so let it begin before the hook.
+	must(t, c.Delete(t.Context(), c.enforcer()))
+	eventually.NoError(t, func() error {
+		progressing := meta.FindStatusCondition(c.enforcer().Status.Conditions, string(v1alpha1.ConditionProgressing))
+		if progressing == nil || !strings.Contains(progressing.Message, "node-a: no proof yet") {
+			return fmt.Errorf("the operator does not wait for node-a: %+v", progressing)
+		}
+		return nil
+	})
 	if err := uninstall(t, true); err == nil {
 		t.Error("no error although node-a is not clean")
 	}

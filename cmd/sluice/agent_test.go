@@ -191,14 +191,14 @@ func (a *agentProcess) healthy(path string) error {
 	return err
 }
 
-// hasMetrics checks that the agent serves exactly the metrics that docs/agent.md describes.
+// hasMetrics checks that the agent serves exactly the metrics that docs/reference/metrics.md describes.
 func (a *agentProcess) hasMetrics() {
 	a.t.Helper()
 	got, err := kube.Fetch("http://" + a.metrics + "/metrics")
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	page, err := os.ReadFile("../../docs/agent.md")
+	page, err := os.ReadFile("../../docs/reference/metrics.md")
 	if err != nil {
 		a.t.Fatal(err)
 	}
@@ -212,11 +212,11 @@ func (a *agentProcess) hasMetrics() {
 		name = "sluice_agent_" + name[:end]
 		documented[name] = true
 		if !strings.Contains(got, "# TYPE "+name+" ") {
-			a.t.Errorf("the agent lacks the metric %s of docs/agent.md", name)
+			a.t.Errorf("the agent lacks the metric %s of docs/reference/metrics.md", name)
 		}
 	}
 	if served := strings.Count(got, "# TYPE sluice_agent_"); len(documented) != served {
-		a.t.Errorf("the agent has %d metrics, docs/agent.md documents %d", served, len(documented))
+		a.t.Errorf("the agent has %d metrics, docs/reference/metrics.md documents %d", served, len(documented))
 	}
 }
 

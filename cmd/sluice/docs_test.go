@@ -34,7 +34,11 @@ func TestDocs(t *testing.T) {
 	if err != nil || len(pages) == 0 {
 		t.Fatal(pages, err)
 	}
-	for _, page := range append(pages, "../../README.md") {
+	references, err := filepath.Glob("../../docs/reference/*.md")
+	if err != nil || len(references) == 0 {
+		t.Fatal(references, err)
+	}
+	for _, page := range append(append(pages, references...), "../../README.md") {
 		text, err := os.ReadFile(page)
 		if err != nil {
 			t.Fatal(err)

@@ -24,6 +24,13 @@ type metrics struct {
 // longest expected duration of a publication.
 var latencies = []float64{.0005, .001, .002, .005, .01, .02, .03, .05, .1, .2, .5, 1, 2, 5, 10}
 
+// RegisterMetrics registers the agent's metrics with their initial values. hack/refdocs writes the
+// reference page of the metrics with it.
+func RegisterMetrics(registry prometheus.Registerer) error {
+	_, err := newMetrics(registry)
+	return err
+}
+
 // newMetrics registers the agent's metrics.
 func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 	gauge := func(name, help string) prometheus.Gauge {
@@ -40,24 +47,24 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 		return prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: "sluice", Subsystem: "agent", Name: name, Help: help, Buckets: latencies})
 	}
 	m := &metrics{
-		objects:         byKind("objects", "Objects in the caches."),
-		unreadable:      byKind("unreadable_objects", "Objects with parts that cannot be read and are ignored."),
-		connected:       byKind("api_server_connected", "1 while requests to the API server for the kind succeed, else 0."),
-		event:           histogram("event_to_publication_seconds", "Time from the first event of an object to the publication of a tree that contains it."),
+		objects:         byKind("objects", "Number of objects in the caches of the agent. The kind OtherNode stands for the Node objects of all nodes except that of the agent."),
+		unreadable:      byKind("unreadable_objects", "Number of objects with a part that the agent cannot read. The agent ignores this part."),
+		connected:       byKind("api_server_connected", "1 while requests for objects of the kind succeed, otherwise 0."),
+		event:           histogram("event_to_publication_seconds", "Time from the first event of an object until the publication of a tree that contains the change."),
 		took:            histogram("publication_seconds", "Duration of compiling, writing and renaming a tree."),
-		acknowledgement: histogram("publication_to_acknowledgement_seconds", "Time from a publication until the agent reads the acknowledgement in the dataplane's status. At first it reads the status every 20 ms."),
-		generation:      gauge("published_generation", "Generation of the newest tree that this agent published, 0 before the first publication."),
-		acknowledged:    gauge("acknowledged_generation", "Generation that the dataplane enforces, from its last status."),
+		acknowledgement: histogram("publication_to_acknowledgement_seconds", "Time from the publication of a tree until the dataplane has acknowledged the tree. After a publication, the agent polls the status of the dataplane, first after 20 ms and then at doubled intervals. The measured times include the wait for the next poll."),
+		generation:      gauge("published_generation", "Newest published generation, 0 before the first publication."),
+		acknowledged:    gauge("acknowledged_generation", "Acknowledged generation in the last status that the agent read from the dataplane."),
 		size:            gauge("tree_bytes", "Size of the newest tree in bytes."),
-		dataplane:       gauge("dataplane_up", "1 while the dataplane responds on its socket, else 0."),
-		sandboxes:       gauge("sandboxes", "Network attachments of pod sandboxes on the node, from its CNI results."),
-		lingering:       gauge("lingering_pods", "Pods without a Pod object that stay isolated because they have a sandbox."),
+		dataplane:       gauge("dataplane_up", "1 while the dataplane responds on its socket, otherwise 0."),
+		sandboxes:       gauge("sandboxes", "Network attachments of pod sandboxes on the node, from the CNI results."),
+		lingering:       gauge("lingering_pods", "Pods that stay isolated although their Pod objects are gone, because they still have a sandbox."),
 		failures: prometheus.NewCounter(prometheus.CounterOpts{
-			Namespace: "sluice", Subsystem: "agent", Name: "publication_failures_total", Help: "Publications that failed.",
+			Namespace: "sluice", Subsystem: "agent", Name: "publication_failures_total", Help: "Failed publications.",
 		}),
 		lists: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: "sluice", Subsystem: "agent", Name: "lists_total",
-			Help: "Responses with all objects of a kind: one at startup, and one whenever a watch cannot continue where it ended.",
+			Help: "Number of times that the agent listed all objects of the kind: once at startup, and once for each relist.",
 		}, []string{"kind"}),
 	}
 	for _, k := range connection.Always() {

@@ -13,12 +13,12 @@ import (
 	"github.com/sluicenet/sluice/dataplane/report"
 )
 
-// Handler returns an HTTP handler that serves the metrics of a dataplane, of the current process
-// and of the Go runtime. The function `status` returns the current status of the dataplane.
+// Handler returns an HTTP handler that serves the metrics of a dataplane (see New), of the current
+// process and of the Go runtime.
 func Handler(status func() (report.Status, error)) http.Handler {
 	r := prometheus.NewRegistry()
 	r.MustRegister(
-		newCollector(status),
+		New(status),
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
@@ -41,8 +41,8 @@ func (f family) value(v float64, labels ...string) prometheus.Metric {
 	return prometheus.MustNewConstMetric(f.desc, f.kind, v, labels...)
 }
 
-// collector implements prometheus.Collector. docs/operations.md explains each
-// metric.
+// collector implements prometheus.Collector. The page docs/reference/metrics.md is generated from
+// the descriptions of its metrics.
 type collector struct {
 	status func() (report.Status, error)
 
@@ -54,33 +54,34 @@ type collector struct {
 	lookups, batches, walks                      *prometheus.Desc
 }
 
-// newCollector returns a collector for the metrics of a dataplane.
-func newCollector(status func() (report.Status, error)) prometheus.Collector {
+// New returns a collector for the metrics of a dataplane. The function `status` returns the current
+// status of the dataplane.
+func New(status func() (report.Status, error)) prometheus.Collector {
 	const counter, gauge = prometheus.CounterValue, prometheus.GaugeValue
 	return &collector{
 		status:        status,
-		verdicts:      newFamily(counter, "verdicts_total", "Verdicts for first packets of connections, one for each local pod involved.", "direction", "family", "protocol", "verdict"),
-		packets:       newFamily(counter, "packets_total", "Packets that were evaluated in user space, by result: accepted, denied, mid_stream or unreadable.", "result"),
-		unreadable:    newFamily(counter, "unreadable_packets_total", "Packets that were dropped because they could not be decoded.", "reason"),
-		verdictErrors: newFamily(counter, "verdict_errors_total", "Verdicts for which the kernel no longer had a packet."),
-		waiting:       newFamily(gauge, "queue_packets", "Packets that wait in the queues for a verdict."),
-		dropped:       newFamily(counter, "queue_dropped_packets_total", "Packets that met a full queue or a full socket of a worker, so that the failure policy decided on them.", "where"),
-		unevaluated:   newFamily(counter, "unevaluated_packets_total", "Packets of isolated pods that failure policy Open accepted without a verdict, since the rules were created."),
-		held:          newFamily(gauge, "held_packets", "Packets that are held because the pod at one end is not known yet."),
-		heldPackets:   newFamily(counter, "held_packets_total", "Packets that left the hold queue, by result: released, not_pod, timed_out, no_agent, over_limit, repeated, unreadable, peer_allowed, peer_denied or peer_over_limit.", "result"),
-		learned:       newFamily(gauge, "learned_interfaces", "Interfaces that were found to lead to no pod."),
-		agentGone:     newFamily(gauge, "agent_gone", "1 while no agent runs on the node, so that packets of unknown pods are not held, otherwise 0."),
-		published:     newFamily(gauge, "generation_published", "Generation of the tree that is published to the state directory, 0 before the first."),
-		seen:          newFamily(gauge, "generation_seen", "Generation of the tree by which new connections are evaluated, 0 before the first."),
-		acknowledged:  newFamily(gauge, "generation_acknowledged", "Generation of the tree that holds for every packet, also of open connections, 0 before the first."),
-		rejected:      newFamily(gauge, "tree_rejected", "1 while the published tree cannot be used and the previous one stays in use, otherwise 0."),
-		reevaluated:   newFamily(counter, "reevaluated_connections_total", "Open connections whose mark changed when they were re-evaluated, by the new mark.", "result"),
-		repairs:       newFamily(counter, "rule_repairs_total", "Repairs of the nftables table after another program modified it."),
+		verdicts:      newFamily(counter, "verdicts_total", "Verdicts. An evaluated packet counts once for egress if its source is a pod of this node, and once for ingress if its destination is a pod of this node. The direction is egress or ingress; the family is IPv4 or IPv6; the protocol is TCP, UDP, SCTP, ICMP or other; the verdict is Allow or Deny.", "direction", "family", "protocol", "verdict"),
+		packets:       newFamily(counter, "packets_total", "Evaluated packets by result: accepted, denied, mid_stream or unreadable. The result mid_stream counts packets that policies deny, but that may belong to an allowed connection.", "result"),
+		unreadable:    newFamily(counter, "unreadable_packets_total", "Packets that were dropped because they could not be decoded, by reason: truncated, version, network, fragment or transport.", "reason"),
+		verdictErrors: newFamily(counter, "verdict_errors_total", "Verdicts that the kernel did not apply because the packet was no longer in the queue."),
+		waiting:       newFamily(gauge, "queue_packets", "Packets that are waiting for a verdict. A queue holds at most 8192 packets."),
+		dropped:       newFamily(counter, "queue_dropped_packets_total", "Packets that were not evaluated because a buffer was full: a queue in the kernel (queue), or the buffer of a worker's socket (socket). The failure policy decided whether these packets were dropped or accepted.", "where"),
+		unevaluated:   newFamily(counter, "unevaluated_packets_total", "Unevaluated packets of isolated pods that were accepted because of failure policy Open, since the rules were created. The number includes packets that were accepted while no dataplane was running."),
+		held:          newFamily(gauge, "held_packets", "Packets that are held at the moment, because their source or destination may be a pod that is not in the tree yet."),
+		heldPackets:   newFamily(counter, "held_packets_total", "Packets that left the hold queue, by result: released (both ends are in the tree now), not_pod (the unknown address does not belong to a pod), timed_out, no_agent or over_limit (the failure policy decided), repeated (a copy of a held TCP packet), or unreadable. If the remote end may be a new pod of another node: peer_allowed (a later tree allowed the packet), peer_denied (no tree allowed the packet within 1 s), or peer_over_limit (the packet was denied at once, because too many packets were held).", "result"),
+		learned:       newFamily(gauge, "learned_interfaces", "Interfaces that do not lead to a pod: an unknown address appeared on the interface, and the CNI results did not assign this address to a pod."),
+		agentGone:     newFamily(gauge, "agent_gone", "1 while no agent is running on the node, otherwise 0. Without an agent, the dataplane does not hold packets of unknown pods."),
+		published:     newFamily(gauge, "generation_published", "The generation of the tree file to which the symlink tree/current points, 0 before the first."),
+		seen:          newFamily(gauge, "generation_seen", "The generation with which new connections are evaluated, 0 before the first."),
+		acknowledged:  newFamily(gauge, "generation_acknowledged", "The newest generation that is enforced for every packet, including packets of open connections, 0 before the first."),
+		rejected:      newFamily(gauge, "tree_rejected", "1 while the published tree is rejected and the previous tree stays in use, otherwise 0."),
+		reevaluated:   newFamily(counter, "reevaluated_connections_total", "Open connections whose mark changed when they were re-evaluated, by the new mark: accepted or denied. The result is cleared if the mark was removed, because the pods of the connection are no longer isolated.", "result"),
+		repairs:       newFamily(counter, "rule_repairs_total", "How many times the dataplane repaired the table inet sluice after another program had modified it."),
 		pods:          newFamily(gauge, "pods", "Pods of this node."),
 		isolated:      newFamily(gauge, "isolated_pods", "Pods of this node that policies isolate in at least one direction."),
-		lookups:       prometheus.NewDesc(prefix+"lookup_duration_seconds", "Time to evaluate one packet; a sample of one in 64 batches.", nil, nil),
-		batches:       prometheus.NewDesc(prefix+"batch_duration_seconds", "Time from when a batch of packets has been read until the kernel has its verdicts; a sample of one in 64 batches.", nil, nil),
-		walks:         prometheus.NewDesc(prefix+"connection_walk_duration_seconds", "Time to re-evaluate all open connections.", nil, nil),
+		lookups:       prometheus.NewDesc(prefix+"lookup_duration_seconds", "Time to evaluate one packet, measured in one of 64 batches.", nil, nil),
+		batches:       prometheus.NewDesc(prefix+"batch_duration_seconds", "Time from reading a batch of up to 64 packets until the kernel has received the verdicts for the batch, measured in one of 64 batches.", nil, nil),
+		walks:         prometheus.NewDesc(prefix+"connection_walk_duration_seconds", "Time to re-evaluate all open connections. Connections are re-evaluated after each new generation and each repair.", nil, nil),
 	}
 }
 

@@ -5,13 +5,11 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 
 	"github.com/sluicenet/sluice/dataplane/metrics"
@@ -66,35 +64,6 @@ func TestMetricsText(t *testing.T) {
 		t.Error("no metrics of the process")
 	}
 	golden.Compare(t, filepath.Join("testdata", "metrics.golden"), got.String())
-}
-
-func TestEveryMetricIsDocumented(t *testing.T) {
-	content, err := os.ReadFile(filepath.Join("testdata", "metrics.golden"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	doc, err := os.ReadFile("../../docs/operations.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var want, got []string
-	for line := range strings.Lines(string(content)) {
-		if name, ok := strings.CutPrefix(line, "# HELP "); ok {
-			name, _, _ = strings.Cut(name, " ")
-			want = append(want, name)
-		}
-	}
-	table, _, _ := strings.Cut(string(doc), "## What to alert on")
-	for line := range strings.Lines(table) {
-		if name, ok := strings.CutPrefix(line, "| `sluice_"); ok {
-			name, _, _ = strings.Cut("sluice_"+name, "`")
-			name, _, _ = strings.Cut(name, "{")
-			got = append(got, name)
-		}
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("the table of docs/operations.md, by name (-metrics +documented):\n%s", diff)
-	}
 }
 
 func TestScrapeFailsWithoutStatus(t *testing.T) {

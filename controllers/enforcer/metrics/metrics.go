@@ -17,14 +17,14 @@ import (
 
 // Descriptions of the metrics.
 var (
-	condition  = describe("enforcer_condition", "1 for the status that a condition of the Enforcer has, 0 for every other status.", "type", "status")
-	nodes      = describe("enforcer_nodes", "Nodes by state.", "state")
-	blocked    = describe("enforcer_rollout_blocked_seconds", "Time for which a node has blocked a rollout, 0 if no node blocks one.")
-	uninstall  = describe("enforcer_uninstall_seconds", "Time since the operator began to uninstall the Enforcer, 0 if it is not being deleted.")
-	contested  = describe("enforcer_contested_objects", "Objects of the Enforcer that another client changes repeatedly.")
+	condition  = describe("enforcer_condition", "1 if the condition of this type of the Enforcer has this status (True, False or Unknown), otherwise 0.", "type", "status")
+	nodes      = describe("enforcer_nodes", "Number of selected nodes by state: all selected nodes (desired), nodes that enforce policies (ready), nodes that run the current spec (up_to_date), nodes that do not enforce policies because the Node is not Ready (unreachable), and Ready nodes without a pod of Sluice (without_pod).", "state")
+	blocked    = describe("enforcer_rollout_blocked_seconds", "How long a node has blocked a rollout, 0 if no node blocks a rollout.")
+	uninstall  = describe("enforcer_uninstall_seconds", "How long the operator has been uninstalling Sluice since the Enforcer was deleted, 0 if the Enforcer is not being deleted.")
+	contested  = describe("enforcer_contested_objects", "Number of objects of the Enforcer that another client changes repeatedly.")
 	owned      = describe("enforcer_owned", "1 if the Enforcer belongs to the installation of this operator, 0 if it belongs to another installation.")
-	policies   = describe("policies", "NetworkPolicies by the status of a condition of their PolicyStatus.", "condition", "status")
-	clustered  = describe("cluster_policies", "ClusterNetworkPolicies by the status of a condition of their ClusterPolicyStatus.", "condition", "status")
+	policies   = describe("policies", "Number of NetworkPolicies by the status of a condition of their PolicyStatus: Enforced, Understood or LintFindings.", "condition", "status")
+	clustered  = describe("cluster_policies", "Number of ClusterNetworkPolicies by the status of a condition of their ClusterPolicyStatus: Enforced, Understood or LintFindings.", "condition", "status")
 	statuses   = []metav1.ConditionStatus{metav1.ConditionTrue, metav1.ConditionFalse, metav1.ConditionUnknown}
 	conditions = []v1alpha1.ConditionType{v1alpha1.ConditionAvailable, v1alpha1.ConditionProgressing, v1alpha1.ConditionDegraded}
 	ofPolicies = []v1alpha1.ConditionType{v1alpha1.ConditionEnforced, v1alpha1.ConditionUnderstood, v1alpha1.ConditionLintFindings}

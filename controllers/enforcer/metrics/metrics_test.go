@@ -2,14 +2,10 @@ package metrics
 
 import (
 	"context"
-	"os"
-	"regexp"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -131,27 +127,4 @@ func gather(t *testing.T, c *Collector) map[string]float64 {
 		}
 	}
 	return out
-}
-
-// TestMetricsAreDocumented compares the metrics with the table in docs/operator.md.
-func TestMetricsAreDocumented(t *testing.T) {
-	descriptions := make(chan *prometheus.Desc, 100)
-	New(nil).Describe(descriptions)
-	close(descriptions)
-	var served, explained []string
-	for d := range descriptions {
-		served = append(served, regexp.MustCompile(`fqName: "(\w+)"`).FindStringSubmatch(d.String())[1])
-	}
-	content, err := os.ReadFile("../../../docs/operator.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, match := range regexp.MustCompile("(?m)^\\| `(sluice_\\w+)(?:\\{[\\w,]+\\})?` \\|").FindAllStringSubmatch(string(content), -1) {
-		explained = append(explained, match[1])
-	}
-	slices.Sort(served)
-	slices.Sort(explained)
-	if diff := cmp.Diff(served, explained); diff != "" {
-		t.Errorf("the table of docs/operator.md (-metrics +documented):\n%s", diff)
-	}
 }

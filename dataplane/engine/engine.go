@@ -77,6 +77,7 @@ type Engine struct {
 	// connections is the conntrack table. For each generation, the walker re-evaluates all
 	// connections in this table.
 	connections *conntrack.Connections
+	usage       *conntrack.Usage
 	// former is true while connections may have mark bits of earlier dataplanes. While walks run,
 	// only the walks use the fields `connections` and `former`.
 	former    bool
@@ -166,8 +167,11 @@ func Open(config Config, first generation.Generation) (*Engine, error) {
 		config: config, kernel: kernel, now: generation.Share(first, config.Log), seen: first, started: time.Now(),
 		failed: make(chan error, 1), linksDue: trigger.New(), acknowledgement: make(chan struct{}),
 	}
-	if err := e.bind(); err != nil {
+	if e.usage, err = conntrack.OpenUsage(); err != nil {
 		return nil, err
+	}
+	if err := e.bind(); err != nil {
+		return nil, errors.Join(err, e.usage.Close())
 	}
 	return e, nil
 }
@@ -278,7 +282,7 @@ func (e *Engine) Close() error {
 	if closed {
 		return nil
 	}
-	err := errors.Join(e.Yield(), e.closeHolder(), e.pool.Close())
+	err := errors.Join(e.Yield(), e.closeHolder(), e.pool.Close(), e.usage.Close())
 	if e.table != nil {
 		err = errors.Join(err, e.table.Close())
 	}

@@ -39,7 +39,11 @@ func (e *Engine) Status() (report.Status, error) {
 	}
 	s.Bridges, s.PodPackets = e.bridgesStatus(), e.podPackets()
 	s.Hits = e.config.Hits.Summary()
-	var err error
+	entries, maximum, err := e.usage.Read()
+	if err != nil {
+		return s, err
+	}
+	s.Conntrack = &report.Conntrack{Entries: entries, Max: maximum}
 	if s.Verdicts, err = pool.Stats(); err != nil || table == nil {
 		return s, err
 	}

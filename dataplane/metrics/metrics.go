@@ -51,6 +51,7 @@ type collector struct {
 	held, heldPackets, learned, agentGone        family
 	published, seen, acknowledged, rejected      family
 	reevaluated, repairs, pods, isolated         family
+	entries, maxEntries                          family
 	lookups, batches, walks                      *prometheus.Desc
 }
 
@@ -79,6 +80,8 @@ func New(status func() (report.Status, error)) prometheus.Collector {
 		repairs:       newFamily(counter, "rule_repairs_total", "How many times the dataplane repaired the table inet sluice after another program had modified it."),
 		pods:          newFamily(gauge, "pods", "Pods of this node."),
 		isolated:      newFamily(gauge, "isolated_pods", "Pods of this node that policies isolate in at least one direction."),
+		entries:       newFamily(gauge, "conntrack_entries", "Number of entries in the conntrack table of the node."),
+		maxEntries:    newFamily(gauge, "conntrack_max_entries", "Maximum number of entries in the conntrack table of the node: net.netfilter.nf_conntrack_max. It is 0 if there is no limit, or if the kernel is older than Linux 4.18."),
 		lookups:       prometheus.NewDesc(prefix+"lookup_duration_seconds", "Time to evaluate one packet, measured in one of 64 batches.", nil, nil),
 		batches:       prometheus.NewDesc(prefix+"batch_duration_seconds", "Time from reading a batch of up to 64 packets until the kernel has received the verdicts for the batch, measured in one of 64 batches.", nil, nil),
 		walks:         prometheus.NewDesc(prefix+"connection_walk_duration_seconds", "Time to re-evaluate all open connections. Connections are re-evaluated after each new generation and each repair.", nil, nil),
@@ -90,6 +93,7 @@ func (c *collector) Describe(out chan<- *prometheus.Desc) {
 	for _, f := range []family{
 		c.verdicts, c.packets, c.unreadable, c.verdictErrors, c.waiting, c.dropped, c.unevaluated, c.published, c.seen,
 		c.acknowledged, c.rejected, c.reevaluated, c.repairs, c.pods, c.isolated, c.held, c.heldPackets, c.learned, c.agentGone,
+		c.entries, c.maxEntries,
 	} {
 		out <- f.desc
 	}
@@ -125,6 +129,10 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	out <- c.unevaluated.value(float64(s.Unevaluated))
 	if s.Held.Limit > 0 {
 		c.collectHeld(&s.Held, out)
+	}
+	if t := s.Conntrack; t != nil {
+		out <- c.entries.value(float64(t.Entries))
+		out <- c.maxEntries.value(float64(t.Max))
 	}
 	out <- c.published.value(float64(s.Published))
 	out <- c.seen.value(float64(s.Seen))

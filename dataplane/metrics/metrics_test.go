@@ -28,6 +28,7 @@ func TestMetricsText(t *testing.T) {
 	response := scrape(t, func() (report.Status, error) {
 		return report.Status{
 			Published: 8, Seen: 7, Generation: 6, Rejected: &report.RejectedTree{}, Pods: 30, IsolatedPods: 12, Repairs: 2, Unevaluated: 7,
+			Conntrack: &report.Conntrack{Entries: 900, Max: 1000},
 			Held: report.Held{
 				Limit: 3 * time.Second, Waiting: 2, Released: 40, NotPods: 7, TimedOut: 3, NoAgent: 4, OverLimit: 5, PeersAllowed: 8, PeersDenied: 9, PeersOverLimit: 11, Repeated: 6, Unreadable: 1,
 				Learned: []string{"docker0"}, AgentGone: true,

@@ -67,6 +67,9 @@ type Status struct {
 	PodPackets *PodPackets `json:"podPackets,omitempty"`
 	// Held describes the packets of pods that the tree in use does not contain yet.
 	Held Held `json:"held"`
+	// Conntrack describes how full the connection tracking table is. It is nil until the
+	// dataplane has opened its queues.
+	Conntrack *Conntrack `json:"conntrack,omitempty"`
 	// Reevaluated summarizes the re-evaluation of open connections.
 	Reevaluated Reevaluated `json:"reevaluated"`
 }

@@ -70,7 +70,8 @@ func writeMetrics(out *strings.Builder, register func(prometheus.Registerer) err
 // registerDataplane registers the metrics of a dataplane whose status has a value for every metric.
 func registerDataplane(registry prometheus.Registerer) error {
 	status := report.Status{
-		Held: report.Held{Limit: 1},
+		Conntrack: &report.Conntrack{},
+		Held:      report.Held{Limit: 1},
 		Verdicts: report.Stats{
 			Sides:      []report.SideCount{{Direction: "ingress", Family: "IPv4", Protocol: "TCP", Verdict: "Allow"}},
 			Unreadable: map[string]uint64{"truncated": 0},

@@ -78,6 +78,9 @@ func (s *Node) write(out io.Writer, zeros bool) error {
 	writeLine(w, "mark mask", "%#x", s.MarkMask)
 	writeLine(w, "rules repaired", "%s", times(s.Repairs))
 	writeLine(w, "open connections", "%s", s.reevaluated())
+	if t := s.Conntrack; t != nil {
+		writeLine(w, "conntrack table", "%s", usage(t))
+	}
 	if h := s.Hits; h != nil {
 		writeLine(w, "rules", "%d, %d of them never used in %s", h.Rules, h.Unused, age(s.Now, h.Since))
 	}
@@ -207,6 +210,14 @@ func queueNumbers(base, queues uint16) string {
 		return fmt.Sprintf("queue %d", base)
 	}
 	return fmt.Sprintf("queues %d to %d", base, int(base)+int(queues)-1)
+}
+
+// usage describes how full the connection tracking table is.
+func usage(t *report.Conntrack) string {
+	if t.Max == 0 {
+		return fmt.Sprintf("%d entries, no limit", t.Entries)
+	}
+	return fmt.Sprintf("%d of at most %d entries (%d%%)", t.Entries, t.Max, uint64(t.Entries)*100/uint64(t.Max))
 }
 
 func times(n uint64) string {

@@ -32,6 +32,7 @@ func TestNodeStatusText(t *testing.T) {
 			},
 			QueueDropped: 9, SocketDropped: 1, Waiting: 2,
 		},
+		Conntrack: &report.Conntrack{Entries: 235929, Max: 262144},
 		Held: report.Held{
 			Limit: 3 * time.Second, Waiting: 2, Released: 40, NotPods: 7, TimedOut: 3, NoAgent: 4, OverLimit: 5, PodRanges: true, PeersAllowed: 6, PeersDenied: 8,
 			Learned: []string{"docker0", "virbr0"}, CNIResults: true, AgentGone: true,
@@ -45,6 +46,7 @@ func TestNodeStatusText(t *testing.T) {
 	behind.Published = 8
 	walking.Published, walking.Seen = 8, 8
 	bypassed := enforcing
+	bypassed.Conntrack = &report.Conntrack{Entries: 235929}
 	bypassed.PodPackets = &report.PodPackets{Observed: 20, Bypassed: 1, Idle: 9, Examples: []report.BypassedInterface{
 		{Interface: "veth7", Pod: "shop/db", Sent: 200, Seen: 2},
 	}}

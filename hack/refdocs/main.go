@@ -27,6 +27,7 @@ const folder = "docs/reference"
 // generators contains the functions that return the content of the pages, by the name of the page.
 // The argument is the root directory of the project.
 var generators = map[string]func(project string) (string, error){
+	"flags.md":   flagsPage,
 	"metrics.md": metricsPage,
 }
 

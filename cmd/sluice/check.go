@@ -74,7 +74,7 @@ func connectForCheck(cmd *cobra.Command, cluster *input.ClusterFlags) (*live.Con
 func checkNode(cmd *cobra.Command, flags *dataplaneFlags, marks ruleset.Marks) error {
 	checks := nodecheck.Run(cmd.Context(), nodecheck.Settings{
 		Marks:      marks,
-		Queues:     ruleset.Queues{Base: flags.queueBase, Count: flags.queues},
+		Queues:     ruleset.NewQueues(flags.queueBase, flags.queues),
 		StateDir:   flags.stateDir,
 		CNIResults: flags.cniResults,
 	})

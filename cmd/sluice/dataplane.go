@@ -65,7 +65,7 @@ dataplane installs the nftables table "inet sluice", evaluates the packets in it
 and switches to each new tree without a restart. It needs CAP_NET_ADMIN.
 
 If a dataplane already runs on the node, the new dataplane takes over from it without a
-gap. The old one then waits. So --queues N reserves two ranges of N+1 queue numbers. The
+gap. The old one then waits. So --queues N reserves 2*N+4 consecutive queue numbers. The
 health address can be unix:PATH, where PATH is the path of a socket.
 
 The rules stay installed when the dataplane ends. To change the mark mask, use bits
@@ -93,7 +93,7 @@ that are not in the old mask. --uninstall removes the marks of every mask that w
 	f := cmd.Flags()
 	addStateDirFlag(cmd, &flags.stateDir)
 	f.Uint16Var(&flags.queueBase, "queue-base", defaultQueueBase, "`number` of the first NFQUEUE")
-	f.Uint16Var(&flags.queues, "queues", uint16(min(runtime.NumCPU(), maxDefaultQueues)), "`number` of queues, each with one worker")
+	f.Uint16Var(&flags.queues, "queues", uint16(min(runtime.NumCPU(), maxDefaultQueues)), "`number` of normal queues, each with one worker")
 	flags.failurePolicy = choice.New("Closed|Open", string(ruleset.FailClosed), string(ruleset.FailClosed), string(ruleset.FailOpen))
 	flags.deny = choice.New("Drop|Reject", string(ruleset.Drop), string(ruleset.Drop), string(ruleset.Reject))
 	f.Var(&flags.failurePolicy, "failure-policy", "verdict for unevaluated packets")
@@ -125,8 +125,8 @@ func (f *dataplaneFlags) config(log logr.Logger) (engine.Config, error) {
 	if f.prepare && f.uninstall || f.check && (f.prepare || f.uninstall) {
 		return c, wrongf("--check, --prepare and --uninstall: give one of them")
 	}
-	if !(ruleset.Queues{Base: f.queueBase, Count: f.queues}).Fit() {
-		return c, wrongf("--queues %d: want at least 1, and two ranges of %d numbers from --queue-base %d on, up to 65535", f.queues, int(f.queues)+1, f.queueBase)
+	if !ruleset.Fit(f.queueBase, f.queues) {
+		return c, wrongf("--queues %d: want at least 1, and %d numbers from --queue-base %d on, up to 65535", f.queues, ruleset.NumbersPerNode(f.queues), f.queueBase)
 	}
 	if f.hold < 0 || f.hold > engine.MaxHold {
 		return c, wrongf("--hold %s: want 0s to %s", f.hold, engine.MaxHold)
@@ -148,6 +148,7 @@ func runDataplane(ctx context.Context, flags *dataplaneFlags, config engine.Conf
 		return err
 	}
 	defer healthListener.Close()
+	queue.SetProcessors(config.Queues)
 	config.Events = queue.NewEvents()
 	if flags.denialLog > 0 {
 		var logging sync.WaitGroup

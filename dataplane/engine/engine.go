@@ -17,6 +17,7 @@ import (
 	"github.com/go-logr/logr"
 
 	"github.com/sluicenet/sluice/dataplane/conntrack"
+	"github.com/sluicenet/sluice/dataplane/flood"
 	"github.com/sluicenet/sluice/dataplane/generation"
 	"github.com/sluicenet/sluice/dataplane/hits"
 	"github.com/sluicenet/sluice/dataplane/hold"
@@ -34,7 +35,7 @@ import (
 type Config struct {
 	Marks ruleset.Marks
 	// A node has two ranges of queues (see ruleset.Queues). QueueBase is the number of the
-	// first queue of the first range. Queues is the number of worker queues in each range. An
+	// first queue of the first range. Queues is the number of normal queues in each range. An
 	// engine uses the range that is free when it starts.
 	QueueBase, Queues uint16
 	FailurePolicy     ruleset.FailurePolicy
@@ -63,7 +64,7 @@ type Config struct {
 
 // ranges returns both queue ranges of the node.
 func (c *Config) ranges() [2]ruleset.Queues {
-	return ruleset.Queues{Base: c.QueueBase, Count: c.Queues}.Ranges()
+	return ruleset.NewQueues(c.QueueBase, c.Queues)
 }
 
 // Engine enforces one generation at a time.
@@ -123,6 +124,8 @@ type Engine struct {
 	// traffic compares the number of packets that pods send with the number of packets that reach
 	// the rules.
 	traffic observe.Tracker
+	// floods measures the pods whose packets go to the flood queue.
+	floods flood.Tracker
 	// untaken is closed when the engine stops writing the table. Then the method followHolder
 	// returns.
 	untaken chan struct{}

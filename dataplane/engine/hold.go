@@ -174,9 +174,10 @@ func (e *Engine) setTree(g *generation.Generation) {
 // podsOf returns the addresses for the address sets in the rules.
 func (e *Engine) podsOf(g *generation.Generation) ruleset.Addresses {
 	pods := g.Isolated
+	pods.Known = slices.Collect(maps.Keys(g.Names))
 	if e.holder != nil {
 		disputed := e.holder.Disputed(g.Names)
-		pods.Known = slices.DeleteFunc(slices.Collect(maps.Keys(g.Names)), func(a netip.Addr) bool { return slices.Contains(disputed, a) })
+		pods.Known = slices.DeleteFunc(pods.Known, func(a netip.Addr) bool { return slices.Contains(disputed, a) })
 	}
 	return pods
 }

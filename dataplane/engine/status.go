@@ -32,13 +32,13 @@ func (e *Engine) Status() (report.Status, error) {
 	e.statusMu.Lock()
 	s.Node, s.Seen, s.Pods, s.IsolatedPods = e.seen.Node, e.seen.Number, e.seen.Pods, e.seen.IsolatedPods
 	s.Reevaluated, s.QueueBase = e.reevaluated, e.queues.Base
-	pool, table, holder := e.pool, e.table, e.holder
+	pool, table, holder, names := e.pool, e.table, e.holder, e.seen.Names
 	e.statusMu.Unlock()
 	if holder != nil {
 		s.Held = holder.Status()
 	}
 	s.Bridges, s.PodPackets = e.bridgesStatus(), e.podPackets()
-	s.Hits = e.config.Hits.Summary()
+	s.Hits, s.Flooding = e.config.Hits.Summary(), e.floods.Pods(names)
 	entries, maximum, err := e.usage.Read()
 	if err != nil {
 		return s, err

@@ -19,6 +19,7 @@ func (e *Engine) bind() error {
 			Marks:    e.config.Marks,
 			Base:     queues.Base,
 			Queues:   queues.Count,
+			Flood:    e.floodQueue(queues),
 			FailOpen: e.config.FailurePolicy == ruleset.FailOpen,
 			Hold:     e.config.Peers,
 			Events:   e.config.Events,
@@ -42,6 +43,14 @@ func (e *Engine) bind() error {
 		taken = errors.Join(taken, err)
 	}
 	return fmt.Errorf("both ranges of queues are in use: %w", taken)
+}
+
+// floodQueue returns the number of the flood queue, or 0 if the kernel cannot measure rates.
+func (e *Engine) floodQueue(q ruleset.Queues) uint16 {
+	if !e.kernel.Lanes {
+		return 0
+	}
+	return q.Flood
 }
 
 // Serve lets the workers return verdicts before TakeTable installs the rules. Otherwise,
@@ -105,13 +114,16 @@ func (e *Engine) TakeTable() error {
 // current range of queues.
 func (e *Engine) openTable() error {
 	if e.table != nil {
-		e.table.SetQueues(e.queues)
+		queues := e.queues
+		queues.Flood = e.floodQueue(queues)
+		e.table.SetQueues(queues)
 		return nil
 	}
 	table, err := ruleset.Open(ruleset.Config{
 		Marks:         e.config.Marks,
 		QueueBase:     e.queues.Base,
 		Queues:        e.queues.Count,
+		FloodQueue:    e.floodQueue(e.queues),
 		FailurePolicy: e.config.FailurePolicy,
 		Deny:          e.config.Deny,
 		Queueing:      e.kernel.Queueing,
@@ -148,6 +160,7 @@ func (e *Engine) Reevaluate() {
 	ctx, e.stopWalks = context.WithCancel(context.Background())
 	e.walking.Go(func() { e.walker.Run(ctx) })
 	e.walking.Go(func() { e.followTraffic(ctx) })
+	e.walking.Go(func() { e.floods.Follow(ctx, e.table.Flooders) })
 	if e.config.FailurePolicy == ruleset.FailOpen {
 		e.walking.Go(func() { e.followUnevaluated(ctx) })
 	}

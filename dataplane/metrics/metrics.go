@@ -48,6 +48,7 @@ type collector struct {
 
 	verdicts, packets, unreadable, verdictErrors family
 	waiting, dropped, unevaluated                family
+	floodPackets, flooding                       family
 	held, heldPackets, learned, agentGone        family
 	published, seen, acknowledged, rejected      family
 	reevaluated, repairs, pods, isolated         family
@@ -67,6 +68,8 @@ func New(status func() (report.Status, error)) prometheus.Collector {
 		verdictErrors: newFamily(counter, "verdict_errors_total", "Verdicts that the kernel did not apply because the packet was no longer in the queue."),
 		waiting:       newFamily(gauge, "queue_packets", "Packets that are waiting for a verdict. A queue holds at most 8192 packets."),
 		dropped:       newFamily(counter, "queue_dropped_packets_total", "Packets that were not evaluated because a buffer was full: a queue in the kernel (queue), or the buffer of a worker's socket (socket). The failure policy decided whether these packets were dropped or accepted.", "where"),
+		floodPackets:  newFamily(counter, "flood_queue_packets_total", "First packets of pods that open or receive new flows faster than the limit, by result: evaluated, or dropped because the flood queue was full.", "result"),
+		flooding:      newFamily(gauge, "flooding_pod_flows_per_second", "The highest rate of a pod that exceeded the limit of new flows within the last minute. The direction is egress if the pod opens the flows, and ingress if other hosts open them. The label pod is empty if the tree does not contain the pod.", "pod", "direction"),
 		unevaluated:   newFamily(counter, "unevaluated_packets_total", "Unevaluated packets of isolated pods that were accepted because of failure policy Open, since the rules were created. The number includes packets that were accepted while no dataplane was running."),
 		held:          newFamily(gauge, "held_packets", "Packets that are held at the moment, because their source or destination may be a pod that is not in the tree yet."),
 		heldPackets:   newFamily(counter, "held_packets_total", "Packets that left the hold queue, by result: released (both ends are in the tree now), not_pod (the unknown address does not belong to a pod), timed_out, no_agent or over_limit (the failure policy decided), repeated (a copy of a held TCP packet), or unreadable. If the remote end may be a new pod of another node: peer_allowed (a later tree allowed the packet), peer_denied (no tree allowed the packet within 1 s), or peer_over_limit (the packet was denied at once, because too many packets were held).", "result"),
@@ -93,7 +96,7 @@ func (c *collector) Describe(out chan<- *prometheus.Desc) {
 	for _, f := range []family{
 		c.verdicts, c.packets, c.unreadable, c.verdictErrors, c.waiting, c.dropped, c.unevaluated, c.published, c.seen,
 		c.acknowledged, c.rejected, c.reevaluated, c.repairs, c.pods, c.isolated, c.held, c.heldPackets, c.learned, c.agentGone,
-		c.entries, c.maxEntries,
+		c.floodPackets, c.flooding, c.entries, c.maxEntries,
 	} {
 		out <- f.desc
 	}
@@ -126,6 +129,19 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	out <- c.waiting.value(float64(v.Waiting))
 	out <- c.dropped.value(float64(v.QueueDropped), "queue")
 	out <- c.dropped.value(float64(v.SocketDropped), "socket")
+	if q := v.FloodQueue; q != nil {
+		out <- c.floodPackets.value(float64(q.Packets), "evaluated")
+		out <- c.floodPackets.value(float64(q.Dropped), "dropped")
+	}
+	// A pod can have several addresses, but a metric must not occur twice. The fastest is the first.
+	seen := map[[2]string]bool{}
+	for i := range s.Flooding {
+		f := &s.Flooding[i]
+		if labels := [2]string{f.Pod, f.Direction}; !seen[labels] {
+			seen[labels] = true
+			out <- c.flooding.value(float64(f.PerSecond), f.Pod, f.Direction)
+		}
+	}
 	out <- c.unevaluated.value(float64(s.Unevaluated))
 	if s.Held.Limit > 0 {
 		c.collectHeld(&s.Held, out)

@@ -33,9 +33,13 @@ func TestMetricsText(t *testing.T) {
 				Limit: 3 * time.Second, Waiting: 2, Released: 40, NotPods: 7, TimedOut: 3, NoAgent: 4, OverLimit: 5, PeersAllowed: 8, PeersDenied: 9, PeersOverLimit: 11, Repeated: 6, Unreadable: 1,
 				Learned: []string{"docker0"}, AgentGone: true,
 			},
+			Flooding: []report.FloodingPod{
+				{Pod: "default/crawler", Direction: "egress", PerSecond: 40000}, {Pod: "default/crawler", Direction: "egress", PerSecond: 9000}, {Direction: "ingress", PerSecond: 5000},
+			},
 			Reevaluated: report.Reevaluated{Walks: 3, Accepted: 4, Denied: 5, Cleared: 6, Took: 30 * time.Millisecond, Last: &report.Walk{}},
 			Verdicts: report.Stats{
 				Accepted: 10, Denied: 20, MidStream: 3, VerdictErrors: 1, QueueDropped: 4, SocketDropped: 5, Waiting: 6,
+				FloodQueue: &report.FloodQueue{Packets: 70, Dropped: 80, Waiting: 90},
 				Unreadable: map[string]uint64{"fragment": 1, "truncated": 2},
 				Sides: []report.SideCount{
 					{Direction: "ingress", Family: "IPv4", Protocol: "TCP", Verdict: "Deny", Count: 20},

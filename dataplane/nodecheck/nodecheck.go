@@ -20,8 +20,8 @@ import (
 // Settings are the settings of a dataplane that affect the checks.
 type Settings struct {
 	Marks ruleset.Marks
-	// Queues is the first of the two queue ranges of the node.
-	Queues     ruleset.Queues
+	// Queues contains the two queue ranges of the node.
+	Queues     [2]ruleset.Queues
 	StateDir   string
 	CNIResults string
 }
@@ -81,8 +81,8 @@ func (n *node) queues() report.Check {
 	const name = "queue numbers"
 	const path = "thread-self/net/netfilter/nfnetlink_queue"
 	text, err := os.ReadFile(n.proc + "/" + path)
-	ranges := n.Queues.Ranges()
-	first, last := ranges[0].Base, ranges[1].Hold()
+	ranges := n.Queues
+	first, last := ranges[0].Base, ranges[1].Flood
 	numbers := fmt.Sprintf("%d to %d", first, last)
 	switch {
 	case errors.Is(err, os.ErrNotExist):

@@ -49,7 +49,7 @@ func settings(t *testing.T) Settings {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return Settings{Marks: marks, Queues: ruleset.Queues{Base: 2700, Count: 2}, StateDir: t.TempDir(), CNIResults: t.TempDir()}
+	return Settings{Marks: marks, Queues: ruleset.NewQueues(2700, 2), StateDir: t.TempDir(), CNIResults: t.TempDir()}
 }
 
 func run(t *testing.T, h *lab.Host, s Settings) map[string]report.Check {
@@ -136,9 +136,9 @@ func TestSettings(t *testing.T) {
 		"no queues":      {nil, (*node).queues, report.CheckFailed, "nfnetlink_queue does not exist"},
 		"used queues": {
 			map[string]string{"proc/thread-self/net/netfilter/nfnetlink_queue": " 2699 1 0 2 99 0 0 0 1\n 2701 1 0 2 99 0 0 0 1\n 2705 1 0 2 99 0 0 0 1\n"},
-			(*node).queues, report.CheckFailed, "another program uses 2701, 2705 of 2700 to 2705",
+			(*node).queues, report.CheckFailed, "another program uses 2701, 2705 of 2700 to 2707",
 		},
-		"other queues": {map[string]string{"proc/thread-self/net/netfilter/nfnetlink_queue": " 0 1 0 2 99 0 0 0 1\n"}, (*node).queues, report.CheckOK, "2700 to 2705 are free"},
+		"other queues": {map[string]string{"proc/thread-self/net/netfilter/nfnetlink_queue": " 0 1 0 2 99 0 0 0 1\n"}, (*node).queues, report.CheckOK, "2700 to 2707 are free"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()

@@ -46,7 +46,7 @@ func (p *Pool) waiting() (uint64, error) {
 
 // owns reports whether a queue number belongs to the pool.
 func (p *Pool) owns(number uint64) bool {
-	return number >= uint64(p.config.Base) && number < uint64(p.config.Base)+uint64(p.config.Queues)
+	return slices.ContainsFunc(p.workers, func(w *worker) bool { return uint64(w.number) == number })
 }
 
 // Bound returns the queue numbers in the given ranges that any process has bound in the network

@@ -29,11 +29,15 @@ import (
 // Config has the parameters of a pool.
 type Config struct {
 	Marks ruleset.Marks
-	// Base is the number of the first queue. Queues is the number of queues. The queue
+	// Base is the number of the first queue. Queues is the number of normal queues. The queue
 	// numbers are consecutive.
 	Base, Queues uint16
-	// FailOpen makes the kernel accept packets that arrive at a full queue. If FailOpen is not
-	// set, the kernel drops these packets.
+	// Flood is the number of the flood queue, whose worker has the lowest priority. If Flood is 0,
+	// there is no flood queue.
+	Flood uint16
+	// FailOpen makes the kernel accept packets that arrive at a full normal queue. If FailOpen is
+	// not set, the kernel drops these packets. At a full flood queue, the kernel always drops them,
+	// because a pod must not be able to bypass policies by a flood.
 	FailOpen bool
 	// Hold selects the denied packets that workers move to the hold queue. The number of the hold
 	// queue is Base + Queues. If Hold is nil, workers move no packets to the hold queue.
@@ -59,12 +63,15 @@ const (
 	copyRange = 256
 	// maxWaiting is the maximum number of packets that wait in a queue.
 	maxWaiting = 8192
+	// maxFlood is the maximum number of packets that wait in the flood queue. With a longer queue,
+	// the flows of a flooding pod would only wait longer.
+	maxFlood = 1024
 	// unbindTimeout is the longest time for which the pool waits until a worker has unbound its
 	// queue.
 	unbindTimeout = 2 * time.Second
 )
 
-// Pool is a set of workers, one for each queue of a node.
+// Pool is a set of workers, one for each queue.
 type Pool struct {
 	config Config
 	// evaluator is the evaluator that the workers use. It is nil until the first call of Swap.
@@ -73,10 +80,11 @@ type Pool struct {
 	// packets of its first batch without a verdict.
 	ready     chan struct{}
 	readyOnce sync.Once
-	workers   []*worker
-	cancel    context.CancelFunc
-	kernel    *kernelQueues
-	failed    chan error
+	// workers contains the workers of the normal queues, followed by the worker of the flood queue.
+	workers []*worker
+	cancel  context.CancelFunc
+	kernel  *kernelQueues
+	failed  chan error
 	// unbind and close ensure that only the first call of Unbind or Close has an effect.
 	unbind, close sync.Once
 	unbound       atomic.Bool
@@ -104,15 +112,16 @@ func Open(config Config, evaluator rule.Evaluator) (*Pool, error) {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	p := &Pool{config: config, ready: make(chan struct{}), cancel: cancel, kernel: kernel, failed: make(chan error, config.Queues)}
-	lanes := config.Hits.Lanes(int(config.Queues))
-	for i := range config.Queues {
-		w, err := p.start(ctx, config.Base+i, lanes[i])
+	p := &Pool{config: config, ready: make(chan struct{}), cancel: cancel, kernel: kernel, failed: make(chan error, config.Queues+1)}
+	numbers := p.numbers()
+	lanes := config.Hits.Lanes(len(numbers))
+	for i, number := range numbers {
+		w, err := p.start(ctx, number, lanes[i])
 		if err != nil {
 			if errors.Is(err, unix.EPERM) {
 				err = fmt.Errorf("%w: %w", ErrTaken, err)
 			}
-			return nil, errors.Join(fmt.Errorf("binding queue %d: %w", config.Base+i, err), p.Close())
+			return nil, errors.Join(fmt.Errorf("binding queue %d: %w", number, err), p.Close())
 		}
 		p.workers = append(p.workers, w)
 	}
@@ -120,6 +129,18 @@ func Open(config Config, evaluator rule.Evaluator) (*Pool, error) {
 		p.Swap(evaluator)
 	}
 	return p, nil
+}
+
+// numbers returns the numbers of the queues.
+func (p *Pool) numbers() []uint16 {
+	var out []uint16
+	for i := range p.config.Queues {
+		out = append(out, p.config.Base+i)
+	}
+	if p.config.Flood != 0 {
+		out = append(out, p.config.Flood)
+	}
+	return out
 }
 
 // release closes the channel `ready`, so that the workers that wait for the first evaluator continue.
@@ -132,13 +153,16 @@ func (p *Pool) start(ctx context.Context, number uint16, lane *hits.Lane) (*work
 	if err != nil {
 		return nil, err
 	}
-	flags := uint32(nfqueue.NfQaCfgFlagGSO)
-	if p.config.FailOpen {
+	flags, waiting := uint32(nfqueue.NfQaCfgFlagGSO), uint32(maxWaiting)
+	switch {
+	case number == p.config.Flood:
+		waiting, s.background = maxFlood, true
+	case p.config.FailOpen:
 		flags |= nfqueue.NfQaCfgFlagFailOpen
 	}
 	nf, err := nfqueue.Open(&nfqueue.Config{
 		NfQueue:      number,
-		MaxQueueLen:  maxWaiting,
+		MaxQueueLen:  waiting,
 		MaxPacketLen: copyRange,
 		Copymode:     nfqueue.NfQnlCopyPacket,
 		Flags:        flags,
@@ -191,9 +215,16 @@ func (p *Pool) Stats() (report.Stats, error) {
 		w.counters.addTo(&s, &sides)
 	}
 	s.Sides = sides.list()
+	if p.config.Flood != 0 {
+		s.FloodQueue = &report.FloodQueue{Packets: p.workers[len(p.workers)-1].counters.packets.Load()}
+	}
 	queues, err := p.kernel.read()
 	for _, q := range queues {
-		if p.owns(q.number) {
+		switch {
+		case !p.owns(q.number):
+		case q.number == uint64(p.config.Flood):
+			s.FloodQueue.Waiting, s.FloodQueue.Dropped = q.waiting, q.queueDropped+q.userDropped
+		default:
 			s.Waiting += q.waiting
 			s.QueueDropped += q.queueDropped
 			s.SocketDropped += q.userDropped

@@ -89,6 +89,10 @@ type socket struct {
 	poll           func(fd uintptr)
 	receiveMessage iter.Seq2[mdlayher.Message, error]
 
+	// background is set if the thread that serves the socket must have the lowest priority. scheduled
+	// is set once the `schedule` method has been called.
+	background, scheduled bool
+
 	// interrupted is set to make the `serve` method return.
 	interrupted atomic.Bool
 	// yielded is the last time at which the `serve` method called Go's scheduler.
@@ -211,6 +215,7 @@ const yieldInterval = 5 * time.Millisecond
 
 // serve handles packets until an error occurs, and returns this error.
 func (s *socket) serve() error {
+	s.schedule()
 	// Handle the pending packets before waiting for other packets, because no other packet may
 	// arrive.
 	if err := s.servePending(); err != nil {

@@ -123,7 +123,7 @@ func (w *worker) evaluate(p packet.Packet) (verdict, state uint32) {
 		// holder has released it. If no process serves the hold queue, the rules deny the packet
 		// because of the mark Denied.
 		w.packets--
-		hold := ruleset.Queues{Base: w.pool.config.Base, Count: w.pool.config.Queues}.Hold()
+		hold := (ruleset.Queues{Base: w.pool.config.Base, Count: w.pool.config.Queues}).Hold()
 		return uint32(hold)<<16 | verdictFlagQueueBypass | verdictQueue, w.pool.config.Marks.Denied
 	}
 	w.counters.countSide(rule.Egress, p.Flow, decision.Egress)

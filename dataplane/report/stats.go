@@ -34,11 +34,14 @@ type Stats struct {
 	VerdictErrors uint64 `json:"verdictErrors"`
 	// QueueDropped counts packets that arrived at a full queue. SocketDropped counts
 	// packets that did not fit into a worker's full socket buffer. The failure policy
-	// decided whether these packets were accepted or dropped.
+	// decided whether these packets were accepted or dropped. These numbers and Waiting do not
+	// include the flood queue.
 	QueueDropped  uint64 `json:"queueDropped"`
 	SocketDropped uint64 `json:"socketDropped"`
 	// Waiting is the number of packets that currently wait in the queues.
 	Waiting uint64 `json:"waiting"`
+	// FloodQueue contains the counters of the flood queue. It is nil if there is no flood queue.
+	FloodQueue *FloodQueue `json:"floodQueue,omitempty"`
 	// LookupTimes and BatchTimes contain measurements of one batch in 64. LookupTimes contains
 	// the duration of the first evaluation in the batch. BatchTimes contains the time from the
 	// end of reading the batch until the kernel has received all verdicts for the batch.

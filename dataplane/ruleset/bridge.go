@@ -11,6 +11,8 @@ import (
 	"github.com/google/nftables/binaryutil"
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
+
+	"github.com/sluicenet/sluice/dataplane/ruleset/internal/nft"
 )
 
 // The table `bridge sluice` validates the frames that pods send on a bridge:
@@ -80,14 +82,14 @@ var (
 	bridgeTable = &nftables.Table{Family: nftables.TableFamilyBridge, Name: tableName}
 	bridgeChain = chain{
 		name: "prerouting", hook: nftables.ChainHookPrerouting, priority: priorityBridge,
-		rules: []expressions{
-			append(interfaceNotIn(expr.MetaKeyIIF, ports), accept()),
-			append(etherType(unix.ETH_P_8021Q), drop()),
-			append(etherType(unix.ETH_P_8021AD), drop()),
-			append(inputInterfaceAndSourceIn(owners4, unix.ETH_P_IP, sourceOffset4, 4), accept()),
-			append(bridgedSourceIn(owned4, unix.ETH_P_IP, sourceOffset4, 4), drop()),
-			append(inputInterfaceAndSourceIn(owners6, unix.ETH_P_IPV6, sourceOffset6, 16), accept()),
-			append(bridgedSourceIn(owned6, unix.ETH_P_IPV6, sourceOffset6, 16), drop()),
+		rules: []nft.Expressions{
+			append(interfaceNotIn(expr.MetaKeyIIF, ports), nft.Accept()),
+			append(etherType(unix.ETH_P_8021Q), nft.Drop()),
+			append(etherType(unix.ETH_P_8021AD), nft.Drop()),
+			append(inputInterfaceAndSourceIn(owners4, unix.ETH_P_IP, sourceOffset4, 4), nft.Accept()),
+			append(bridgedSourceIn(owned4, unix.ETH_P_IP, sourceOffset4, 4), nft.Drop()),
+			append(inputInterfaceAndSourceIn(owners6, unix.ETH_P_IPV6, sourceOffset6, 16), nft.Accept()),
+			append(bridgedSourceIn(owned6, unix.ETH_P_IPV6, sourceOffset6, 16), nft.Drop()),
 		},
 	}
 )
@@ -110,23 +112,23 @@ func bridgeContentOf(b Bridges) content {
 
 // protocolIs returns the expressions for `meta protocol NUMBER`. In a bridge table, this
 // match selects the IP version.
-func protocolIs(etherType uint16) expressions {
-	return expressions{&expr.Meta{Key: expr.MetaKeyPROTOCOL, Register: register}, equal(binary.BigEndian.AppendUint16(nil, etherType))}
+func protocolIs(etherType uint16) nft.Expressions {
+	return nft.Expressions{&expr.Meta{Key: expr.MetaKeyPROTOCOL, Register: nft.Register}, nft.Equal(binary.BigEndian.AppendUint16(nil, etherType))}
 }
 
 // bridgedSourceIn returns the expressions for `ip saddr @SET` or `ip6 saddr @SET`.
 // version is the EtherType of IPv4 or IPv6.
-func bridgedSourceIn(s set, version uint16, offset, length uint32) expressions {
-	return join(protocolIs(version), expressions{
-		&expr.Payload{DestRegister: register, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: length},
-		&expr.Lookup{SourceRegister: register, SetName: s.name},
+func bridgedSourceIn(s set, version uint16, offset, length uint32) nft.Expressions {
+	return nft.Join(protocolIs(version), nft.Expressions{
+		&expr.Payload{DestRegister: nft.Register, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: length},
+		&expr.Lookup{SourceRegister: nft.Register, SetName: s.name},
 	})
 }
 
 // inputInterfaceAndSourceIn returns the expressions for `iif . ip saddr @SET` or `iif . ip6
 // saddr @SET`. The lookup reads the concatenated key from adjacent registers.
-func inputInterfaceAndSourceIn(s set, version uint16, offset, length uint32) expressions {
-	return join(protocolIs(version), expressions{
+func inputInterfaceAndSourceIn(s set, version uint16, offset, length uint32) nft.Expressions {
+	return nft.Join(protocolIs(version), nft.Expressions{
 		&expr.Meta{Key: expr.MetaKeyIIF, Register: unix.NFT_REG32_00},
 		&expr.Payload{DestRegister: unix.NFT_REG32_01, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: length},
 		&expr.Lookup{SourceRegister: unix.NFT_REG32_00, SetName: s.name},
@@ -136,10 +138,10 @@ func inputInterfaceAndSourceIn(s set, version uint16, offset, length uint32) exp
 // etherType returns the expressions for `ether type NUMBER`. If a frame is tagged, the number
 // is compared with the type of the outermost tag, even if the network device has removed the
 // tag from the frame.
-func etherType(number uint16) expressions {
-	return expressions{
-		&expr.Payload{DestRegister: register, Base: expr.PayloadBaseLLHeader, Offset: 12, Len: 2},
-		equal(binary.BigEndian.AppendUint16(nil, number)),
+func etherType(number uint16) nft.Expressions {
+	return nft.Expressions{
+		&expr.Payload{DestRegister: nft.Register, Base: expr.PayloadBaseLLHeader, Offset: 12, Len: 2},
+		nft.Equal(binary.BigEndian.AppendUint16(nil, number)),
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	"github.com/google/nftables/binaryutil"
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
+
+	"github.com/sluicenet/sluice/dataplane/ruleset/internal/nft"
 )
 
 // When a pod starts to send or to receive packets, the current tree may not contain the pod
@@ -25,7 +27,7 @@ const (
 )
 
 // The sets `known4` and `known6` contain Addresses.Known. The set `uplinks` contains Links.Uplinks
-// and the index 0. A packet without an input interface matches index 0, so its source address never
+// And the index 0. A packet without an input interface matches index 0, so its source address never
 // causes the rules to hold it. Likewise, the destination address of a packet without an output
 // interface never causes the rules to hold it.
 var (
@@ -39,15 +41,15 @@ var (
 
 // knownRules returns the rules that check whether the pod of a first packet is known. If the pod is
 // unknown, they send the packet to the hold queue.
-func (c Config) knownRules() []expressions {
-	rules := []expressions{{jumpTo(firstPackets)}}
+func (c Config) knownRules() []nft.Expressions {
+	rules := []nft.Expressions{{nft.JumpTo(firstPackets)}}
 	for _, s := range knownSets {
-		rules = append(rules, append(join(interfaceNotIn(expr.MetaKeyIIF, uplinks), notInSet(s)), jumpTo(holdSource)))
+		rules = append(rules, append(nft.Join(interfaceNotIn(expr.MetaKeyIIF, uplinks), notInSet(s)), nft.JumpTo(holdSource)))
 	}
 	for _, s := range knownSets {
 		// In the IP header, the destination address follows the source address.
 		s.offset += s.length
-		rules = append(rules, append(join(interfaceNotIn(expr.MetaKeyOIF, uplinks), notInSet(s)), jumpTo(holdDestination)))
+		rules = append(rules, append(nft.Join(interfaceNotIn(expr.MetaKeyOIF, uplinks), notInSet(s)), nft.JumpTo(holdDestination)))
 	}
 	return rules
 }
@@ -58,25 +60,25 @@ func (c Config) holdChains() []chain {
 	if !c.Hold {
 		return nil
 	}
-	never := []expressions{
-		append(join(stateIs(expr.CtStateBitRELATED), protocol(unix.IPPROTO_ICMP)), returnToCaller()),
-		append(join(stateIs(expr.CtStateBitRELATED), protocol(unix.IPPROTO_ICMPV6)), returnToCaller()),
-		append(neighbourDiscovery(), returnToCaller()),
+	never := []nft.Expressions{
+		append(nft.Join(nft.StateIs(expr.CtStateBitRELATED), nft.Protocol(unix.IPPROTO_ICMP)), nft.ReturnToCaller()),
+		append(nft.Join(nft.StateIs(expr.CtStateBitRELATED), nft.Protocol(unix.IPPROTO_ICMPV6)), nft.ReturnToCaller()),
+		append(nft.NeighbourDiscovery(), nft.ReturnToCaller()),
 	}
-	hold := expressions{queueTo(c.Queueing, Queues{Base: c.QueueBase, Count: c.Queues}.Hold(), 1, c.FailurePolicy == FailOpen)}
-	source := slices.Concat(never, []expressions{
-		append(sourceIsLocal(), returnToCaller()),
-		append(addressIn(unix.NFPROTO_IPV4, sourceOffset4, []byte{169, 254}, 0xff, 0xff), returnToCaller()),
-		append(addressIn(unix.NFPROTO_IPV4, sourceOffset4, []byte{0}, 0xff), returnToCaller()),
-		append(sourceIsLinkLocal(), returnToCaller()),
-		append(addressIn(unix.NFPROTO_IPV6, sourceOffset6, make([]byte, 16), ones(16)...), returnToCaller()),
+	hold := nft.Expressions{queueTo(c.Queueing, holdQueue(c.QueueBase, c.Queues), 1, c.FailurePolicy == FailOpen)}
+	source := slices.Concat(never, []nft.Expressions{
+		append(nft.SourceIsLocal(), nft.ReturnToCaller()),
+		append(addressIn(unix.NFPROTO_IPV4, sourceOffset4, []byte{169, 254}, 0xff, 0xff), nft.ReturnToCaller()),
+		append(addressIn(unix.NFPROTO_IPV4, sourceOffset4, []byte{0}, 0xff), nft.ReturnToCaller()),
+		append(nft.SourceIsLinkLocal(), nft.ReturnToCaller()),
+		append(addressIn(unix.NFPROTO_IPV6, sourceOffset6, make([]byte, 16), ones(16)...), nft.ReturnToCaller()),
 		hold,
 	})
-	destination := slices.Concat(never, []expressions{
-		append(destinationIsNotUnicast(), returnToCaller()),
-		append(addressIn(unix.NFPROTO_IPV4, destinationOffset4, []byte{169, 254}, 0xff, 0xff), returnToCaller()),
-		append(toMulticast(), returnToCaller()),
-		append(addressIn(unix.NFPROTO_IPV6, destinationOffset6, []byte{0xfe, 0x80}, 0xff, 0xc0), returnToCaller()),
+	destination := slices.Concat(never, []nft.Expressions{
+		append(destinationIsNotUnicast(), nft.ReturnToCaller()),
+		append(addressIn(unix.NFPROTO_IPV4, destinationOffset4, []byte{169, 254}, 0xff, 0xff), nft.ReturnToCaller()),
+		append(nft.ToMulticast(), nft.ReturnToCaller()),
+		append(addressIn(unix.NFPROTO_IPV6, destinationOffset6, []byte{0xfe, 0x80}, 0xff, 0xc0), nft.ReturnToCaller()),
 		hold,
 	})
 	return []chain{
@@ -85,10 +87,10 @@ func (c Config) holdChains() []chain {
 		{name: unknownPods, rules: c.knownRules()},
 		// The last rule accepts the packet. Otherwise the kernel would continue with the chain
 		// `evaluate`, which jumps to the chain `marked`.
-		{name: released, rules: append(c.evaluateReceivedRules(c.clearRule(), firstPackets), expressions{accept()})},
-		{name: marked, rules: []expressions{
-			append(markIs(c.Marks.Mask, c.Marks.Either), goTo(released)),
-			clearMark(c.Marks.Mask),
+		{name: released, rules: append(c.evaluateReceivedRules(c.clearRule(), firstPackets), nft.Expressions{nft.Accept()})},
+		{name: marked, rules: []nft.Expressions{
+			append(nft.MarkIs(c.Marks.Mask, c.Marks.Either), nft.GoTo(released)),
+			nft.ClearMark(c.Marks.Mask),
 		}},
 	}
 }
@@ -104,9 +106,9 @@ func (c Config) firstPacketsChain() string {
 
 // marksRule returns the rule for packets that have not been evaluated yet, but whose mark
 // already contains bits of Sluice.
-func (c Config) marksRule() expressions {
+func (c Config) marksRule() nft.Expressions {
 	if c.Hold {
-		return append(markIsNot(c.Marks.Mask, 0), jumpTo(marked))
+		return append(nft.MarkIsNot(c.Marks.Mask, 0), nft.JumpTo(marked))
 	}
 	return c.clearRule()
 }
@@ -115,11 +117,11 @@ func (c Config) marksRule() expressions {
 // identifies the address family. The `offset` parameter is the position of the address in the
 // IP header, so that a rule can match the source or the destination address. If the mask is
 // shorter than the address, only the first bytes of the address are compared.
-func addressIn(number byte, offset uint32, prefix []byte, mask ...byte) expressions {
-	return join(family(number), expressions{
-		&expr.Payload{DestRegister: register, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: uint32(len(mask))},
-		and(mask),
-		equal(prefix),
+func addressIn(number byte, offset uint32, prefix []byte, mask ...byte) nft.Expressions {
+	return nft.Join(nft.Family(number), nft.Expressions{
+		&expr.Payload{DestRegister: nft.Register, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: uint32(len(mask))},
+		nft.And(mask),
+		nft.Equal(prefix),
 	})
 }
 
@@ -134,27 +136,24 @@ func ones(n int) []byte {
 // destinationIsNotUnicast returns the expressions for `meta nfproto ipv4 fib daddr type
 // != unicast`. The rule matches IPv4 packets to broadcast and multicast addresses, and to
 // addresses of this node.
-func destinationIsNotUnicast() expressions {
-	return join(family(unix.NFPROTO_IPV4), expressions{
-		&expr.Fib{Register: register, FlagDADDR: true, ResultADDRTYPE: true},
-		notEqual(native(unix.RTN_UNICAST)),
+func destinationIsNotUnicast() nft.Expressions {
+	return nft.Join(nft.Family(unix.NFPROTO_IPV4), nft.Expressions{
+		&expr.Fib{Register: nft.Register, FlagDADDR: true, ResultADDRTYPE: true},
+		nft.NotEqual(nft.Native(unix.RTN_UNICAST)),
 	})
 }
 
 // interfaceNotIn returns the expressions for `iif != @SET` or `oif != @SET`.
-func interfaceNotIn(key expr.MetaKey, s set) expressions {
-	return expressions{
-		&expr.Meta{Key: key, Register: register},
-		&expr.Lookup{SourceRegister: register, SetName: s.name, Invert: true},
+func interfaceNotIn(key expr.MetaKey, s set) nft.Expressions {
+	return nft.Expressions{
+		&expr.Meta{Key: key, Register: nft.Register},
+		&expr.Lookup{SourceRegister: nft.Register, SetName: s.name, Invert: true},
 	}
 }
 
 // notInSet returns the expressions for `ip saddr != @SET`. If the set is for destination
 // addresses or for IPv6, the text contains ip daddr, ip6 saddr or ip6 daddr instead of ip
 // saddr.
-func notInSet(s addressSet) expressions {
-	return join(family(s.family), expressions{
-		&expr.Payload{DestRegister: register, Base: expr.PayloadBaseNetworkHeader, Offset: s.offset, Len: s.length},
-		&expr.Lookup{SourceRegister: register, SetName: s.name, Invert: true},
-	})
+func notInSet(s addressSet) nft.Expressions {
+	return append(s.address(), &expr.Lookup{SourceRegister: nft.Register, SetName: s.name, Invert: true})
 }

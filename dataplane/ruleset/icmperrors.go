@@ -1,6 +1,10 @@
 package ruleset
 
-import "golang.org/x/sys/unix"
+import (
+	"golang.org/x/sys/unix"
+
+	"github.com/sluicenet/sluice/dataplane/ruleset/internal/nft"
+)
 
 // An ICMP error quotes a packet of a connection. Connection tracking relates the error to the
 // connection of the quoted packet, no matter which host sent the error. So an egress-isolated
@@ -10,23 +14,23 @@ import "golang.org/x/sys/unix"
 
 // errorRules returns the rules that queue ICMP errors if they need a verdict. If the connection of
 // the quoted packet is denied, these rules do not queue the error, because a later rule drops it.
-func (c Config) errorRules() []expressions {
-	rules := []expressions{
-		append(notICMP(), returnToCaller()),
-		append(connectionMarkIs(c.Marks.Mask, c.Marks.Denied), returnToCaller()),
+func (c Config) errorRules() []nft.Expressions {
+	rules := []nft.Expressions{
+		append(nft.NotICMP(), nft.ReturnToCaller()),
+		append(nft.ConnectionMarkIs(c.Marks.Mask, c.Marks.Denied), nft.ReturnToCaller()),
 	}
 	if !c.WithoutReversePath {
-		rules = append(rules, append(join(inputInterfaceIn(egressLinks), sourceHasNoReversePath()), drop()))
+		rules = append(rules, append(nft.Join(inputInterfaceIn(egressLinks), nft.SourceHasNoReversePath()), nft.Drop()))
 	}
 	return append(rules, isolatedErrorsTo(enqueue, nil)...)
 }
 
 // isolatedErrorsTo returns rules that send ICMP errors from egress-isolated pods to a chain.
 // The parameter `of` contains additional expressions that a packet must match.
-func isolatedErrorsTo(chain string, of expressions) []expressions {
-	return []expressions{
-		append(join(of, protocol(unix.IPPROTO_ICMP), inSet(egress4)), goTo(chain)),
-		append(join(of, protocol(unix.IPPROTO_ICMPV6), inSet(egress6)), goTo(chain)),
+func isolatedErrorsTo(chain string, of nft.Expressions) []nft.Expressions {
+	return []nft.Expressions{
+		append(nft.Join(of, nft.Protocol(unix.IPPROTO_ICMP), inSet(egress4)), nft.GoTo(chain)),
+		append(nft.Join(of, nft.Protocol(unix.IPPROTO_ICMPV6), inSet(egress6)), nft.GoTo(chain)),
 	}
 }
 
@@ -34,12 +38,12 @@ func isolatedErrorsTo(chain string, of expressions) []expressions {
 // not mark the connection of the quoted packet, because the verdict depends on the sender of
 // the error. The rules drop a denied error instead of rejecting it, because a reply to an ICMP
 // error is not permitted.
-func (c Config) settleErrorRules() []expressions {
+func (c Config) settleErrorRules() []nft.Expressions {
 	m := c.Marks
-	return []expressions{
-		append(notICMP(), returnToCaller()),
-		append(markIs(m.Mask, m.Denied), drop()),
-		clearMark(m.Mask),
-		{accept()},
+	return []nft.Expressions{
+		append(nft.NotICMP(), nft.ReturnToCaller()),
+		append(nft.MarkIs(m.Mask, m.Denied), nft.Drop()),
+		nft.ClearMark(m.Mask),
+		{nft.Accept()},
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
+
+	"github.com/sluicenet/sluice/dataplane/ruleset/internal/nft"
 )
 
 // InstalledMarks returns the marks of the rules that are installed in the network namespace of the
@@ -35,7 +37,7 @@ func InstalledMarks() (Marks, error) {
 }
 
 // marksIn returns the marks of a rule that begins with markIs or markIsNot.
-func marksIn(rule expressions) (Marks, bool) {
+func marksIn(rule nft.Expressions) (Marks, bool) {
 	if len(rule) < 2 {
 		return Marks{}, false
 	}

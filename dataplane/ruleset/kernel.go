@@ -8,6 +8,8 @@ import (
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
+
+	"github.com/sluicenet/sluice/dataplane/ruleset/internal/nft"
 )
 
 // ErrKernel means that the kernel lacks a feature that Sluice needs.
@@ -31,12 +33,15 @@ type Kernel struct {
 	// SetCounters reports whether sets can count packets. Some kernels before Linux 5.11 do not
 	// support this.
 	SetCounters bool
+	// Lanes reports whether rules can measure the rate of each pod: CONFIG_NFT_LIMIT and
+	// CONFIG_NFT_HASH, and sets that rules can fill.
+	Lanes bool
 }
 
 // feature is a kernel feature that the table needs. A kernel without the feature rejects the
 // rule in the field `rule`. The field `missing` describes the feature in an error.
 type feature struct {
-	rule    expressions
+	rule    nft.Expressions
 	missing string
 }
 
@@ -53,25 +58,25 @@ func FindKernel() (Kernel, error) {
 	}
 	var missing []string
 	for _, f := range []feature{
-		{connectionMarkIs(1, 1), "connection marks in rules (CONFIG_NFT_CT, CONFIG_NF_CONNTRACK_MARK)"},
-		{sourceIsLocal(), "address types in rules (CONFIG_NFT_FIB_INET)"},
-		{expressions{rejectProhibited()}, "rejecting packets in rules (CONFIG_NFT_REJECT_INET)"},
+		{nft.ConnectionMarkIs(1, 1), "connection marks in rules (CONFIG_NFT_CT, CONFIG_NF_CONNTRACK_MARK)"},
+		{nft.SourceIsLocal(), "address types in rules (CONFIG_NFT_FIB_INET)"},
+		{nft.Expressions{nft.RejectProhibited()}, "rejecting packets in rules (CONFIG_NFT_REJECT_INET)"},
 	} {
 		if try(f.rule) != nil {
 			missing = append(missing, f.missing)
 		}
 	}
 	k := Kernel{Queueing: QueueExpression}
-	if try(expressions{queueTo(QueueExpression, 0, 1, false)}) != nil {
+	if try(nft.Expressions{queueTo(QueueExpression, 0, 1, false)}) != nil {
 		k.Queueing = QueueTarget
-		if try(expressions{queueTo(QueueTarget, 0, 1, false)}) != nil {
+		if try(nft.Expressions{queueTo(QueueTarget, 0, 1, false)}) != nil {
 			missing = append(missing, "queues in rules (either CONFIG_NFT_QUEUE, or CONFIG_NFT_COMPAT with CONFIG_NETFILTER_XT_TARGET_NFQUEUE)")
 		}
 	}
 	if len(missing) > 0 {
 		return Kernel{}, fmt.Errorf("%w: missing: %s", ErrKernel, strings.Join(missing, "; "))
 	}
-	k.SetCounters = trySet(podLinks) == nil
+	k.SetCounters, k.Lanes = trySet(podLinks) == nil, tryLanes() == nil
 	return k, nil
 }
 
@@ -87,7 +92,7 @@ func FindBridgeTables() error {
 }
 
 // try returns an error if the kernel rejects the given rule.
-func try(rule expressions) error {
+func try(rule nft.Expressions) error {
 	return tryTable(func(c *nftables.Conn, t *nftables.Table) error {
 		chain := c.AddChain(&nftables.Chain{Table: t, Name: "probe"})
 		if len(rule) > 0 {
@@ -101,7 +106,7 @@ func try(rule expressions) error {
 // one element during the attempt.
 func trySet(s set) error {
 	return tryTable(func(c *nftables.Conn, t *nftables.Table) error {
-		return c.AddSet(s.of(t), []nftables.SetElement{{Key: native(loopbackIndex)}})
+		return c.AddSet(s.of(t), []nftables.SetElement{{Key: nft.Native(nft.LoopbackIndex)}})
 	})
 }
 

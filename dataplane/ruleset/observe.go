@@ -6,6 +6,8 @@ import (
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/binaryutil"
+
+	"github.com/sluicenet/sluice/dataplane/ruleset/internal/nft"
 )
 
 // podLinks contains the interface indexes in Links.Pods.
@@ -19,7 +21,7 @@ const priorityObserve = -450
 func observeChain() chain {
 	return chain{
 		name: "observe", hook: nftables.ChainHookPrerouting, priority: priorityObserve,
-		rules: []expressions{inputInterfaceIn(podLinks)},
+		rules: []nft.Expressions{inputInterfaceIn(podLinks)},
 	}
 }
 

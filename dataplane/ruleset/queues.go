@@ -1,32 +1,78 @@
 package ruleset
 
-// Queues is a range of queue numbers. It contains the queues of the workers, followed by one
-// queue for held packets. For example, with Base 2700 and Count 2, the workers serve queues
-// 2700 and 2701, and held packets wait in queue 2702.
+import (
+	"encoding/binary"
+
+	"github.com/google/nftables/expr"
+	"github.com/google/nftables/xt"
+)
+
+// Queues contains queue numbers. It contains the queues of the workers, followed by one queue for
+// held packets, and the flood queue. For example, with Base 2700 and Count 2, the workers serve
+// queues 2700 and 2701, and held packets wait in queue 2702.
 //
-// A node has two adjacent ranges. While a dataplane is being replaced, the old dataplane uses
-// one range and the new dataplane uses the other range.
+// A node has two ranges of these queues, followed by their two flood queues. While a dataplane is
+// being replaced, the old dataplane uses one range and the new dataplane uses the other range.
 type Queues struct {
-	// Base is the first queue number. Count is the number of queues that workers serve.
+	// Base is the first queue number. Count is the number of normal queues that workers serve.
 	Base, Count uint16
+	// Flood is the number of the queue for pods that open flows too fast. It is 0 if there is no such
+	// queue.
+	Flood uint16
 }
 
 // ranges is the number of queue ranges per node.
 const ranges = 2
 
 // Hold returns the number of the queue for held packets.
-func (q Queues) Hold() uint16 { return q.Base + q.Count }
+func (q Queues) Hold() uint16 { return holdQueue(q.Base, q.Count) }
 
-// Ranges returns both ranges of a node. The first of them is q.
-func (q Queues) Ranges() [ranges]Queues {
-	return [ranges]Queues{q, {Base: q.Hold() + 1, Count: q.Count}}
+func holdQueue(base, count uint16) uint16 { return base + count }
+
+// NewQueues returns both ranges of a node. The flood queues have the last numbers, so that the ranges
+// are equal to those of dataplanes without a flood queue, which a new dataplane may replace.
+func NewQueues(base, count uint16) [ranges]Queues {
+	second := holdQueue(base, count) + 1
+	flood := holdQueue(second, count) + 1
+	return [ranges]Queues{{base, count, flood}, {second, count, flood + 1}}
 }
 
-// Fit reports whether at least one queue exists for the workers, and whether both ranges of a node
-// contain only valid queue numbers. The first range is q.
-func (q Queues) Fit() bool { return q.Count > 0 && int(q.Base)+ranges*(int(q.Count)+1) <= 1<<16 }
+// NumbersPerNode returns how many consecutive queue numbers a node uses, with `count` normal queues
+// per range.
+func NumbersPerNode(count uint16) int { return ranges * (int(count) + 2) }
+
+// Fit reports whether a node with `count` normal queues per range, numbered from `base` on, uses only
+// valid queue numbers, and at least one queue.
+func Fit(base, count uint16) bool { return count > 0 && int(base)+NumbersPerNode(count) <= 1<<16 }
 
 // Contain reports whether a queue number belongs to the range.
 func (q Queues) Contain(number uint64) bool {
-	return number >= uint64(q.Base) && number <= uint64(q.Base)+uint64(q.Count)
+	return number >= uint64(q.Base) && number <= uint64(q.Hold()) || q.Flood != 0 && number == uint64(q.Flood)
 }
+
+// queueTo returns the expressions for `queue to BASE-LAST`, where LAST is BASE + COUNT - 1.
+// The kernel selects the queue by a hash of both addresses, so that packets between the same
+// two addresses stay in order. The queue expression and the NFQUEUE target compute the same
+// hash.
+func queueTo(how Queueing, base, count uint16, bypass bool) expr.Any {
+	if how == QueueExpression {
+		e := &expr.Queue{Num: base, Total: count}
+		if bypass {
+			e.Flag = expr.QueueFlagBypass
+		}
+		return e
+	}
+	// This is a struct xt_NFQ_info_v3 of include/uapi/linux/netfilter/xt_NFQUEUE.h. It contains
+	// three u16 fields and is padded to a multiple of 8 bytes by XT_ALIGN.
+	info := make(xt.Unknown, 8)
+	binary.NativeEndian.PutUint16(info[0:], base)
+	binary.NativeEndian.PutUint16(info[2:], count)
+	if bypass {
+		binary.NativeEndian.PutUint16(info[4:], xtQueueBypass)
+	}
+	return &expr.Target{Name: "NFQUEUE", Rev: 3, Info: &info}
+}
+
+// xtQueueBypass is NFQ_FLAG_BYPASS of xt_NFQUEUE.h. If the flag is set and no process has bound
+// the queue, the kernel accepts packets.
+const xtQueueBypass = 1

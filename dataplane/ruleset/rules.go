@@ -6,6 +6,8 @@ import (
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
+
+	"github.com/sluicenet/sluice/dataplane/ruleset/internal/nft"
 )
 
 // chain is an nftables chain with its rules. The fields `hook` and `priority` are set only for a
@@ -14,7 +16,7 @@ type chain struct {
 	name     string
 	hook     *nftables.ChainHook
 	priority nftables.ChainPriority
-	rules    []expressions
+	rules    []nft.Expressions
 }
 
 func (c chain) of(t *nftables.Table) *nftables.Chain {
@@ -69,7 +71,7 @@ const (
 // chains returns all chains of the table. Each chain precedes the chains that jump to it,
 // so that the chains can be added in this order.
 func (c Config) chains() []chain {
-	return slices.Concat(c.countingChains(), []chain{
+	return slices.Concat(c.countingChains(), c.laneChains(), []chain{
 		{name: deny, rules: c.denyRules()},
 		{name: settleErrors, rules: c.settleErrorRules()},
 		{name: settle, rules: c.settleRules()},
@@ -84,20 +86,20 @@ func (c Config) chains() []chain {
 		// A packet in the output hook has no input interface, so the kernel rejects rules in this
 		// hook that look up the reverse path.
 		{name: evaluateSent, rules: c.evaluateRules(c.clearRule(), nil, nil, nil)},
-		{name: "forward", hook: nftables.ChainHookForward, priority: priority, rules: []expressions{{goTo(evaluate)}}},
-		{name: "forward-settle", hook: nftables.ChainHookForward, priority: priority + 1, rules: []expressions{{goTo(settle)}}},
-		{name: "input", hook: nftables.ChainHookInput, priority: priorityInput, rules: []expressions{{goTo(evaluate)}}},
-		{name: "input-settle", hook: nftables.ChainHookInput, priority: priorityInput + 1, rules: []expressions{{goTo(settle)}}},
-		{name: "output", hook: nftables.ChainHookOutput, priority: priority, rules: []expressions{
+		{name: "forward", hook: nftables.ChainHookForward, priority: priority, rules: []nft.Expressions{{nft.GoTo(evaluate)}}},
+		{name: "forward-settle", hook: nftables.ChainHookForward, priority: priority + 1, rules: []nft.Expressions{{nft.GoTo(settle)}}},
+		{name: "input", hook: nftables.ChainHookInput, priority: priorityInput, rules: []nft.Expressions{{nft.GoTo(evaluate)}}},
+		{name: "input-settle", hook: nftables.ChainHookInput, priority: priorityInput + 1, rules: []nft.Expressions{{nft.GoTo(settle)}}},
+		{name: "output", hook: nftables.ChainHookOutput, priority: priority, rules: []nft.Expressions{
 			// When this node rejects a packet, it sends a TCP reset or an ICMP error. This
 			// response belongs to the rejected connection. If the connection is marked as
 			// denied, later rules would drop the response, so accept it here.
-			append(join(stateIs(expr.CtStateBitRELATED), tcpReset()), accept()),
-			append(join(stateIs(expr.CtStateBitRELATED), protocol(unix.IPPROTO_ICMP)), accept()),
-			append(join(stateIs(expr.CtStateBitRELATED), protocol(unix.IPPROTO_ICMPV6)), accept()),
-			{goTo(evaluateSent)},
+			append(nft.Join(nft.StateIs(expr.CtStateBitRELATED), nft.TCPReset()), nft.Accept()),
+			append(nft.Join(nft.StateIs(expr.CtStateBitRELATED), nft.Protocol(unix.IPPROTO_ICMP)), nft.Accept()),
+			append(nft.Join(nft.StateIs(expr.CtStateBitRELATED), nft.Protocol(unix.IPPROTO_ICMPV6)), nft.Accept()),
+			{nft.GoTo(evaluateSent)},
 		}},
-		{name: "output-settle", hook: nftables.ChainHookOutput, priority: priority + 1, rules: []expressions{{goTo(settle)}}},
+		{name: "output-settle", hook: nftables.ChainHookOutput, priority: priority + 1, rules: []nft.Expressions{{nft.GoTo(settle)}}},
 	})
 }
 
@@ -111,11 +113,11 @@ func (c Config) countingChains() []chain {
 		return nil
 	}
 	m := c.Marks
-	rules := append(isolatedErrorsTo(count, stateIs(expr.CtStateBitRELATED)), append(connectionMarkIs(m.Mask, m.Accepted), accept()), c.midStreamRule())
+	rules := append(isolatedErrorsTo(count, nft.StateIs(expr.CtStateBitRELATED)), append(nft.ConnectionMarkIs(m.Mask, m.Accepted), nft.Accept()), c.midStreamRule())
 	return []chain{
-		{name: count, rules: []expressions{
-			append(neighbourDiscovery(), accept()),
-			append(sourceIsLocal(), accept()),
+		{name: count, rules: []nft.Expressions{
+			append(nft.NeighbourDiscovery(), nft.Accept()),
+			append(nft.SourceIsLocal(), nft.Accept()),
 			{counterNamed(unevaluatedCounter)},
 		}},
 		{name: unevaluated, rules: slices.Concat(rules, unmarkedRules(), isolatedTo(count))},
@@ -125,19 +127,19 @@ func (c Config) countingChains() []chain {
 // evaluateReceivedRules returns the rules for packets that arrived on an interface. The parameter
 // `bits` is the rule that handles Sluice's bits of the packet mark. If a packet does not belong to
 // an established connection, the rules jump to the chain whose name is `first`.
-func (c Config) evaluateReceivedRules(bits expressions, first string) []expressions {
+func (c Config) evaluateReceivedRules(bits nft.Expressions, first string) []nft.Expressions {
 	return c.evaluateRules(
 		bits,
-		[]expressions{append(stateIs(expr.CtStateBitRELATED), jumpTo(errorsIn))},
-		[]expressions{append(stateIsNot(expr.CtStateBitESTABLISHED), jumpTo(first))},
-		[]expressions{append(inputInterfaceIn(egressLinks), jumpTo(origin))},
+		[]nft.Expressions{append(nft.StateIs(expr.CtStateBitRELATED), nft.JumpTo(errorsIn))},
+		[]nft.Expressions{append(nft.StateIsNot(expr.CtStateBitESTABLISHED), nft.JumpTo(first))},
+		[]nft.Expressions{append(inputInterfaceIn(egressLinks), nft.JumpTo(origin))},
 	)
 }
 
 // clearRule returns the rule that clears Sluice's bits of a packet mark. The bits carry a
 // verdict, and only a worker may set them.
-func (c Config) clearRule() expressions {
-	return join(markIsNot(c.Marks.Mask, 0), clearMark(c.Marks.Mask))
+func (c Config) clearRule() nft.Expressions {
+	return nft.Join(nft.MarkIsNot(c.Marks.Mask, 0), nft.ClearMark(c.Marks.Mask))
 }
 
 // evaluateRules returns the rules that act on the marks and then select the packets to queue.
@@ -149,102 +151,101 @@ func (c Config) clearRule() expressions {
 // All rules must be in one chain. If they were split into two chains and another program
 // emptied the first chain, packets of accepted connections would be evaluated as if they
 // were first packets.
-func (c Config) evaluateRules(bits expressions, first, unmarked, more []expressions) []expressions {
+func (c Config) evaluateRules(bits nft.Expressions, first, unmarked, more []nft.Expressions) []nft.Expressions {
 	m := c.Marks
-	cleared := []expressions{
+	cleared := []nft.Expressions{
 		bits,
 		// An expected connection of a conntrack helper starts with the mark of its master
 		// connection. Clear this mark, so that the new connection is evaluated. Do not clear the
 		// mark for an ICMP error, because an ICMP error has the mark of the quoted packet's
 		// connection.
-		append(join(stateIs(expr.CtStateBitRELATED), notICMP()), setConnectionMark(m.Mask, 0)...),
+		append(nft.Join(nft.StateIs(expr.CtStateBitRELATED), nft.NotICMP()), nft.SetConnectionMark(m.Mask, 0)...),
 	}
-	marked := []expressions{
-		append(connectionMarkIs(m.Mask, m.Accepted), accept()),
-		append(connectionMarkIs(m.Mask, m.Denied), goTo(deny)),
+	marked := []nft.Expressions{
+		append(nft.ConnectionMarkIs(m.Mask, m.Accepted), nft.Accept()),
+		append(nft.ConnectionMarkIs(m.Mask, m.Denied), nft.GoTo(deny)),
 		c.midStreamRule(),
 	}
 	return slices.Concat(cleared, first, marked, unmarked, unmarkedRules(), more, isolatedTo(enqueue))
 }
 
 // midStreamRule returns the rule that accepts packets of connections with the mark Either.
-func (c Config) midStreamRule() expressions {
-	return append(join(connectionMarkIs(c.Marks.Mask, c.Marks.Either), tcpNotOpening()), accept())
+func (c Config) midStreamRule() nft.Expressions {
+	return append(nft.Join(nft.ConnectionMarkIs(c.Marks.Mask, c.Marks.Either), nft.TCPNotOpening()), nft.Accept())
 }
 
 // unmarkedRules returns rules for packets of connections without a mark. The rules accept replies
-// and related ICMP errors, which are not evaluated.
-func unmarkedRules() []expressions {
-	return []expressions{
-		append(replyDirection(), accept()),
+// And related ICMP errors, which are not evaluated.
+func unmarkedRules() []nft.Expressions {
+	return []nft.Expressions{
+		append(nft.ReplyDirection(), nft.Accept()),
 		// Accept only related ICMP errors. The first packet of an expected connection of a
 		// conntrack helper is also related, but this packet needs a verdict.
-		append(join(stateIs(expr.CtStateBitRELATED), protocol(unix.IPPROTO_ICMP)), accept()),
-		append(join(stateIs(expr.CtStateBitRELATED), protocol(unix.IPPROTO_ICMPV6)), accept()),
+		append(nft.Join(nft.StateIs(expr.CtStateBitRELATED), nft.Protocol(unix.IPPROTO_ICMP)), nft.Accept()),
+		append(nft.Join(nft.StateIs(expr.CtStateBitRELATED), nft.Protocol(unix.IPPROTO_ICMPV6)), nft.Accept()),
 	}
 }
 
 // isolatedTo returns rules with a goto to the given chain. The rules match packets from isolated
 // pods and packets to isolated pods.
-func isolatedTo(chain string) []expressions {
-	var rules []expressions
+func isolatedTo(chain string) []nft.Expressions {
+	var rules []nft.Expressions
 	for _, s := range isolatedSets {
-		rules = append(rules, append(inSet(s), goTo(chain)))
+		rules = append(rules, append(inSet(s), nft.GoTo(chain)))
 	}
 	return rules
 }
 
 // enqueueRules returns the rules that queue packets from or to isolated pods if the
 // packets need a verdict.
-func (c Config) enqueueRules() []expressions {
-	return []expressions{
-		append(neighbourDiscovery(), accept()),
+func (c Config) enqueueRules() []nft.Expressions {
+	return append([]nft.Expressions{
+		append(nft.NeighbourDiscovery(), nft.Accept()),
 		// If a packet with a source address of this node arrives on an interface, the packet is
 		// forged. The kernel drops such packets during routing for IPv4, but not for IPv6.
-		append(join(hasInputInterface(), sourceIsLocal()), drop()),
-		append(sourceIsLocal(), accept()),
-		{queueTo(c.Queueing, c.QueueBase, c.Queues, c.FailurePolicy == FailOpen)},
-	}
+		append(nft.Join(nft.HasInputInterface(), nft.SourceIsLocal()), nft.Drop()),
+		append(nft.SourceIsLocal(), nft.Accept()),
+	}, c.selectRules()...)
 }
 
 // settleRules returns the rules that carry out the verdict in the packet mark and copy it to the
 // connection mark. If a packet has no connection, the kernel stops evaluating a rule at a
 // statement that sets the connection mark. So each such statement is the last statement of a
 // separate rule.
-func (c Config) settleRules() []expressions {
+func (c Config) settleRules() []nft.Expressions {
 	m := c.Marks
-	accepted := markIs(m.Mask, m.Accepted)
+	accepted := nft.MarkIs(m.Mask, m.Accepted)
 	// The verdict Either for a TCP packet means that policies deny the packet's flow, but allow a
 	// flow in the reverse direction. So the packet may be a reply. Accept it only if connection
 	// tracking has seen no earlier packet of its connection.
-	either := join(markIs(m.Mask, m.Either), protocol(unix.IPPROTO_TCP), stateIs(expr.CtStateBitNEW|expr.CtStateBitUNTRACKED))
-	unmarked := accept()
+	either := nft.Join(nft.MarkIs(m.Mask, m.Either), nft.Protocol(unix.IPPROTO_TCP), nft.StateIs(expr.CtStateBitNEW|expr.CtStateBitUNTRACKED))
+	unmarked := nft.Accept()
 	if c.FailurePolicy == FailOpen {
-		unmarked = goTo(unevaluated)
+		unmarked = nft.GoTo(unevaluated)
 	}
-	return []expressions{
-		append(markIs(m.Mask, 0), unmarked),
-		append(stateIs(expr.CtStateBitRELATED), jumpTo(settleErrors)),
-		join(accepted, setConnectionMark(m.Mask, m.Accepted)),
-		append(join(accepted, clearMark(m.Mask)), accept()),
-		join(either, setConnectionMark(m.Mask, m.Either)),
-		append(join(either, clearMark(m.Mask)), accept()),
-		clearMark(m.Mask),
+	return []nft.Expressions{
+		append(nft.MarkIs(m.Mask, 0), unmarked),
+		append(nft.StateIs(expr.CtStateBitRELATED), nft.JumpTo(settleErrors)),
+		nft.Join(accepted, nft.SetConnectionMark(m.Mask, m.Accepted)),
+		append(nft.Join(accepted, nft.ClearMark(m.Mask)), nft.Accept()),
+		nft.Join(either, nft.SetConnectionMark(m.Mask, m.Either)),
+		append(nft.Join(either, nft.ClearMark(m.Mask)), nft.Accept()),
+		nft.ClearMark(m.Mask),
 		// If the rules rejected an invalid packet, the response could reset the connection to
 		// which the packet seems to belong. So drop the packet.
-		append(stateIs(expr.CtStateBitINVALID), drop()),
-		setConnectionMark(m.Mask, m.Denied),
-		{goTo(deny)},
+		append(nft.StateIs(expr.CtStateBitINVALID), nft.Drop()),
+		nft.SetConnectionMark(m.Mask, m.Denied),
+		{nft.GoTo(deny)},
 	}
 }
 
 // denyRules returns the rules that drop or reject a packet, depending on Config.Deny.
-func (c Config) denyRules() []expressions {
+func (c Config) denyRules() []nft.Expressions {
 	if c.Deny == Drop {
-		return []expressions{{drop()}}
+		return []nft.Expressions{{nft.Drop()}}
 	}
-	return []expressions{
-		append(protocol(unix.IPPROTO_TCP), rejectWithReset()),
-		{rejectProhibited()},
+	return []nft.Expressions{
+		append(nft.Protocol(unix.IPPROTO_TCP), nft.RejectWithReset()),
+		{nft.RejectProhibited()},
 	}
 }

@@ -6,19 +6,26 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/binaryutil"
+	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
+
+	"github.com/sluicenet/sluice/dataplane/ruleset/internal/nft"
 )
 
 // set describes an nftables set. The `order` field contains the byte order of the set's keys. If
-// `counted` is set, each key has a counter of the packets that matched this key.
+// `counted` is set, each key has a counter of the packets that matched this key. If `timeout` is not
+// 0, rules add keys to the set, and the kernel removes a key that no rule has added again within this
+// time.
 type set struct {
 	name    string
 	keyType nftables.SetDatatype
 	order   binaryutil.ByteOrder
 	counted bool
+	timeout time.Duration
 }
 
 // The offsets of the source and destination addresses in IPv4 and IPv6 headers, in bytes.
@@ -62,7 +69,7 @@ var (
 	closedLinks = set{name: "closed-links", keyType: nftables.TypeIFIndex, order: binaryutil.NativeEndian}
 )
 
-// sets returns all sets of the table inet sluice.
+// sets returns the sets of the table inet sluice that a Table fills.
 func sets() []set {
 	var out []set
 	for _, s := range slices.Concat(isolatedSets, linkedSets, knownSets) {
@@ -71,11 +78,23 @@ func sets() []set {
 	return append(out, egressLinks, closedLinks, uplinks, podLinks)
 }
 
+// allSets returns all sets of the table, including the sets that the rules fill.
+func (c Config) allSets() []set {
+	if c.FloodQueue == 0 {
+		return sets()
+	}
+	return append(sets(), laneSets()...)
+}
+
 // hasFamilyOf reports whether the addresses in the set have the same family as the address a.
 func (s addressSet) hasFamilyOf(a netip.Addr) bool { return a.Is4() == (s.family == unix.NFPROTO_IPV4) }
 
 func (s set) of(t *nftables.Table) *nftables.Set {
-	return &nftables.Set{Table: t, Name: s.name, KeyType: s.keyType, KeyByteOrder: s.order, Counter: s.counted}
+	out := &nftables.Set{Table: t, Name: s.name, KeyType: s.keyType, KeyByteOrder: s.order, Counter: s.counted}
+	if s.timeout > 0 {
+		out.Dynamic, out.HasTimeout, out.Timeout, out.Size = true, true, s.timeout, maxPodAddresses
+	}
+	return out
 }
 
 // Addresses contains the addresses of this node's pods. The lists may contain duplicates.
@@ -154,7 +173,7 @@ func keysOf(links []uint32) map[string]struct{} {
 // hasShapeOf reports whether a set that was read from the kernel has the type and flags that s
 // requires.
 func (s set) hasShapeOf(have *nftables.Set) bool {
-	return have.KeyType.Bytes == s.keyType.Bytes && !have.Interval && !have.HasTimeout && !have.IsMap && !have.Concatenation
+	return have.KeyType.Bytes == s.keyType.Bytes && !have.Interval && have.Timeout == s.timeout && !have.IsMap && !have.Concatenation
 }
 
 // foreignSets returns the sets in the table that do not belong to Sluice: sets with an
@@ -164,7 +183,7 @@ func (t *Table) foreignSets() ([]*nftables.Set, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listing sets: %w", err)
 	}
-	ours := sets()
+	ours := t.config.allSets()
 	return slices.DeleteFunc(all, func(have *nftables.Set) bool {
 		i := slices.IndexFunc(ours, func(s set) bool { return s.name == have.Name })
 		return i >= 0 && ours[i].hasShapeOf(have)
@@ -209,4 +228,23 @@ func difference(a, b map[string]struct{}) []nftables.SetElement {
 		}
 	}
 	return out
+}
+
+// inputInterfaceIn returns the expressions for `iif @SET`.
+func inputInterfaceIn(s set) nft.Expressions {
+	return nft.Expressions{&expr.Meta{Key: expr.MetaKeyIIF, Register: nft.Register}, &expr.Lookup{SourceRegister: nft.Register, SetName: s.name}}
+}
+
+// inSet returns the expressions for `ip saddr @SET`. If the set is for destination addresses
+// or for IPv6, the text contains ip daddr, ip6 saddr or ip6 daddr instead of ip saddr.
+func inSet(s addressSet) nft.Expressions {
+	return append(s.address(), &expr.Lookup{SourceRegister: nft.Register, SetName: s.name})
+}
+
+// address returns the expressions that load the address for the set into the register. A packet of
+// the other address family does not match.
+func (s addressSet) address() nft.Expressions {
+	return nft.Join(nft.Family(s.family), nft.Expressions{
+		&expr.Payload{DestRegister: nft.Register, Base: expr.PayloadBaseNetworkHeader, Offset: s.offset, Len: s.length},
+	})
 }

@@ -1,5 +1,5 @@
 // Package ruleset manages the nftables table `inet sluice`. The rules in this table
-// accept, drop or queue a node's packets, and carry out the verdicts of the workers. On a
+// Accept, drop or queue a node's packets, and carry out the verdicts of the workers. On a
 // node with isolated pods on a bridge, the package also manages the table `bridge sluice`.
 // docs/packet-path.md explains each rule.
 //
@@ -54,12 +54,15 @@ const (
 // Config contains the parameters of the rules. The zero value is not valid.
 type Config struct {
 	Marks Marks
-	// QueueBase is the number of the first queue. Queues is the number of queues that
+	// QueueBase is the number of the first queue. Queues is the number of normal queues that
 	// workers serve. The queue numbers are consecutive.
 	QueueBase, Queues uint16
-	FailurePolicy     FailurePolicy
-	Deny              Deny
-	Queueing          Queueing
+	// FloodQueue is the number of the queue for pods that open flows faster than a limit. If it is 0,
+	// the kernel selects a queue for all packets by a hash of both addresses.
+	FloodQueue    uint16
+	FailurePolicy FailurePolicy
+	Deny          Deny
+	Queueing      Queueing
 	// WithoutReversePath omits the rules that look up the reverse path. Some kernels
 	// before Linux 6.1 accept such rules only in the prerouting hook.
 	WithoutReversePath bool
@@ -126,7 +129,7 @@ func (t *Table) Close() error {
 func (t *Table) SetQueues(q Queues) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.config.QueueBase, t.config.Queues = q.Base, q.Count
+	t.config.QueueBase, t.config.Queues, t.config.FloodQueue = q.Base, q.Count, q.Flood
 	t.installed = false
 }
 
@@ -172,7 +175,7 @@ func (t *Table) install(addresses Addresses) error {
 	}
 	t.conn.AddTable(t.table)
 	t.remove(foreign)
-	for _, s := range sets() {
+	for _, s := range t.config.allSets() {
 		s.counted = s.counted && !t.config.WithoutSetCounters
 		if err := t.conn.AddSet(s.of(t.table), nil); err != nil {
 			return fmt.Errorf("adding set %s: %w", s.name, err)

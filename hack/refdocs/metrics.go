@@ -72,9 +72,11 @@ func registerDataplane(registry prometheus.Registerer) error {
 	status := report.Status{
 		Conntrack: &report.Conntrack{},
 		Held:      report.Held{Limit: 1},
+		Flooding:  []report.FloodingPod{{Direction: "egress"}},
 		Verdicts: report.Stats{
 			Sides:      []report.SideCount{{Direction: "ingress", Family: "IPv4", Protocol: "TCP", Verdict: "Allow"}},
 			Unreadable: map[string]uint64{"truncated": 0},
+			FloodQueue: &report.FloodQueue{},
 		},
 	}
 	return registry.Register(dataplane.New(func() (report.Status, error) { return status, nil }))

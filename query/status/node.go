@@ -2,6 +2,7 @@ package status
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -138,8 +139,27 @@ func (s *Node) writeVerdicts(w *bufio.Writer, zeros bool) {
 		writeLine(w, "unevaluated", "%d accepted without a verdict since the rules were created (failure policy Open)", s.Unevaluated)
 	}
 	writeLine(w, "queues", "waiting %d, full queue %d, full socket buffer %d", v.Waiting, v.QueueDropped, v.SocketDropped)
+	s.writeFlooding(w)
 	s.writeHeld(w)
 	writeSides(w, v.Sides, zeros)
+}
+
+// writeFlooding describes the pods that open or receive new flows faster than the limit, and the queue
+// for their packets.
+func (s *Node) writeFlooding(w io.Writer) {
+	q := s.Verdicts.FloodQueue
+	if q == nil || q.Packets+q.Dropped+q.Waiting == 0 && len(s.Flooding) == 0 {
+		return
+	}
+	writeLine(w, "flood queue", "waiting %d, evaluated %d, dropped %d", q.Waiting, q.Packets, q.Dropped)
+	for i := range s.Flooding {
+		f := &s.Flooding[i]
+		verb := "opened"
+		if f.Direction == "ingress" {
+			verb = "received"
+		}
+		writeLine(w, "", "%s %s up to %d new flows per second, last %s ago", cmp.Or(f.Pod, f.Address.String()), verb, f.PerSecond, age(s.Now, f.Last))
+	}
 }
 
 // writeHeld describes the held packets. The dataplane holds a packet to or from a pod while the

@@ -33,6 +33,7 @@ func TestMain(m *testing.M) {
 		"sink":    sinkRole,
 		"source":  sourceRole,
 		"engine":  engineRole,
+		"flood":   floodRole,
 	}
 	if err := roles[name](json.NewDecoder(os.Stdin), json.NewEncoder(os.Stdout)); err != nil && !errors.Is(err, io.EOF) {
 		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
@@ -93,6 +94,9 @@ func (c *child) receive(reply any) {
 
 // end closes the input of the child process and waits until this process has ended.
 func (c *child) end() {
+	if c.cmd.ProcessState != nil {
+		return // The process has ended.
+	}
 	_ = c.in.Close()
 	if err := c.cmd.Wait(); err != nil {
 		c.b.Errorf("child: %v", err)

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sluicenet/sluice/dataplane/engine"
+	"github.com/sluicenet/sluice/dataplane/queue"
 )
 
 type engineConfig struct {
@@ -39,6 +40,7 @@ func engineRole(in *json.Decoder, out *json.Encoder) error {
 	if err := in.Decode(&config); err != nil {
 		return err
 	}
+	queue.SetProcessors(config.Config.Queues)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	dataplane, ended := engine.New(config.StateDir, config.Config, noEndpoints{}), make(chan error, 1)

@@ -51,7 +51,16 @@ const (
 
 func newFixture(b *testing.B) *fixture {
 	b.Helper()
-	s := &fixture{b: b, cluster: cluster.NewRealistic(1, cluster.Size{Pods: pods, Policies: policies})}
+	s := newNode(b)
+	s.cluster = cluster.NewRealistic(1, cluster.Size{Pods: pods, Policies: policies})
+	s.publish()
+	return s
+}
+
+// newNode returns a node without a tree.
+func newNode(b *testing.B) *fixture {
+	b.Helper()
+	s := &fixture{b: b}
 	var err error
 	if s.lab, err = lab.New(); err != nil {
 		b.Fatal(err)
@@ -66,7 +75,6 @@ func newFixture(b *testing.B) *fixture {
 	}
 	b.Cleanup(func() { _ = state.Close() })
 	s.state = state.Path()
-	s.publish()
 	s.config = ruleset.Config{Queues: 1, FailurePolicy: ruleset.FailClosed, Deny: ruleset.Drop}
 	if s.config.Marks, err = ruleset.MarksOf(ruleset.DefaultMask); err != nil {
 		b.Fatal(err)

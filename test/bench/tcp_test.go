@@ -69,7 +69,8 @@ func acceptAll(listener int) {
 
 // connectRequest requests new connections. If PerSecond is 0, `Parallel` threads open as many
 // connections as they can for the duration `For`. If PerSecond is not 0, the process opens `Count`
-// connections in total, at a rate of `PerSecond` per second.
+// connections in total, at a rate of `PerSecond` per second. If For is not 0 either, the process stops
+// after this duration.
 type connectRequest struct {
 	Parallel int
 	For      time.Duration
@@ -156,6 +157,9 @@ func (c *connector) pace(r connectRequest) (connected, error) {
 	begin := time.Now()
 	var out connected
 	for i := range r.Count {
+		if r.For > 0 && time.Since(begin) > r.For {
+			break
+		}
 		waitUntil(begin.Add(time.Duration(i) * time.Second / time.Duration(r.PerSecond)))
 		took, err := c.connect()
 		if err != nil {
@@ -164,7 +168,7 @@ func (c *connector) pace(r connectRequest) (connected, error) {
 		out.Latencies = append(out.Latencies, took)
 	}
 	slices.Sort(out.Latencies)
-	out.Connections, out.Took = int64(r.Count), time.Since(begin)
+	out.Connections, out.Took = int64(len(out.Latencies)), time.Since(begin)
 	return out, nil
 }
 

@@ -1,0 +1,111 @@
+// Package flood measures the pods whose first packets go to the flood queue, because they open or
+// receive flows faster than the limit in package ruleset.
+package flood
+
+import (
+	"cmp"
+	"context"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/sluicenet/sluice/dataplane/report"
+	"github.com/sluicenet/sluice/dataplane/rule"
+	"github.com/sluicenet/sluice/dataplane/ruleset"
+)
+
+const (
+	// interval is the time between two samples. It is shorter than the time for which the kernel keeps
+	// a flooder, so that no flooder is missed.
+	interval = time.Second
+	// remembered is the time for which the tracker reports a pod after its last sample.
+	remembered = time.Minute
+)
+
+// Tracker computes the rates of pods from samples of the kernel's counters. The zero value is ready to
+// use. It is safe for concurrent use.
+type Tracker struct {
+	mu   sync.Mutex
+	pods map[ruleset.Flooder]*pod
+	at   time.Time
+}
+
+type pod struct {
+	packets     uint64
+	perSecond   float64
+	since, last time.Time
+}
+
+// Follow adds a sample every second until the context ends. The parameter `read` returns the number of
+// packets of each flooder. If it fails, Follow skips the sample.
+func (t *Tracker) Follow(ctx context.Context, read func() (map[ruleset.Flooder]uint64, error)) {
+	again := time.NewTicker(interval)
+	defer again.Stop()
+	for {
+		if counts, err := read(); err == nil {
+			t.Add(counts, time.Now())
+		}
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// Add adds a sample that was read at the given time. The sample contains the number of packets of each
+// flooder. A number that has decreased means that the kernel has started the count again.
+func (t *Tracker) Add(counts map[ruleset.Flooder]uint64, at time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	passed := max(at.Sub(t.at), interval).Seconds()
+	if t.at.IsZero() {
+		passed = interval.Seconds()
+	}
+	t.at = at
+	if t.pods == nil {
+		t.pods = map[ruleset.Flooder]*pod{}
+	}
+	for f, n := range counts {
+		p := t.pods[f]
+		if p == nil {
+			p = &pod{since: at}
+			t.pods[f] = p
+		}
+		grown := n - p.packets
+		if n < p.packets {
+			grown = n
+		}
+		if p.packets = n; grown > 0 {
+			p.perSecond, p.last = max(p.perSecond, float64(grown)/passed), at
+		}
+	}
+	for f, p := range t.pods {
+		if at.Sub(p.last) > remembered {
+			delete(t.pods, f)
+		}
+	}
+}
+
+// Pods returns the pods that have flooded within the last minute, the fastest first. The parameter
+// `names` maps addresses to names of pods.
+func (t *Tracker) Pods(names map[netip.Addr]string) []report.FloodingPod {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var out []report.FloodingPod
+	for f, p := range t.pods {
+		direction := rule.Egress
+		if f.Ingress {
+			direction = rule.Ingress
+		}
+		out = append(out, report.FloodingPod{
+			Pod: names[f.Address], Address: f.Address, Direction: direction.String(),
+			PerSecond: uint64(p.perSecond), Since: p.since, Last: p.last,
+		})
+	}
+	slices.SortFunc(out, func(a, b report.FloodingPod) int {
+		return cmp.Or(-cmp.Compare(a.PerSecond, b.PerSecond), a.Address.Compare(b.Address), cmp.Compare(a.Direction, b.Direction))
+	})
+	return out[:min(len(out), report.MaxFloodingPods)]
+}

@@ -1,0 +1,38 @@
+package report
+
+import (
+	"net/netip"
+	"time"
+)
+
+// FloodQueue contains the counters of the queue for pods that open or receive flows faster than the
+// limit.
+type FloodQueue struct {
+	// Packets counts the packets that were evaluated. Dropped counts the packets that were dropped
+	// because the queue or the socket buffer of its worker was full. The rules drop these packets
+	// under both failure policies.
+	Packets uint64 `json:"packets"`
+	Dropped uint64 `json:"dropped"`
+	// Waiting is the number of packets that currently wait in the queue.
+	Waiting uint64 `json:"waiting"`
+}
+
+// MaxFloodingPods limits the number of flooding pods in a status.
+const MaxFloodingPods = 20
+
+// FloodingPod is a pod that opens or receives flows faster than the limit, so that its first packets go
+// to the flood queue.
+type FloodingPod struct {
+	// Pod is the namespace and name of the pod. It is empty if the tree in use does not contain the
+	// pod. Address is the address of the pod.
+	Pod     string     `json:"pod,omitempty"`
+	Address netip.Addr `json:"address"`
+	// Direction is "egress" if the pod opens the flows, and "ingress" if other hosts open them.
+	Direction string `json:"direction"`
+	// PerSecond is the highest number of first packets per second since the time Since.
+	PerSecond uint64 `json:"perSecond"`
+	// Since is the time at which the flood was noticed. Last is the time of the last sample in which
+	// the pod was above the limit.
+	Since time.Time `json:"since"`
+	Last  time.Time `json:"last"`
+}

@@ -134,7 +134,7 @@ func TestInvalidEnforcerIsRejected(t *testing.T) {
 		"mask of no bit":           {name, `{markMask: "0x0"}`, "spec.markMask", "exactly two bits"},
 		"mask in decimal":          {name, `{markMask: "96"}`, "spec.markMask", "in hexadecimal"},
 		"mask over 32 bits":        {name, `{markMask: "0x600000000"}`, "spec.markMask", "may not be more than 10"},
-		"queues over the end":      {name, "{queues: {base: 65530, count: 3}}", "spec.queues", "base + 2 * count is at most 65534"},
+		"queues over the end":      {name, "{queues: {base: 65530, count: 3}}", "spec.queues", "base + 2 * count is at most 65532"},
 		"no queue":                 {name, "{queues: {count: 0}}", "spec.queues.count", "greater than or equal to 1"},
 		"negative queue":           {name, "{queues: {base: -1}}", "spec.queues.base", "greater than or equal to 0"},
 		"image with a space":       {name, "{image: 'sluice: v1'}", "spec.image", "REGISTRY/NAME:TAG"},

@@ -255,10 +255,11 @@ const (
 )
 
 // Queues configures two ranges of consecutive NFQUEUE numbers. A range has count + 1 numbers: one
-// for each worker, and one for held packets. While a dataplane is replaced, the old one uses one
+// for each normal queue, and one for held packets. Two further numbers follow the ranges, for the
+// queues of pods that open new flows too fast. While a dataplane is replaced, the old one uses one
 // range and the new one uses the other.
 //
-// +kubebuilder:validation:XValidation:rule="!has(self.count) || self.base + 2 * self.count <= 65534",message="queues end at number 65535: lower base or count, so that base + 2 * count is at most 65534"
+// +kubebuilder:validation:XValidation:rule="!has(self.count) || self.base + 2 * self.count <= 65532",message="queues end at number 65535: lower base or count, so that base + 2 * count is at most 65532"
 type Queues struct {
 	// base is the first number of the first range, 0 to 65535. No other program on the node
 	// may use the same numbers. Most other programs start at 0. Default: 2700.
@@ -268,7 +269,7 @@ type Queues struct {
 	// +optional
 	Base *int32 `json:"base,omitempty"`
 
-	// count is the number of queues, 1 to 256. Each queue has one worker. Default: one
+	// count is the number of normal queues, 1 to 256. Each queue has one worker. Default: one
 	// for each processor of the node, at most 8.
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=256

@@ -25,6 +25,7 @@ import (
 	"github.com/sluicenet/sluice/controllers/lifecycle"
 	"github.com/sluicenet/sluice/controllers/node/connection"
 	"github.com/sluicenet/sluice/controllers/node/endpoint"
+	"github.com/sluicenet/sluice/controllers/node/flooding"
 	"github.com/sluicenet/sluice/controllers/node/podranges"
 	"github.com/sluicenet/sluice/controllers/node/problems"
 	"github.com/sluicenet/sluice/dataplane/statedir"
@@ -155,7 +156,7 @@ func (a *agent) addControllers(ctx context.Context, mgr manager.Manager) error {
 			return err
 		}
 	}
-	return errors.Join(podranges.Add(mgr, a.Namespace, a.Node, a.StateDir, controllerOptions()),
+	return errors.Join(flooding.Add(mgr, a.dataplane.status), podranges.Add(mgr, a.Namespace, a.Node, a.StateDir, controllerOptions()),
 		problems.Add(mgr, a.Node, a.Log.WithName("problems"), controllerOptions()))
 }
 

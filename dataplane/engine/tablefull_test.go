@@ -188,6 +188,19 @@ func only80(f flow.Flow) rule.Verdict {
 	return rule.Deny
 }
 
+// dropTime is the time after which a probe without a reply counts as dropped.
+const dropTime = 300 * time.Millisecond
+
+// restart restarts the engine with another failure policy.
+func (s *fixture) restart(policy ruleset.FailurePolicy) {
+	s.t.Helper()
+	if err := s.engine.Close(); err != nil {
+		s.t.Fatal(err)
+	}
+	s.config.FailurePolicy = policy
+	s.start(only80)
+}
+
 // isFull fails the test unless the conntrack table of the node is full.
 func (s *fixture) isFull() {
 	s.t.Helper()
@@ -198,13 +211,16 @@ func (s *fixture) isFull() {
 
 // TestConntrackTableFull fills the conntrack table of a node. While the table is full, the kernel
 // drops the first packet of every tracked connection. Open connections continue and are
-// re-evaluated. When entries have expired, new connections work again.
+// re-evaluated. When entries have expired, new connections work again. The failure policy is Open, so
+// a packet that reached the queues without being evaluated would be accepted.
 func TestConntrackTableFull(t *testing.T) {
 	s := newFixture(t, ruleset.Drop, only80)
+	s.restart(ruleset.FailOpen)
 	atNode := s.serveHost(s.node.Host, flow.TCP, like4, 80)
 	other := s.serve(s.one, flow.TCP, like4, 80)
 	open4, open6 := s.serve(s.two, flow.TCP, like4, 80), s.serve(s.two, flow.TCP, like6, 80)
 	datagrams, denied := s.serve(s.two, flow.UDP, like4, 80), s.serve(s.two, flow.UDP, like4, 81)
+	closed := s.serve(s.two, flow.UDP, like4, 82)
 	accepted4, accepted6 := s.dial(s.one, open4), s.dial(s.one, open6)
 	f := s.newFiller()
 	f.fill()
@@ -224,7 +240,7 @@ func TestConntrackTableFull(t *testing.T) {
 		{"to the node", s.one.Host, flow.TCP, atNode},
 		{"from the node", s.node.Host, flow.TCP, open4},
 	} {
-		if got, err := c.from.Probe(t.Context(), c.protocol, netip.Addr{}, c.to, 300*time.Millisecond); err != nil || got == lab.Connected {
+		if got, err := c.from.Probe(t.Context(), c.protocol, netip.Addr{}, c.to, dropTime); err != nil || got == lab.Connected {
 			t.Errorf("a new connection %s: %s, %v; want it dropped", c.what, got, err)
 		}
 	}
@@ -233,7 +249,7 @@ func TestConntrackTableFull(t *testing.T) {
 	}
 
 	s.use(deny)
-	if err := accepted4.SetDeadline(time.Now().Add(time.Second)); err != nil {
+	if err := accepted4.SetDeadline(time.Now().Add(dropTime)); err != nil {
 		t.Fatal(err)
 	}
 	if err := lab.Download(accepted4, 1<<10); err == nil {
@@ -265,7 +281,14 @@ func TestConntrackTableFull(t *testing.T) {
 	}
 
 	s.isFull()
+	if err := s.engine.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.one.Probe(t.Context(), flow.UDP, netip.Addr{}, closed, dropTime); err != nil || got == lab.Connected {
+		t.Errorf("a new connection while no worker runs: %s, %v; want it dropped", got, err)
+	}
 	f.expire()
+	s.start(only80)
 	eventually.True(t, "new connections work after entries have expired", func() bool {
 		return s.probe(s.one.Host, flow.TCP, open4) == lab.Connected
 	})

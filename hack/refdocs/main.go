@@ -27,8 +27,10 @@ const folder = "docs/reference"
 // generators contains the functions that return the content of the pages, by the name of the page.
 // The argument is the root directory of the project.
 var generators = map[string]func(project string) (string, error){
-	"flags.md":   flagsPage,
-	"metrics.md": metricsPage,
+	"conditions.md": conditionsPage,
+	"crds.md":       crdsPage,
+	"flags.md":      flagsPage,
+	"metrics.md":    metricsPage,
 }
 
 // write writes all pages of the project.
@@ -72,6 +74,9 @@ func wrap(text string) string {
 	}
 	return out.String() + "\n"
 }
+
+// code returns a text as code in a cell of a table.
+func code(text string) string { return "`" + strings.ReplaceAll(text, "|", `\|`) + "`" }
 
 // cell escapes a text for a cell of a table.
 func cell(text string) string {

@@ -1,12 +1,17 @@
 package main
 
 import (
+	"go/parser"
+	"go/token"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
+	apiextensions "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	"k8s.io/utils/ptr"
 )
 
 // TestPagesAreUpToDate compares the pages in docs/reference with the output of their generators.
@@ -35,5 +40,83 @@ func TestMetricsWithoutValue(t *testing.T) {
 	})
 	if err == nil || err.Error() != "1 metrics are described, but only 0 have a value" {
 		t.Error(err)
+	}
+}
+
+func TestConditions(t *testing.T) {
+	file, err := parser.ParseFile(token.NewFileSet(), "conditions.go", `package v1alpha1
+
+const NotACondition = "other"
+
+// Conditions of a Valve.
+const (
+	// ConditionOpen is True while the valve is open. See ConditionShut.
+	ConditionOpen ConditionType = "Open"
+)
+
+// Reasons of a Valve's conditions.
+const (
+	// ReasonTurned: the user turned it, unlike ReasonStuck.
+	ReasonTurned Reason = "Turned"
+	// ReasonStuck: spec.stuck is true.
+	ReasonStuck Reason = "Stuck"
+)
+
+// ConditionShut is True while it is shut.
+const ConditionShut ConditionType = "valve.example/Shut"
+`, parser.ParseComments)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, of := range []string{"ConditionType", "Reason"} {
+		for _, g := range groups(file, of) {
+			got = append(got, g.intro)
+			for _, c := range g.constants {
+				got = append(got, c.value+": "+meaning(c, constantNames(file)))
+			}
+		}
+	}
+	want := []string{
+		"Conditions of a Valve:",
+		"Open: `Open` is True while the valve is open. See `valve.example/Shut`.",
+		"Others:",
+		"valve.example/Shut: `valve.example/Shut` is True while it is shut.",
+		"Reasons of a Valve's conditions:",
+		"Turned: The user turned it, unlike `Stuck`.",
+		"Stuck: spec.stuck is true.",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestFields(t *testing.T) {
+	schema := &apiextensions.JSONSchemaProps{
+		Type: "object", Description: "valve is a part.", Required: []string{"sizes"},
+		Properties: map[string]apiextensions.JSONSchemaProps{
+			"sizes": {Type: "array", MinItems: ptr.To[int64](2), Items: &apiextensions.JSONSchemaPropsOrArray{
+				Schema: &apiextensions.JSONSchemaProps{Type: "object", Properties: map[string]apiextensions.JSONSchemaProps{
+					"inch": {Type: "integer", Format: "int32", Minimum: ptr.To(1.), Maximum: ptr.To(8.), Default: &apiextensions.JSON{Raw: []byte("4")}},
+				}},
+			}},
+			"limits": {Type: "object", AdditionalProperties: &apiextensions.JSONSchemaPropsOrBool{
+				Schema: &apiextensions.JSONSchemaProps{XIntOrString: true, Pattern: quantityPattern},
+			}},
+			"mode": {
+				Type: "string", Pattern: "a|b", Enum: []apiextensions.JSON{{Raw: []byte(`"a"`)}},
+				XValidations: apiextensions.ValidationRules{{Message: "write a, not <b>"}},
+			},
+		},
+	}
+	var out strings.Builder
+	writeField(&out, "spec", schema, false)
+	want := "| `spec` | object |  |  | valve is a part. |\n" +
+		"| `spec.limits` | map of quantity |  |  |  |\n" +
+		"| `spec.mode` | string |  | one of `\"a\"`; matches `a\\|b`; write a, not &lt;b> |  |\n" +
+		"| `spec.sizes` | list of object |  | required; number of items at least 2 |  |\n" +
+		"| `spec.sizes[].inch` | integer (int32) | `4` | at least 1; at most 8 |  |\n"
+	if diff := cmp.Diff(want, out.String()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }

@@ -19,7 +19,8 @@ IMAGE     ?= sluice:$(VERSION)
 PLATFORMS ?= linux/$(shell $(GO) env GOARCH)
 # For `make catalog`: the image that contains bundle/.
 BUNDLE_IMAGE ?= sluice-bundle:$(VERSION)
-# For `make release`: the registry and path of the images, and the PEM file with the key.
+# For `make release` and `make verify-release`: the registry and path of the images, and the PEM file
+# with the private key (release) or the public key (verify-release).
 REPOSITORY  ?= ghcr.io/sluicenet
 RELEASE_KEY ?=
 # For `make test`: the packages and more flags for go test.
@@ -46,10 +47,10 @@ tool := $(GO) tool -modfile=hack/tools/go.mod
 # The checks of the OLM bundle have a separate module, too. The build tag leaves
 # out a C library for image signatures.
 olm = GOFLAGS=-tags=containers_image_openpgp $(GO) -C hack/olm
-# The program that builds releases has a separate module, too.
+# The program that builds releases is a separate module.
 release = $(GO) -C hack/release run .
 
-# The tests of the Helm chart have a separate module, too.
+# The tests of the Helm chart are a separate module.
 helm = $(GO) -C hack/helm
 
 ##@ Try it

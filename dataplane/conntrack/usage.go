@@ -39,16 +39,17 @@ func OpenUsage() (*Usage, error) {
 func (u *Usage) Close() error { return u.socket.Close() }
 
 // Read returns the number of entries and the maximum number of entries. The kernel counts the
-// entries of each network namespace separately, and compares each of these counts with the same
-// maximum, the sysctl net.netfilter.nf_conntrack_max. The maximum is 0 if there is no limit. It is
-// also 0 before Linux 4.18, which does not report the maximum.
+// entries of each network namespace separately. The maximum is the sysctl
+// net.netfilter.nf_conntrack_max, which is the same for all network namespaces. The maximum is 0 if
+// there is no limit. It is also 0 on kernels before Linux 4.18, which do not report it.
 func (u *Usage) Read() (entries, maximum uint32, err error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if err := u.socket.SetDeadline(time.Now().Add(receiveTimeout)); err != nil {
 		return 0, 0, fmt.Errorf("reading the size of the conntrack table: %w", err)
 	}
-	// With the flag NLM_F_ACK, an acknowledgement follows the statistics, as after a dump.
+	// Because of the flag NLM_F_ACK, the kernel sends an acknowledgement after the statistics. Dump
+	// reads until this acknowledgement.
 	b := netlink.Begin(nil, netlink.Header{Type: messageStats, Flags: unix.NLM_F_REQUEST | unix.NLM_F_ACK})
 	err = u.socket.Send(netlink.End(netlink.AppendNetfilterHeader(b, unix.AF_UNSPEC), 0))
 	if err == nil {

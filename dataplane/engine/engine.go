@@ -124,7 +124,7 @@ type Engine struct {
 	// traffic compares the number of packets that pods send with the number of packets that reach
 	// the rules.
 	traffic observe.Tracker
-	// floods measures the pods whose packets go to the flood queue.
+	// floods measures the rates of the pods whose first packets go to the flood queue.
 	floods flood.Tracker
 	// untaken is closed when the engine stops writing the table. Then the method followHolder
 	// returns.

@@ -15,14 +15,15 @@ import (
 	"github.com/sluicenet/sluice/test/lab"
 )
 
-// flooded is the number of datagrams of a flood. It is above the sum of the packets that the rules
-// let into a normal queue and of the packets that fit into the flood queue.
+// flooded is the number of datagrams of a flood. It is so high that the flood fills the flood
+// queue, although the rules send the packets below the limit to a normal queue.
 const flooded = 10_000
 
-// TestFlood sends new flows to an isolated pod as fast as possible while its worker evaluates nothing.
-// With the failure policy Open, the kernel accepts packets that arrive at a full queue. It must not
-// accept the packets of a flood, because a pod could then bypass policies. While the flood fills its queue,
-// the flows of another pod are evaluated.
+// TestFlood sends new flows to an isolated pod as fast as possible, while the workers are blocked
+// by the first packet that they evaluate. With the failure policy Open, the kernel accepts packets
+// that arrive at a full normal queue. It must drop packets that arrive at the full flood queue,
+// because a pod could otherwise bypass policies with a flood. When the workers are no longer
+// blocked, a flow of another pod is evaluated.
 func TestFlood(t *testing.T) {
 	for name, c := range map[string]struct {
 		family    netip.Addr
@@ -31,7 +32,8 @@ func TestFlood(t *testing.T) {
 		// Pod one sends the packets, so it is the flooder, although no policy selects it.
 		"IPv4, from a pod": {like4, "egress"},
 		"IPv6, from a pod": {like6, "egress"},
-		// If another machine sends the packets, the rules count them for the pod that receives them.
+		// If another machine sends the packets, the rules count the packets for the pod that
+		// receives them.
 		"IPv4, from another machine": {like4, "ingress"},
 		"IPv6, from another machine": {like6, "ingress"},
 	} {
@@ -65,7 +67,7 @@ func TestFlood(t *testing.T) {
 				}
 				return rule.Allow
 			})
-			t.Cleanup(unblock) // Otherwise the engine could not end after a failure.
+			t.Cleanup(unblock) // A blocked worker would prevent the end of the engine after a failure.
 			to := addressOf(t, s.two.Host, c.family)
 			at := net.UDPAddrFromAddrPort(netip.AddrPortFrom(to, 7000))
 			var received atomic.Int64
@@ -140,8 +142,8 @@ func (s *fixture) receive(at *net.UDPAddr, received *atomic.Int64) {
 	})
 }
 
-// flood sends datagrams as fast as possible. Each of them opens a flow, because conntrack stores no
-// flow before the kernel has accepted its first packet.
+// flood sends datagrams as fast as possible. Every datagram is the first packet of a flow, because
+// conntrack stores a flow only after the kernel has accepted a packet of this flow.
 func (s *fixture) flood(from *lab.Host, to *net.UDPAddr) {
 	s.t.Helper()
 	err := from.Do(func() error {

@@ -90,7 +90,8 @@ func TestHitsAreExact(t *testing.T) {
 		source = s.flows(flows, source, 9)
 		want["lab/deny"] += flows
 		want["lab/in"] += flows
-		// The next tree must not evaluate packets that still wait in a queue.
+		// Wait until all packets are evaluated, so that none of them is evaluated with the next
+		// tree.
 		eventually.NoError(t, func() error { return compareHits(s.config.Hits, want) })
 	}
 	st := s.status()
@@ -99,8 +100,9 @@ func TestHitsAreExact(t *testing.T) {
 	}
 }
 
-// compareHits compares the counters with the wanted ones. The key of a rule is its fingerprint, and
-// the key of the flows that no rule accepted is the policy.
+// compareHits compares the counters with the expected counters. The key of a rule is its
+// fingerprint. The key of the flows that were denied because no rule matched is the name of the
+// policy.
 func compareHits(counters *hits.Counters, want map[string]uint64) error {
 	got := map[string]uint64{}
 	for _, h := range counters.Report().Counters {

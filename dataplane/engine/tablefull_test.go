@@ -38,10 +38,10 @@ const (
 	seenReply, assured, confirmed = 1 << 1, 1 << 2, 1 << 3
 )
 
-// filler creates, changes and deletes conntrack entries of a node. It sends many requests with one
-// system call, because it creates as many entries as the table can contain. Another network
-// namespace has its own entries, so a filler affects only its node. A test cannot lower the maximum
-// instead, because the maximum is the same in every network namespace.
+// filler creates, changes and deletes conntrack entries of a node. It creates as many entries as
+// the table can contain, so it sends many requests with one system call. The kernel counts the
+// entries of each network namespace separately, so a filler affects only its node. A test cannot
+// lower the maximum instead, because all network namespaces have the same maximum.
 type filler struct {
 	t      *testing.T
 	socket *netlink.Socket
@@ -154,7 +154,9 @@ func (f *filler) send(kind, flags uint16, first, end int, status uint32, lifetim
 }
 
 // appendEntry appends the attributes of the entry with the number n. The entry is a UDP connection
-// from port n mod 2^16 of an address in 198.18.0.0/16 to 198.19.0.1.
+// to port 80 of 198.19.0.1. The upper 16 bits of n are the last two bytes of the source address,
+// and the lower 16 bits are the source port. For example, entry 0x20003 has the source
+// 198.18.0.2:3.
 func appendEntry(b []byte, n int, kind uint16, status uint32, lifetime time.Duration) []byte {
 	source := netip.AddrPortFrom(netip.AddrFrom4([4]byte{198, 18, byte(n >> 24), byte(n >> 16)}), uint16(n))
 	destination := netip.AddrPortFrom(netip.AddrFrom4([4]byte{198, 19, 0, 1}), 80)
@@ -212,7 +214,7 @@ func (s *fixture) isFull() {
 // TestConntrackTableFull fills the conntrack table of a node. While the table is full, the kernel
 // drops the first packet of every tracked connection. Open connections continue and are
 // re-evaluated. When entries have expired, new connections work again. The failure policy is Open, so
-// a packet that reached the queues without being evaluated would be accepted.
+// that the kernel would accept a packet if it reached a queue but no worker evaluated it.
 func TestConntrackTableFull(t *testing.T) {
 	s := newFixture(t, ruleset.Drop, only80)
 	s.restart(ruleset.FailOpen)
@@ -312,8 +314,8 @@ func TestUnassuredEntriesAreReplaced(t *testing.T) {
 	})
 }
 
-// TestDeniedFlowsDoNotFillTheConntrackTable opens many denied flows while the conntrack table of a
-// node has room for only a few more entries. The flows must leave no entries.
+// TestDeniedFlowsDoNotFillTheConntrackTable sends the first packets of many denied flows while the
+// conntrack table of a node has room for only a few more entries. The flows must leave no entries.
 func TestDeniedFlowsDoNotFillTheConntrackTable(t *testing.T) {
 	const rounds, perRound = 30, batch / 4
 	for _, how := range []ruleset.Deny{ruleset.Drop, ruleset.Reject} {
@@ -341,7 +343,8 @@ func TestDeniedFlowsDoNotFillTheConntrackTable(t *testing.T) {
 	}
 }
 
-// sendDenied sends the first packets of three flows from pod one to pod two, which only80 denies.
+// sendDenied sends the first packets of three flows from pod one to pod two. The function only80
+// denies these flows.
 func (s *fixture) sendDenied(port uint16) {
 	s.t.Helper()
 	for _, like := range []netip.Addr{like4, like6} {

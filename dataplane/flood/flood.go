@@ -1,5 +1,5 @@
-// Package flood measures the pods whose first packets go to the flood queue, because they open or
-// receive flows faster than the limit in package ruleset.
+// Package flood measures how fast pods flood. A pod floods if it opens or receives flows faster
+// than the limit in package ruleset. The first packets of such a pod go to the flood queue.
 package flood
 
 import (
@@ -17,14 +17,15 @@ import (
 
 const (
 	// interval is the time between two samples. It is shorter than the time for which the kernel keeps
-	// a flooder, so that no flooder is missed.
+	// a flooder in its sets, so that each flooder is in at least one sample.
 	interval = time.Second
-	// remembered is the time for which the tracker reports a pod after its last sample.
+	// remembered is the time for which the tracker still reports a pod after the last sample in
+	// which the pod flooded.
 	remembered = time.Minute
 )
 
-// Tracker computes the rates of pods from samples of the kernel's counters. The zero value is ready to
-// use. It is safe for concurrent use.
+// Tracker computes the rates of pods from samples of the kernel's counters. The zero value is ready
+// to use. A Tracker is safe for concurrent use.
 type Tracker struct {
 	mu   sync.Mutex
 	pods map[ruleset.Flooder]*pod
@@ -37,8 +38,8 @@ type pod struct {
 	since, last time.Time
 }
 
-// Follow adds a sample every second until the context ends. The parameter `read` returns the number of
-// packets of each flooder. If it fails, Follow skips the sample.
+// Follow adds a sample every second until the context ends. The function `read` returns the number
+// of packets of each flooder. If `read` fails, Follow skips the sample.
 func (t *Tracker) Follow(ctx context.Context, read func() (map[ruleset.Flooder]uint64, error)) {
 	again := time.NewTicker(interval)
 	defer again.Stop()
@@ -54,8 +55,9 @@ func (t *Tracker) Follow(ctx context.Context, read func() (map[ruleset.Flooder]u
 	}
 }
 
-// Add adds a sample that was read at the given time. The sample contains the number of packets of each
-// flooder. A number that has decreased means that the kernel has started the count again.
+// Add adds a sample that was read at the given time. The sample contains the number of packets of
+// each flooder. If the number of a flooder has decreased, the kernel has restarted its counter at
+// 0.
 func (t *Tracker) Add(counts map[ruleset.Flooder]uint64, at time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -88,8 +90,9 @@ func (t *Tracker) Add(counts map[ruleset.Flooder]uint64, at time.Time) {
 	}
 }
 
-// Pods returns the pods that have flooded within the last minute, the fastest first. The parameter
-// `names` maps addresses to names of pods.
+// Pods returns the pods that have flooded within the last minute. The pod with the highest rate is
+// first. The list contains at most report.MaxFloodingPods pods. The parameter `names` maps
+// addresses to names of pods.
 func (t *Tracker) Pods(names map[netip.Addr]string) []report.FloodingPod {
 	t.mu.Lock()
 	defer t.mu.Unlock()

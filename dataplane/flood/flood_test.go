@@ -31,7 +31,7 @@ func TestTracker(t *testing.T) {
 		{0, nil, nil},
 		{1, map[ruleset.Flooder]uint64{out: 5000}, []report.FloodingPod{crawler(5000, 1, 1)}},
 		{2, map[ruleset.Flooder]uint64{out: 11000, in: 7000}, []report.FloodingPod{other, crawler(6000, 1, 2)}},
-		// The counter began again, and one sample was missed.
+		// The counter restarted at 0, and one sample is missing.
 		{4, map[ruleset.Flooder]uint64{out: 9000, in: 7000}, []report.FloodingPod{other, crawler(6000, 1, 4)}},
 		{62, nil, []report.FloodingPod{other, crawler(6000, 1, 4)}},
 		{63, nil, []report.FloodingPod{crawler(6000, 1, 4)}},

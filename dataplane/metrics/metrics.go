@@ -133,7 +133,8 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		out <- c.floodPackets.value(float64(q.Packets), "evaluated")
 		out <- c.floodPackets.value(float64(q.Dropped), "dropped")
 	}
-	// A pod can have several addresses, but a metric must not occur twice. The fastest is the first.
+	// A pod can have several addresses, but a metric must not occur twice. The list is sorted by rate,
+	// so the first entry of a pod has the highest rate of this pod.
 	seen := map[[2]string]bool{}
 	for i := range s.Flooding {
 		f := &s.Flooding[i]

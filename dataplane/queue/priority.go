@@ -9,14 +9,17 @@ import (
 const (
 	// lowestPriority is the nice value of the lowest priority.
 	lowestPriority = 19
-	// shortSlice is the time slice of a worker in nanoseconds, the shortest that the kernel supports.
+	// shortSlice is the time slice of the worker of a normal queue in nanoseconds. It is the
+	// shortest slice that the kernel supports.
 	shortSlice = 100_000
 )
 
-// SetProcessors lets one goroutine per worker of a pool with the given number of normal queues run at the
-// same time, and two further goroutines. Go runs a goroutine only on one of GOMAXPROCS virtual
-// processors, and a worker whose thread waits for a processor of the machine keeps its virtual
-// processor. Without this call, waiting workers of low priority could so stop all other workers.
+// SetProcessors raises GOMAXPROCS so that the workers of a pool with the given number of normal
+// queues and two further goroutines can run at the same time.
+//
+// Go runs at most GOMAXPROCS goroutines at a time. A worker counts as running even while its thread
+// waits for a processor of the machine. So with a lower GOMAXPROCS, waiting workers of low priority
+// could stop all other workers.
 func SetProcessors(queues uint16) {
 	workers := int(queues) + 1 // with the worker of the flood queue
 	runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), workers+2))
@@ -26,16 +29,17 @@ func SetProcessors(queues uint16) {
 // goroutine stays locked to the thread, so Go ends the thread together with the goroutine.
 //
 // The worker of a flood queue gets the lowest priority. Every other worker gets a short time slice, so
-// that it runs soon after a packet has arrived, even if other threads use all processors (Linux 6.12
-// or later, see sched_setattr(2); older kernels ignore the slice). The worker gets no more processor
-// time than without the short slice. If the kernel returns an error, the worker runs as other threads do.
+// that it runs soon after a packet has arrived, even if other threads use all processors. A short
+// slice does not increase the total processor time of the worker. It has an effect on Linux 6.12 or
+// later, see sched_setattr(2). Older kernels ignore it. If the kernel returns an error, the thread
+// keeps the default settings.
 func (s *socket) schedule() {
 	if s.scheduled {
 		return
 	}
 	s.scheduled = true
 	runtime.LockOSThread()
-	// In Linux, these settings apply to a thread. The number 0 is the calling thread.
+	// On Linux, these settings apply to a thread. The ID 0 means the calling thread.
 	if s.background {
 		_ = unix.Setpriority(unix.PRIO_PROCESS, 0, lowestPriority)
 		return

@@ -36,8 +36,8 @@ type Config struct {
 	// there is no flood queue.
 	Flood uint16
 	// FailOpen makes the kernel accept packets that arrive at a full normal queue. If FailOpen is
-	// not set, the kernel drops these packets. At a full flood queue, the kernel always drops them,
-	// because a pod must not be able to bypass policies by a flood.
+	// not set, the kernel drops these packets. The kernel always drops packets that arrive at a
+	// full flood queue, because a pod must not be able to bypass policies with a flood.
 	FailOpen bool
 	// Hold selects the denied packets that workers move to the hold queue. The number of the hold
 	// queue is Base + Queues. If Hold is nil, workers move no packets to the hold queue.
@@ -61,7 +61,7 @@ const (
 	// copyRange is the number of bytes of each packet that the kernel copies to user space. The
 	// headers of most packets are shorter than copyRange.
 	copyRange = 256
-	// maxWaiting is the maximum number of packets that wait in a queue.
+	// maxWaiting is the maximum number of packets that wait in a normal queue.
 	maxWaiting = 8192
 	// maxFlood is the maximum number of packets that wait in the flood queue. With a longer queue,
 	// the flows of a flooding pod would only wait longer.

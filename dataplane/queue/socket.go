@@ -89,8 +89,8 @@ type socket struct {
 	poll           func(fd uintptr)
 	receiveMessage iter.Seq2[mdlayher.Message, error]
 
-	// background is set if the thread that serves the socket must have the lowest priority. scheduled
-	// is set once the `schedule` method has been called.
+	// background is set if the thread that serves the socket must have the lowest priority. The
+	// `schedule` method sets `scheduled`, so that only its first call has an effect.
 	background, scheduled bool
 
 	// interrupted is set to make the `serve` method return.

@@ -9,8 +9,8 @@ import (
 // limit.
 type FloodQueue struct {
 	// Packets counts the packets that were evaluated. Dropped counts the packets that were dropped
-	// because the queue or the socket buffer of its worker was full. The rules drop these packets
-	// under both failure policies.
+	// because the queue or the socket buffer of its worker was full. The kernel drops these packets
+	// with both failure policies.
 	Packets uint64 `json:"packets"`
 	Dropped uint64 `json:"dropped"`
 	// Waiting is the number of packets that currently wait in the queue.
@@ -29,10 +29,11 @@ type FloodingPod struct {
 	Address netip.Addr `json:"address"`
 	// Direction is "egress" if the pod opens the flows, and "ingress" if other hosts open them.
 	Direction string `json:"direction"`
-	// PerSecond is the highest number of first packets per second since the time Since.
+	// PerSecond is the highest rate between two samples since the time Since, in first packets per
+	// second.
 	PerSecond uint64 `json:"perSecond"`
-	// Since is the time at which the flood was noticed. Last is the time of the last sample in which
-	// the pod was above the limit.
+	// Since is the time of the first sample that contained the pod. Last is the time of the last
+	// sample in which the number of packets had increased.
 	Since time.Time `json:"since"`
 	Last  time.Time `json:"last"`
 }

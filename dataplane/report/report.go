@@ -55,8 +55,8 @@ type Status struct {
 	Verdicts Stats  `json:"verdicts"`
 	// Hits states how many rules have decided a packet. It is nil if rules are not counted.
 	Hits *Hits `json:"hits,omitempty"`
-	// Flooding contains the pods that have flooded within the last minute, the fastest first, at most
-	// MaxFloodingPods.
+	// Flooding contains at most MaxFloodingPods pods that have flooded within the last minute. The
+	// pod with the highest rate is first.
 	Flooding []FloodingPod `json:"flooding,omitempty"`
 	// Unevaluated counts packets of isolated pods that failure policy Open accepted without a
 	// lookup. The count starts when the rules are created, which may be before this dataplane

@@ -27,7 +27,7 @@ const (
 )
 
 // The sets `known4` and `known6` contain Addresses.Known. The set `uplinks` contains Links.Uplinks
-// And the index 0. A packet without an input interface matches index 0, so its source address never
+// and the index 0. A packet without an input interface matches index 0, so its source address never
 // causes the rules to hold it. Likewise, the destination address of a packet without an output
 // interface never causes the rules to hold it.
 var (

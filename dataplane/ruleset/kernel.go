@@ -33,7 +33,7 @@ type Kernel struct {
 	// SetCounters reports whether sets can count packets. Some kernels before Linux 5.11 do not
 	// support this.
 	SetCounters bool
-	// Lanes reports whether rules can measure the rate of each pod: CONFIG_NFT_LIMIT and
+	// Lanes reports whether rules can measure the rate of each pod. This requires CONFIG_NFT_LIMIT,
 	// CONFIG_NFT_HASH, and sets that rules can fill.
 	Lanes bool
 }

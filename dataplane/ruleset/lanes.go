@@ -12,29 +12,31 @@ import (
 	"github.com/sluicenet/sluice/dataplane/ruleset/internal/nft"
 )
 
-// A pod that opens flows faster than the workers can evaluate them would fill the queues, and new
-// connections of other pods would wait or be lost. So the rules measure the rate of first packets
-// for each pod of this node. The packets of a pod above the limit go to the flood queue, whose
-// worker has the lowest priority. All other packets go to the normal queues, which are selected by
-// a hash of the pod's address.
+// If a pod opened flows faster than the workers can evaluate them, it would fill the queues, and
+// new connections of other pods would wait or be lost. So the rules measure the rate of first
+// packets of each pod of this node. The packets of a pod above the limit go to the flood queue,
+// whose worker has the lowest priority. All other packets go to the normal queues. A hash of the
+// pod's address selects the normal queue.
 //
-// A packet from a local pod belongs to this pod. Any other packet belongs to the pod to which it
-// is sent.
+// The rules count each packet for one pod. A packet from a pod of this node counts for its sender.
+// Any other packet counts for the pod to which it is sent.
 
-// The limit of first packets per pod. After a pause, a pod may send floodBurst packets at once. A pod
-// that has exceeded the limit uses the flood queue until it has stayed below the limit for floodTime.
+// The limit is floodRate first packets per second and pod. After a pause, a burst of floodBurst
+// packets does not exceed the limit. A pod that has exceeded the limit uses the flood queue until
+// it has stayed below the limit for floodTime.
 const (
 	floodRate  = 4000
 	floodBurst = 200
 	floodTime  = 2 * time.Second
 )
 
-// rateTime is the time after which the kernel forgets the rate of a pod that sends no packets. Then
-// the pod has stayed below the limit for so long that it may again send floodBurst packets.
+// rateTime is the time after which the kernel forgets the rate of a pod without first packets. It
+// is longer than the time after which the kernel allows a burst of floodBurst packets again, so the
+// pod gains nothing.
 const rateTime = 10 * time.Second
 
-// maxPodAddresses is the size of the sets for rates. It must be above the number of pod addresses of
-// a node. If a set were full, the rules would not measure the rates of further pods.
+// maxPodAddresses is the size of the sets that the rules fill. It must be above the number of pod
+// addresses of a node. If a set were full, the rules would not measure the rates of further pods.
 const maxPodAddresses = 1 << 16
 
 // flood is the name of the chain that sends packets to the flood queue.
@@ -42,11 +44,12 @@ const flood = "flood"
 
 // lane describes how the rules handle the first packets of one direction and address family.
 type lane struct {
-	// name is the name of the chain. known is the set of the addresses to which the lane applies.
+	// name is the name of the chain. The lane applies to packets whose source (egress) or
+	// destination (ingress) is in the set `known`.
 	name  string
 	known addressSet
 	// rates contains the rates of the pods, and flooders contains the pods above the limit. The
-	// counter of a flooder contains all its first packets since it exceeded the limit.
+	// counter of a flooder counts the first packets of the pod since it exceeded the limit.
 	rates, flooders addressSet
 	ingress         bool
 }
@@ -101,7 +104,7 @@ func (c Config) laneRules(l lane) []nft.Expressions {
 	for i := range last {
 		rules = append(rules, append(nft.Join(l.known.address(), hashIs(l.known.length, uint32(c.Queues), uint32(i))), c.queue(i)))
 	}
-	// The last rule has no condition, so that no packet can pass without an evaluation.
+	// The last rule has no condition, so that every packet is queued.
 	return append(rules, nft.Expressions{c.queue(last)})
 }
 
@@ -123,8 +126,9 @@ func (c Config) selectRules() []nft.Expressions {
 	return append(rules, nft.Expressions{queueTo(c.Queueing, c.QueueBase, c.Queues, c.FailurePolicy == FailOpen)})
 }
 
-// updateRate returns the expression for `update @SET { ADDRESS limit rate over RATE/second burst BURST
-// packets }`. The rule matches if the rate is above the limit. The address must be in the register.
+// updateRate returns the expression for
+// `update @SET { ADDRESS limit rate over RATE/second burst BURST packets }`.
+// The rule matches if the rate is above the limit. The address must be in the register.
 func updateRate(s addressSet) expr.Any {
 	return &expr.Dynset{
 		SrcRegKey: nft.Register, SetName: s.name, Operation: unix.NFT_DYNSET_OP_UPDATE,
@@ -144,8 +148,8 @@ const hashRegister = 2
 // hashSeed is the seed of all hashes. Without a seed, the kernel chooses a random seed for each rule.
 const hashSeed = 1
 
-// hashIs returns the expressions for `jhash ADDRESS mod MODULUS seed 1 == REST`. The address must be in the
-// register.
+// hashIs returns the expressions for `jhash ADDRESS mod MODULUS seed 1 == REST`. The address must
+// be in the register.
 func hashIs(length, modulus, rest uint32) nft.Expressions {
 	return nft.Expressions{
 		&expr.Hash{SourceRegister: nft.Register, DestRegister: hashRegister, Length: length, Modulus: modulus, Seed: hashSeed, Type: expr.HashTypeJenkins},
@@ -175,13 +179,15 @@ func tryLanes() error {
 
 // Flooder is a pod whose first packets go to the flood queue.
 type Flooder struct {
-	// Address is the address of the pod. Ingress is true if other hosts open the flows.
+	// Address is the address of the pod. Ingress is true if the pod receives the flows, and false
+	// if it opens them.
 	Address netip.Addr
 	Ingress bool
 }
 
-// Flooders returns the pods whose first packets now go to the flood queue, with the number of these
-// packets since they go there. The map is empty without lanes.
+// Flooders returns the pods whose first packets go to the flood queue at the moment. The value for
+// a pod is the number of its first packets since it exceeded the limit. The map is empty if the
+// rules contain no lanes.
 func (t *Table) Flooders() (map[Flooder]uint64, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

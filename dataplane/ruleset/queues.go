@@ -7,17 +7,18 @@ import (
 	"github.com/google/nftables/xt"
 )
 
-// Queues contains queue numbers. It contains the queues of the workers, followed by one queue for
-// held packets, and the flood queue. For example, with Base 2700 and Count 2, the workers serve
-// queues 2700 and 2701, and held packets wait in queue 2702.
+// Queues contains the queue numbers of one dataplane: a range of normal queues and the hold queue
+// that follows them, and the flood queue.
 //
-// A node has two ranges of these queues, followed by their two flood queues. While a dataplane is
-// being replaced, the old dataplane uses one range and the new dataplane uses the other range.
+// A node has two such ranges, followed by the two flood queues. While a dataplane is being
+// replaced, the old dataplane uses one range and the new dataplane uses the other range. For
+// example, with Base 2700 and Count 2, the normal queues are 2700 and 2701 in the first range, and
+// 2703 and 2704 in the second range. The hold queues are 2702 and 2705, and the flood queues are
+// 2706 and 2707.
 type Queues struct {
-	// Base is the first queue number. Count is the number of normal queues that workers serve.
+	// Base is the number of the first normal queue. Count is the number of normal queues.
 	Base, Count uint16
-	// Flood is the number of the queue for pods that open flows too fast. It is 0 if there is no such
-	// queue.
+	// Flood is the number of the flood queue. It is 0 if there is no flood queue.
 	Flood uint16
 }
 
@@ -29,8 +30,9 @@ func (q Queues) Hold() uint16 { return holdQueue(q.Base, q.Count) }
 
 func holdQueue(base, count uint16) uint16 { return base + count }
 
-// NewQueues returns both ranges of a node. The flood queues have the last numbers, so that the ranges
-// are equal to those of dataplanes without a flood queue, which a new dataplane may replace.
+// NewQueues returns the queues of a node. The flood queues have the last numbers, so that the
+// ranges do not depend on them. A new dataplane may replace an older dataplane, which has the same
+// ranges but no flood queue.
 func NewQueues(base, count uint16) [ranges]Queues {
 	second := holdQueue(base, count) + 1
 	flood := holdQueue(second, count) + 1
@@ -41,11 +43,11 @@ func NewQueues(base, count uint16) [ranges]Queues {
 // per range.
 func NumbersPerNode(count uint16) int { return ranges * (int(count) + 2) }
 
-// Fit reports whether a node with `count` normal queues per range, numbered from `base` on, uses only
-// valid queue numbers, and at least one queue.
+// Fit reports whether a node can have `count` normal queues per range if the first queue number is
+// `base`. `count` must be at least 1, and the last queue number must be at most 65535.
 func Fit(base, count uint16) bool { return count > 0 && int(base)+NumbersPerNode(count) <= 1<<16 }
 
-// Contain reports whether a queue number belongs to the range.
+// Contain reports whether a queue number belongs to the range or is the flood queue.
 func (q Queues) Contain(number uint64) bool {
 	return number >= uint64(q.Base) && number <= uint64(q.Hold()) || q.Flood != 0 && number == uint64(q.Flood)
 }

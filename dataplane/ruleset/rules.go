@@ -175,7 +175,7 @@ func (c Config) midStreamRule() nft.Expressions {
 }
 
 // unmarkedRules returns rules for packets of connections without a mark. The rules accept replies
-// And related ICMP errors, which are not evaluated.
+// and related ICMP errors, which are not evaluated.
 func unmarkedRules() []nft.Expressions {
 	return []nft.Expressions{
 		append(nft.ReplyDirection(), nft.Accept()),

@@ -100,8 +100,8 @@ func install(t *testing.T, h *lab.Host, c ruleset.Config) *ruleset.Table {
 	return table
 }
 
-// queueLine matches a rule that queues packets in nft's output. nft prints a queue expression as
-// text, but some versions print an NFQUEUE target as nothing.
+// queueLine matches a line of nft's output with a rule that queues packets. nft prints a queue
+// expression as text, but some versions print nothing for an NFQUEUE target.
 var queueLine = regexp.MustCompile(`(?m)^\t\t(jhash \S+ \S+ mod \d+ seed 0x\w+ \d+|)( ?queue .*| ?xt target.*|)$`)
 
 // warning matches the line that nft prints above a table with an xtables target.
@@ -134,7 +134,7 @@ func TestTableAsNftListsIt(t *testing.T) {
 			got := list(t, h)
 			golden.Compare(t, filepath.Join("testdata", name+".nft"), got)
 			// nft must be able to load the text and list the same table again. nft cannot
-			// load the NFQUEUE target, so the test first removes it from the rules.
+			// load the NFQUEUE target, so the test first removes the target from the rules.
 			text := strings.ReplaceAll(strings.ReplaceAll(got, "\t\tqueue\n", ""), " queue\n", "\n")
 			other := host(t)
 			nft(t, other, text, "-f", "-")

@@ -18,8 +18,7 @@ import (
 
 // set describes an nftables set. The `order` field contains the byte order of the set's keys. If
 // `counted` is set, each key has a counter of the packets that matched this key. If `timeout` is not
-// 0, rules add keys to the set, and the kernel removes a key that no rule has added again within this
-// time.
+// 0, rules add keys to the set. The kernel removes a key if no rule adds it again within this time.
 type set struct {
 	name    string
 	keyType nftables.SetDatatype

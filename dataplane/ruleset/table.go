@@ -1,5 +1,5 @@
 // Package ruleset manages the nftables table `inet sluice`. The rules in this table
-// Accept, drop or queue a node's packets, and carry out the verdicts of the workers. On a
+// accept, drop or queue a node's packets, and carry out the verdicts of the workers. On a
 // node with isolated pods on a bridge, the package also manages the table `bridge sluice`.
 // docs/packet-path.md explains each rule.
 //
@@ -57,8 +57,9 @@ type Config struct {
 	// QueueBase is the number of the first queue. Queues is the number of normal queues that
 	// workers serve. The queue numbers are consecutive.
 	QueueBase, Queues uint16
-	// FloodQueue is the number of the queue for pods that open flows faster than a limit. If it is 0,
-	// the kernel selects a queue for all packets by a hash of both addresses.
+	// FloodQueue is the number of the queue for pods that open or receive flows faster than the
+	// limit. If it is 0, the rules contain no lanes, and the kernel selects the queue of every
+	// packet by a hash of both addresses.
 	FloodQueue    uint16
 	FailurePolicy FailurePolicy
 	Deny          Deny

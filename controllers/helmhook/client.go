@@ -20,7 +20,7 @@ func NewClient(config *rest.Config) (client.Client, error) {
 		}
 	}
 	config = rest.CopyConfig(config)
-	// The client does not limit its requests: it sends about one request per second.
+	// The client needs no rate limit, because it sends only about one request per second.
 	config.QPS = -1
 	c, err := client.New(config, client.Options{Scheme: scheme})
 	if err != nil {

@@ -1,4 +1,4 @@
-// Package helmhook contains the work of the hooks in the Helm chart. Helm runs a hook as a Job.
+// Package helmhook implements the hooks of the Helm chart. Helm runs each hook as a Job.
 package helmhook
 
 import (
@@ -11,12 +11,14 @@ import (
 	"github.com/sluicenet/sluice/config/crd"
 )
 
-// fieldOwner is the field manager of the CustomResourceDefinitions. Helm uses the same name. With
-// another name, Helm would report a conflict when it installs the chart again.
+// fieldOwner is the field manager of the CustomResourceDefinitions. It is the name that Helm uses.
+// If the hook used another name, Helm would report a conflict when it installs the chart again.
 const fieldOwner = "helm"
 
-// UpdateDefinitions applies the CustomResourceDefinitions of the given version of Sluice. Helm itself
-// creates missing CustomResourceDefinitions during an installation, but never updates them.
+// UpdateDefinitions applies the CustomResourceDefinitions in this program, with a label that
+// contains the given version. Helm 3 creates missing CustomResourceDefinitions during an
+// installation, but does not update existing ones. No version of Helm changes them during an
+// upgrade.
 func UpdateDefinitions(ctx context.Context, c client.Client, version string, log logr.Logger) error {
 	definitions, err := crd.Definitions()
 	if err != nil {

@@ -36,7 +36,8 @@ func newHook(t *testing.T) *hook {
 	return h
 }
 
-// createEnforcer creates the Enforcer of an installation. The finalizer of the operator keeps it.
+// createEnforcer creates the Enforcer of an installation. Because of its finalizer, the Enforcer
+// still exists after a deletion.
 func createEnforcer(t *testing.T, installation string) *v1alpha1.Enforcer {
 	t.Helper()
 	c := server.Client(t)
@@ -76,8 +77,8 @@ func wants(t *testing.T, err error, texts ...string) {
 	}
 }
 
-// TestTimeoutNamesNodes checks that the error after the timeout names the nodes that have not proved
-// that their rules are removed, and what the operator waits for.
+// TestTimeoutNamesNodes checks that the error after the timeout names the nodes that may still have
+// rules, and describes what the operator waits for.
 func TestTimeoutNamesNodes(t *testing.T) {
 	h, c := newHook(t), server.Client(t)
 	enforcer := createEnforcer(t, h.Namespace)
@@ -129,7 +130,7 @@ func TestRulesWithoutEnforcer(t *testing.T) {
 	wants(t, h.Run(t.Context()), "there is no Enforcer, but these nodes may still have rules: orphan")
 }
 
-// TestNodesLeftAreLogged checks that the log names the nodes that were gone or abandoned.
+// TestNodesLeftAreLogged checks that the log names the nodes in the ConfigMap sluice-nodes-left.
 func TestNodesLeftAreLogged(t *testing.T) {
 	h := newHook(t)
 	left := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: h.Namespace, Name: record.LeftName}, Data: map[string]string{"node-7": "abandoned"}}

@@ -44,9 +44,10 @@ type Uninstaller struct {
 	Log     logr.Logger
 }
 
-// Run deletes the Enforcer. It returns nil when no node has rules, except for nodes that were gone or
-// abandoned by the user. If nodes still have rules after the timeout, the error names these nodes.
-// A later call continues to wait.
+// Run deletes the Enforcer and waits until no node has rules. It does not wait for nodes that no
+// longer exist or that the user excluded from the uninstallation, and logs their names. If nodes
+// may still have rules after the timeout, the error names these nodes. The operator continues to
+// remove the rules, so the caller can call Run again.
 func (u *Uninstaller) Run(ctx context.Context) error {
 	var enforcer v1alpha1.Enforcer
 	err := u.Client.Get(ctx, types.NamespacedName{Name: v1alpha1.EnforcerName}, &enforcer)
@@ -77,7 +78,7 @@ func (u *Uninstaller) Run(ctx context.Context) error {
 func (u *Uninstaller) wait(ctx context.Context) error {
 	progress := ""
 	err := wait.PollUntilContextTimeout(ctx, pollInterval, u.Timeout, true, func(context.Context) (bool, error) {
-		// A read just before the end of the timeout must not fail because of the timeout.
+		// Use the outer context, so that the end of the timeout does not abort this request.
 		ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 		defer cancel()
 		var enforcer v1alpha1.Enforcer
@@ -107,7 +108,7 @@ func (u *Uninstaller) wait(ctx context.Context) error {
 	return errors.Join(fmt.Errorf("%s. The operator continues. Uninstall again to continue to wait. Last status: %s", what, cmp.Or(progress, "unknown")), listErr)
 }
 
-// progressOf returns what the uninstallation waits for.
+// progressOf describes what the uninstallation waits for.
 func progressOf(enforcer *v1alpha1.Enforcer) string {
 	condition := meta.FindStatusCondition(enforcer.Status.Conditions, string(v1alpha1.ConditionProgressing))
 	if condition == nil || condition.Reason != string(v1alpha1.ReasonUninstalling) {
@@ -152,8 +153,9 @@ func (u *Uninstaller) nodes(ctx context.Context) (string, error) {
 	return strings.Join(names, ", "), nil
 }
 
-// finish checks that no node has rules after the Enforcer is gone. It logs the nodes that may still
-// have rules because they were gone or because the user abandoned them.
+// finish checks that no node has rules. The caller must call it after the Enforcer has been
+// removed. finish logs the names of nodes that may still have rules, because the node no longer
+// existed or the user excluded it from the uninstallation.
 func (u *Uninstaller) finish(ctx context.Context) error {
 	nodes, err := u.nodes(ctx)
 	if err != nil {

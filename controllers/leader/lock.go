@@ -1,5 +1,5 @@
 // Package leader provides the lock with which operators elect a leader. If the pod of the leader no
-// longer exists, a new operator does not wait until the Lease of this pod expires.
+// longer exists, another operator takes over the Lease at once, and does not wait until it expires.
 package leader
 
 import (
@@ -27,7 +27,7 @@ import (
 const identityPrefix = "pod/"
 
 // requestTimeout is the time limit of a request. It is half the time for which controller-runtime
-// tries to renew a Lease, so that a request without an answer does not cost a leader its Lease.
+// tries to renew a Lease. So a leader can retry once, and keeps its Lease, if it gets no response.
 const requestTimeout = 5 * time.Second
 
 // lock is a resourcelock.LeaseLock that returns a record without a holder if the pod of the holder
@@ -41,11 +41,13 @@ type lock struct {
 
 // New returns a lock on the Lease with the given name for a process in a pod.
 //
-// A leader that is killed does not release its Lease. The lock reads the pod of the holder, and treats
-// the Lease as released if this pod no longer exists. The API server removes a pod only after its
-// containers have ended. The exception is a pod that a client deletes by force: two leaders can then
-// be active until the first one has failed to renew the Lease for 10 s. The lock also treats the
+// A leader that is killed does not release its Lease. The lock reads the pod of the holder, and
+// treats the Lease as released if this pod has ended or no longer exists. The lock also treats the
 // Lease as released if a previous container of the process's own pod was the holder.
+//
+// Usually, the API server removes a pod only after its containers have ended. If a client
+// force-deletes the pod, its containers can still run. Then two leaders can be active until the
+// first one has failed to renew the Lease for 10 s.
 func New(config *rest.Config, namespace, name, pod string) (resourcelock.Interface, error) {
 	config = rest.AddUserAgent(rest.CopyConfig(config), "leader-election")
 	config.Timeout = requestTimeout
@@ -68,8 +70,8 @@ func New(config *rest.Config, namespace, name, pod string) (resourcelock.Interfa
 	}, nil
 }
 
-// Get returns the record of the Lease, parsed and as JSON. If the holder has ended, neither of them
-// contains a holder.
+// Get returns the record of the Lease, parsed and as JSON. If the holder has ended, Get removes it
+// from both forms of the record.
 func (l *lock) Get(ctx context.Context) (*resourcelock.LeaderElectionRecord, []byte, error) {
 	record, raw, err := l.Interface.Get(ctx)
 	if err != nil || record.HolderIdentity == l.Identity() || !l.ended(ctx, record.HolderIdentity) {
@@ -80,8 +82,9 @@ func (l *lock) Get(ctx context.Context) (*resourcelock.LeaderElectionRecord, []b
 	return record, raw, err
 }
 
-// ended reports whether the process with the given identity is known to have ended. It returns false
-// if the process does not run in a pod, or if the pod cannot be read. The Lease then has to expire.
+// ended reports whether the process with the given identity is known to have ended. It returns
+// false if the process does not run in a pod, or if the pod cannot be read. In these cases, the
+// caller must wait until the Lease expires.
 func (l *lock) ended(ctx context.Context, identity string) bool {
 	rest, ok := strings.CutPrefix(identity, identityPrefix)
 	if !ok {

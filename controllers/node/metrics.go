@@ -24,8 +24,8 @@ type metrics struct {
 // longest expected duration of a publication.
 var latencies = []float64{.0005, .001, .002, .005, .01, .02, .03, .05, .1, .2, .5, 1, 2, 5, 10}
 
-// RegisterMetrics registers the agent's metrics with their initial values. hack/refdocs writes the
-// reference page of the metrics with it.
+// RegisterMetrics registers the agent's metrics with their initial values. hack/refdocs uses it to
+// generate docs/reference/metrics.md.
 func RegisterMetrics(registry prometheus.Registerer) error {
 	_, err := newMetrics(registry)
 	return err

@@ -24,8 +24,8 @@ const (
 	maxStatus  = 1 << 20
 	maxHits    = 16 << 20
 	maxReports = 16
-	// maxStreams is the maximum number of streams of flow events at the same time, and also of
-	// responses with open connections.
+	// maxStreams is the maximum number of flow event streams at the same time. The same maximum
+	// applies separately to responses with open connections.
 	maxStreams = 1000
 )
 
@@ -122,8 +122,8 @@ func (s *Server) connections(w http.ResponseWriter, r *http.Request) error {
 	return s.relay(w, r, door.ConnectionsRight(r.PathValue("node")), door.ConnectionsPath)
 }
 
-// relay writes the response of a node's agent to a user who has the given right. The right names
-// the node.
+// relay writes the response of a node's agent if the user has the given right. The name in the
+// right is the name of the node.
 func (s *Server) relay(w http.ResponseWriter, r *http.Request, right access.Right, path string) error {
 	if err := s.allow(r, right); err != nil {
 		return err

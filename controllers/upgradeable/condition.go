@@ -24,7 +24,7 @@ const (
 	ReasonNothingInstalled v1alpha1.Reason = "NothingInstalled"
 	// ReasonOtherInstallation: the Enforcer belongs to another installation of Sluice.
 	ReasonOtherInstallation v1alpha1.Reason = "OtherInstallation"
-	// ReasonNodesNotClean: nodes have rules, although no Enforcer exists.
+	// ReasonNodesNotClean: nodes may have rules, although no Enforcer exists.
 	ReasonNodesNotClean v1alpha1.Reason = "NodesNotClean"
 	// ReasonStatusOutdated: the status of the Enforcer does not describe the current spec, or an
 	// operator of another version wrote it.
@@ -50,7 +50,8 @@ func (r *Reconciler) condition(ctx context.Context) (metav1.Condition, error) {
 }
 
 // ofEnforcer returns the condition of an installation with an Enforcer. Nodes with the startup
-// taint do not prevent an upgrade, because a cluster that adds nodes often always has such nodes.
+// taint do not prevent an upgrade. A cluster that frequently adds nodes would otherwise never be
+// upgradeable.
 func ofEnforcer(enforcer *v1alpha1.Enforcer) metav1.Condition {
 	progressing := meta.FindStatusCondition(enforcer.Status.Conditions, string(v1alpha1.ConditionProgressing))
 	if progressing == nil || enforcer.Status.ObservedGeneration != enforcer.Generation ||
@@ -64,9 +65,9 @@ func ofEnforcer(enforcer *v1alpha1.Enforcer) metav1.Condition {
 	return upgradeable(reason, progressing.Message)
 }
 
-// withoutEnforcer returns the condition of an installation without an Enforcer. The NodeEnforcer
-// of a node exists until the node has proved that it has no rules, so each NodeEnforcer stands for
-// a node that may have rules.
+// withoutEnforcer returns the condition of an installation without an Enforcer. The operator
+// deletes the NodeEnforcer of a node only after a pod on the node has verified that no rules are
+// left. So if a NodeEnforcer exists, its node may have rules.
 func (r *Reconciler) withoutEnforcer(ctx context.Context) (metav1.Condition, error) {
 	var list v1alpha1.NodeEnforcerList
 	if err := r.reader.List(ctx, &list); err != nil {

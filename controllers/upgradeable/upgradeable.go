@@ -30,16 +30,16 @@ import (
 	"github.com/sluicenet/sluice/api/v1alpha1"
 )
 
-// OLM creates a role that allows the operator to read and change its OperatorCondition. The role
-// does not allow the operator to watch it.
+// OLM creates a role that allows the operator to read and change its OperatorCondition, but not to
+// watch it. So the controller reads the OperatorCondition every checkInterval.
 
 // +kubebuilder:rbac:groups=policy.sluice.dev,resources=enforcers;nodeenforcers,verbs=get;list;watch
 
 const (
 	// batchDelay is the time for which the controller collects changes.
 	batchDelay = time.Second
-	// checkInterval is the time between two checks of an OperatorCondition that OLM or another
-	// client could have changed.
+	// checkInterval is the time after which the controller reads the OperatorCondition again,
+	// because OLM or another client may have changed it.
 	checkInterval = time.Minute
 	// retryInterval is the time between a conflict and the next attempt to write.
 	retryInterval = 100 * time.Millisecond
@@ -54,7 +54,8 @@ type Options struct {
 	Namespace string
 	// Name is the name of the OperatorCondition.
 	Name string
-	// Active reports whether the Enforcer belongs to this installation or may be claimed by it.
+	// Active reports whether the Enforcer belongs to this installation, or whether this
+	// installation may claim it.
 	Active func(context.Context) (bool, error)
 	Log    logr.Logger
 }
@@ -88,8 +89,9 @@ func SetupWithManager(mgr manager.Manager, o Options) error {
 
 type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 
-// sources returns the watches of the objects on which the condition depends. One more source
-// queues the OperatorCondition at the start, because a cluster may have none of these objects.
+// sources returns the watches of the objects on which the condition depends. A further source
+// queues the OperatorCondition once when the controller starts, because a cluster may have none of
+// these objects.
 func (r *Reconciler) sources(c cache.Cache) []source.Source {
 	request := reconcile.Request{NamespacedName: types.NamespacedName{Namespace: r.Namespace, Name: r.Name}}
 	add := func(q queue) { q.AddAfter(request, batchDelay) }

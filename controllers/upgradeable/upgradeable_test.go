@@ -35,8 +35,9 @@ func TestMain(m *testing.M) {
 
 const name = "sluice.v0.1.0"
 
-// start creates the OperatorCondition as OLM does, and runs an operator. The operator has only the
-// rights that OLM grants for the OperatorCondition, and rights to read other objects.
+// start creates the OperatorCondition as OLM does, and runs the controller. For the
+// OperatorCondition, the controller has only the rights that OLM grants. It can also read the other
+// objects that it needs.
 func start(t *testing.T, namespace string) {
 	t.Helper()
 	condition := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{"deployments": []any{"sluice-operator"}}}}
@@ -67,8 +68,8 @@ func start(t *testing.T, namespace string) {
 	})
 }
 
-// want waits until the condition Upgradeable has a status and a reason, and its message contains a
-// text.
+// want waits until the condition Upgradeable has the given status and reason, and its message
+// contains the given text.
 func want(t *testing.T, namespace string, status metav1.ConditionStatus, reason v1alpha1.Reason, text string) {
 	t.Helper()
 	eventually.NoError(t, func() error {

@@ -1,5 +1,6 @@
 // Package endpoint serves the metrics, the status, the flow events and the open connections of a
-// node. The agent serves them, because the dataplane has no token with which it could authenticate clients.
+// node. The agent serves them for the dataplane, because the dataplane has no access to the API
+// server and cannot authenticate clients.
 //
 //	GET /metrics             metrics of the agent
 //	GET /metrics/dataplane   metrics of the dataplane

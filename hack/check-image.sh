@@ -86,7 +86,7 @@ other=$(buildah from "$released")
 difference=$(diff <(files_of "$root") <(files_of "$(buildah mount "$other")")) || fail "make release builds an image with other files: $difference"
 buildah umount "$other" >/dev/null
 
-# The next command adds files to the container.
+# Run this command last, because it adds files to the container.
 version=$(buildah run --isolation chroot "$container" -- /sluice --version)
 [[ $version == "sluice $VERSION, commit ${REVISION:0:12}"* ]] ||
   fail "sluice --version prints '$version', want version $VERSION and commit $REVISION"

@@ -9,7 +9,7 @@ import (
 	"github.com/sluicenet/sluice/manifest/internal/yamltext"
 )
 
-// Lines contains the lines on which the fields of one object begin.
+// Lines is the parsed manifest of one object. Its method Of returns the lines of fields.
 type Lines struct{ object *yaml.Node }
 
 // LinesOf parses the manifest of one object.

@@ -61,8 +61,8 @@ func (s PortSet) All() iter.Seq2[flow.Protocol, uint16] {
 // Empty reports whether the set contains no port.
 func (s PortSet) Empty() bool { return s == PortSet{} }
 
-// ContainsAny reports whether the set contains a port that an entry of a rule matches. It returns
-// false for an entry with a port name.
+// ContainsAny reports whether an entry of a rule matches a port in the set. It returns false if the
+// entry contains a port name instead of numbers.
 func (s PortSet) ContainsAny(entry *Port) bool {
 	for protocol, number := range s.All() {
 		if protocol == entry.Protocol && entry.Contains(number) {

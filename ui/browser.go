@@ -9,9 +9,10 @@ import (
 	"runtime"
 )
 
-// openBrowser opens an address in the user's browser. The address contains the token, so it must not be
-// an argument of a program: other users can read the arguments. Instead, the browser opens a file that
-// only the user can read, and that redirects to the address. The returned function removes this file.
+// openBrowser opens an address in the user's browser. The address contains the token. Other users
+// can read the arguments of programs, so the address must not be an argument. Instead, the argument
+// is the path of a file that redirects to the address. Only the user can read this file. The
+// returned function removes the file.
 //
 // If there is no graphical session or no browser, openBrowser does nothing, because the address is
 // also in the output.
@@ -27,7 +28,7 @@ func openBrowser(ctx context.Context, address string) (remove func()) {
 	}
 	command := exec.CommandContext(ctx, program[0], append(program[1:], file)...)
 	if command.Start() == nil {
-		go func() { _ = command.Wait() }() // The exit code does not depend on the browser.
+		go func() { _ = command.Wait() }() // Ignore the exit code of the browser.
 	}
 	return func() { _ = os.Remove(file) }
 }

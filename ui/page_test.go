@@ -26,14 +26,15 @@ func open(t *testing.T, s source.Source) *browser.Page {
 	return openAfter(t, "", s)
 }
 
-// fast is a script that makes the timers of a page ten times as fast.
+// fast is a script that makes the timers of a page expire ten times as fast.
 const fast = `
 	const timer = window.setTimeout, repeat = window.setInterval;
 	window.setTimeout = (f, time) => timer(f, time / 10);
 	window.setInterval = (f, time) => repeat(f, time / 10);
 `
 
-// openAfter starts a server for a source, and opens its page. The page first runs a script.
+// openAfter starts a server for a source, and opens its page. Before the scripts of the page, the
+// browser runs the given script.
 func openAfter(t *testing.T, script string, s source.Source) *browser.Page {
 	t.Helper()
 	server, err := ui.Start(t.Context(), s, 0)

@@ -9,9 +9,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// connected starts a simulated API server with the pods shop/web and shop/db on two nodes. If Sluice
-// is installed, both nodes report the same connection from web to db, and the same flow. The test of
-// controllers/observe and the tests with a lab cluster use a real API server.
+// connected starts a simulated API server with the pods shop/web and shop/db on two nodes. If
+// Sluice is installed, both nodes report the same connection from web to db, and the same flow.
+// Other tests use a real API server, for example those in controllers/observe.
 func connected(t *testing.T, installed bool) (kubeconfig string) {
 	t.Helper()
 	list := func(kind, apiVersion string, items ...string) http.HandlerFunc {
@@ -99,7 +99,8 @@ func TestDiffWithoutSluice(t *testing.T) {
 	}
 }
 
-// TestDiffFlagsFirst checks that the command rejects flags before it reads anything.
+// TestDiffFlagsFirst checks that the command rejects wrong flags before it reads the cluster or
+// files.
 func TestDiffFlagsFirst(t *testing.T) {
 	code, stdout, stderr := sluice("", "diff", "--base", "missing.yaml", "--delete", "shop/db", "--watch", "2s")
 	if want := "--base cannot be used with --watch, because manifests have no flows\n"; code != exitWrongInput || stdout != "" || stderr != want {

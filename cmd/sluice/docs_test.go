@@ -13,8 +13,8 @@ import (
 )
 
 // If a block of shell commands in the documentation starts with one of these comments, TestDocs
-// does not run it, because the commands cannot run in a plain checkout. The test of package
-// test/release runs the blocks with the last two comments.
+// does not run it, because the commands cannot run in a plain checkout. The test in test/release
+// runs the blocks that start with one of the last two comments.
 var elsewhere = []string{
 	"# on a cluster", "# on a node, as root", "# with docker, podman or buildah",
 	"# in a clean clone", "# in the directory of the artefacts",

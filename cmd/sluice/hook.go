@@ -10,8 +10,8 @@ import (
 	"github.com/sluicenet/sluice/internal/buildinfo"
 )
 
-// hookFlags are the flags of sluice operator that do the work of a hook of the Helm chart. The
-// command then ends without running the operator.
+// hookFlags are the flags of `sluice operator` that the hooks of the Helm chart use. With one of
+// these flags, the command does the work of a hook, and exits without running the operator.
 type hookFlags struct {
 	updateCRDs bool
 	uninstall  bool

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestHookFlags checks that the flags for the hooks of the Helm chart do not run the operator, which
-// would not end.
+// TestHookFlags checks that the command exits without running the operator if one of the flags for
+// the hooks of the Helm chart is set.
 func TestHookFlags(t *testing.T) {
 	kubeconfig := server.Kubeconfig(t)
 	code, _, stderr := sluice("", "operator", "--kubeconfig", kubeconfig, "--update-crds")

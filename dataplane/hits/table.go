@@ -51,8 +51,8 @@ func (t *Table) add(key, slot uint32) {
 	t.slots = append(t.slots, slot)
 }
 
-// addRule appends the slot of a program's next rule. It adds a key for a rule of the Admin tier,
-// because rule.Side.Passed identifies such a rule.
+// addRule appends the slot of a program's next rule. For a rule of the Admin tier, it also adds a
+// key, because rule.Side.Passed refers to the rule by its position and not by its program.
 func (t *Table) addRule(p *tree.Program, number int, slot uint32) {
 	if p.Tier != rule.AdminTier {
 		t.slots = append(t.slots, slot)

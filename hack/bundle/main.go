@@ -39,8 +39,8 @@ func main() {
 	}
 }
 
-// run generates the bundle and replaces the directory `out`. The parameter `epoch` is the time of the
-// creation in seconds since 1970, or "" for the time in config/manifests.
+// run generates the bundle and replaces the directory `out`. The parameter `epoch` is the creation
+// time of the bundle in seconds since 1970. If it is "", run uses the time in config/manifests.
 func run(root, out, image, epoch string) error {
 	content, err := os.ReadFile(filepath.Join(root, "VERSION"))
 	if err != nil {

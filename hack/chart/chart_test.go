@@ -51,7 +51,8 @@ func TestValuesMatchType(t *testing.T) {
 	compare(t, "", schema, fields, comments)
 }
 
-// foreign contains the values whose fields Kubernetes or the CRD of the kind Enforcer defines.
+// foreign lists the values whose fields are defined by Kubernetes or by the CRD of the kind
+// Enforcer.
 var foreign = map[string]bool{"global": true, "enforcer.spec": true, "operator.affinity": true, "operator.resources": true}
 
 func compare(t *testing.T, path string, schema, fields map[string]any, comments map[string]string) {
@@ -128,7 +129,7 @@ func unpack(t *testing.T, archive []byte) map[string][]byte {
 	}
 }
 
-// TestImageNeedsOneLine checks that a package without a line for the image is an error.
+// TestImageNeedsOneLine checks that packaging fails if values.yaml has no line for the image.
 func TestImageNeedsOneLine(t *testing.T) {
 	files := fstest.MapFS{"values.yaml": {Data: []byte("image: {repository: sluice}\n")}}
 	if _, err := archiveOf(files, "sluice", "sluice:v9"); err == nil {

@@ -1,6 +1,5 @@
-// Command chart generates the parts of the Helm chart in charts/sluice that must agree with the
-// rest of the project, so that Helm and kustomize install the same objects. It also packages the
-// chart.
+// Command chart generates parts of the Helm chart in charts/sluice from other files of the project,
+// so that Helm and kustomize install the same objects. It also packages the chart.
 //
 //	chart -root PROJECT                          generate
 //	chart -root PROJECT -package dist -image IMAGE   package
@@ -67,7 +66,8 @@ func generate(root string) error {
 	return nil
 }
 
-// removeStale removes generated files that the current configuration no longer contains.
+// removeStale removes files that an earlier version of this program generated and the current
+// version does not generate.
 func removeStale(directory string, files map[string][]byte) error {
 	for _, pattern := range []string{"crds/*", "templates/*", "files/*"} {
 		paths, err := filepath.Glob(filepath.Join(directory, pattern))

@@ -34,7 +34,8 @@ func addSchema(root string, files map[string][]byte) error {
 	return err
 }
 
-// schemaOf returns the schema of a Go type. Objects must not have other fields than the type.
+// schemaOf returns the schema of a Go type. The schema allows no other fields than those of the
+// type.
 func schemaOf(of reflect.Type, path string, comments map[string]string) map[string]any {
 	schema := map[string]any{}
 	switch {
@@ -92,7 +93,7 @@ func enforcerSchema(root string) (map[string]any, error) {
 }
 
 // strict converts a schema of a CRD to a JSON schema. It removes Kubernetes' extensions and the
-// defaults, which the API server sets. Objects must not have other fields than the schema.
+// defaults, which the API server sets. The result allows no fields that the schema does not define.
 func strict(schema map[string]any) map[string]any {
 	out := map[string]any{}
 	for key, value := range schema {
@@ -129,8 +130,8 @@ func descriptions(path string) (map[string]string, error) {
 	return out, nil
 }
 
-// describe adds the comments below a node. The path of a value that has a comment is a key of the
-// map `out`.
+// describe adds the comments of the values below a node to the map `out`. The keys are the paths of
+// the values.
 func describe(node *yamlv3.Node, path string, out map[string]string) {
 	if node.Kind != yamlv3.MappingNode {
 		return

@@ -17,8 +17,9 @@ const header = "{{- /* Generated"
 // namespace is the namespace in config/. The chart uses the namespace of the release instead.
 const namespace = "sluice-system"
 
-// sources lists the generated templates. The objects of the kustomize base `base` are rendered if
-// the condition is true. An empty condition is always true.
+// sources lists the generated templates. Each template contains the objects of the kustomize base
+// `base`. If `kind` is not empty, it contains only the objects of this kind. Helm renders the
+// objects if the condition is true. An empty condition is always true.
 var sources = []struct{ file, base, kind, condition string }{
 	{"rbac.yaml", "rbac", "", ""},
 	{"operator.yaml", "manager", "", ""},
@@ -40,8 +41,8 @@ func addTemplates(root string, files map[string][]byte) error {
 			fmt.Fprintf(&out, "{{- if %s }}\n", source.condition)
 		}
 		for _, object := range objects {
-			// Helm creates the namespace of a release only with --create-namespace, and a chart
-			// must not contain it.
+			// A chart must not contain the namespace of its release. Helm creates this namespace if
+			// the user specifies --create-namespace.
 			if object.GetKind() == "Namespace" || source.kind != "" && object.GetKind() != source.kind {
 				continue
 			}
@@ -59,8 +60,9 @@ func addTemplates(root string, files map[string][]byte) error {
 	return nil
 }
 
-// hole is the beginning of a text that stands for template code until the object is YAML. The name
-// of an entry in `inline` or `blocks` follows.
+// A hole is a placeholder for template code, such as HOLE_replicas. Objects contain holes until
+// they are encoded as YAML. Then template code replaces each hole. The text after the prefix `hole`
+// is a key of `inline` or `blocks`.
 const hole = "HOLE_"
 
 // inline contains the template code that replaces a hole inside a line.
@@ -75,7 +77,7 @@ var inline = map[string]string{
 	"priorityClass": "{{ .Values.operator.priorityClassName | quote }}",
 }
 
-// ports contains the names of the ports in config/manager.
+// ports maps the port numbers in config/manager to keys of `inline`.
 var ports = map[string]string{"9641": "healthPort", "9642": "metricsPort", "9643": "observePort"}
 
 // optional returns template code for a field that is omitted if its value is empty.
@@ -83,8 +85,8 @@ func optional(value string) string {
 	return "{{- with " + value + " }}\nKEY:\n  {{- toYaml . | nindent INDENT }}\n{{- end }}"
 }
 
-// blocks contains the template code that replaces the whole line of a field. KEY stands for the
-// name of the field, and INDENT for the indentation of its content.
+// blocks contains the template code that replaces the whole line of a field. In this code, KEY
+// stands for the name of the field, and INDENT for the indentation of the content of the field.
 var blocks = map[string]string{
 	"affinity":         optional(".Values.operator.affinity"),
 	"imagePullSecrets": optional(".Values.imagePullSecrets"),
@@ -124,8 +126,9 @@ func template(object *unstructured.Unstructured) (string, error) {
 	return fill(text, code)
 }
 
-// merged returns template code for a map. It merges the maps that the expressions return and the
-// fixed entries. If two of them contain the same key, the last one has precedence.
+// merged returns template code for a map. The code merges the maps that the template expressions
+// `first` and `second` return, and the entries in `fixed`. If several of them contain the same key,
+// `fixed` has precedence over `second`, and `second` over `first`.
 func merged(first, second string, fixed map[string]string) string {
 	entries := []string{"dict"}
 	for _, key := range slices.Sorted(maps.Keys(fixed)) {
@@ -134,8 +137,8 @@ func merged(first, second string, fixed map[string]string) string {
 	return fmt.Sprintf("KEY:\n  {{- mergeOverwrite (dict) (%s) (%s) (%s) | toYaml | nindent INDENT }}", first, second, strings.Join(entries, " "))
 }
 
-// openDeployment puts holes for the values into the operator's Deployment. It adds code for holes
-// that depend on the content of the Deployment.
+// openDeployment replaces fields of the operator's Deployment with holes. If the template code for
+// a hole depends on the content of the Deployment, openDeployment adds this code to `code`.
 func openDeployment(object *unstructured.Unstructured, code map[string]string) error {
 	spec := object.Object["spec"].(map[string]any)
 	spec["replicas"] = hole + "replicas"
@@ -218,7 +221,7 @@ var (
 	inlineHole = regexp.MustCompile(hole + `(\w+)`)
 )
 
-// fill replaces all holes in a text by template code.
+// fill replaces all holes in a text with template code.
 func fill(text string, code map[string]string) (string, error) {
 	text = blockHole.ReplaceAllStringFunc(text, func(line string) string {
 		parts := blockHole.FindStringSubmatch(line)

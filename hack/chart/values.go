@@ -4,10 +4,12 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// values is the type of values.yaml. The schema of the values follows from this type. The maps
-// `constraints` and `spec` add what a Go type cannot express.
+// values is the type of values.yaml. The generator derives the schema of the values from this type.
+// The map `constraints` adds rules that a Go type cannot express. The CRD of the kind Enforcer
+// defines the schema of enforcer.spec.
 type values struct {
-	// Global contains the values that an umbrella chart shares between its charts. Helm adds it.
+	// Global contains the values that a parent chart shares with all its subcharts. Helm always
+	// adds this value.
 	Global           map[string]any                `json:"global"`
 	Image            image                         `json:"image"`
 	ImagePullSecrets []corev1.LocalObjectReference `json:"imagePullSecrets"`

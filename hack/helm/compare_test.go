@@ -13,7 +13,8 @@ import (
 // added contains the labels that only Helm's objects have.
 var added = []string{"app.kubernetes.io/instance", "app.kubernetes.io/managed-by", "helm.sh/chart"}
 
-// byName returns the objects by kind, namespace and name, without what differs on purpose.
+// byName returns the objects by kind, namespace and name. It removes the fields in which the
+// objects of Helm and kustomize are meant to differ.
 func byName(objects []*unstructured.Unstructured, versioned bool) map[string]any {
 	out := map[string]any{}
 	for _, object := range objects {
@@ -22,7 +23,8 @@ func byName(objects []*unstructured.Unstructured, versioned bool) map[string]any
 		for _, key := range added {
 			delete(labels, key)
 		}
-		// Only config/default sets the version, so the objects that an overlay adds lack it.
+		// Only config/default sets the label with the version. Objects that another base adds do
+		// not have this label.
 		if !versioned {
 			delete(labels, "app.kubernetes.io/version")
 		}
@@ -33,8 +35,9 @@ func byName(objects []*unstructured.Unstructured, versioned bool) map[string]any
 }
 
 // TestSameObjectsAsKustomize compares the objects of the chart with the objects of the bases in
-// config/, field by field. The chart lacks the Namespace, which Helm creates. Only the chart
-// contains the Enforcer. The arguments of the operator set the defaults of the log explicitly.
+// config/, field by field. These differences are allowed: the chart does not contain the Namespace,
+// which Helm creates. Only the chart contains the Enforcer. Only the chart sets the arguments for
+// the log, with the default values.
 func TestSameObjectsAsKustomize(t *testing.T) {
 	for base, values := range map[string]string{
 		"default":   "{}",

@@ -48,9 +48,10 @@ func catalog(ctx context.Context, directory, from string, previous *declcfg.Decl
 	return &config, nil
 }
 
-// appendEntry adds a version to the end of a channel. OLM upgrades the newest version before it to
-// this version. OLM also upgrades older versions directly if their minor version is at most one
-// below that of the new version, because Sluice supports such upgrades.
+// appendEntry adds a version to the end of a channel. The new version replaces the newest version
+// in the channel. OLM can also upgrade directly to the new version from each older version with the
+// same minor version, and from each version with the previous minor version in the channel, because
+// Sluice supports such upgrades.
 func appendEntry(config *declcfg.DeclarativeConfig, pkg, channel, bundle string) error {
 	i := slices.IndexFunc(config.Channels, func(c declcfg.Channel) bool { return c.Name == channel })
 	if i < 0 {

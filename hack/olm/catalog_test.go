@@ -91,9 +91,9 @@ func TestDirectoryWithoutBundleIsRejected(t *testing.T) {
 	}
 }
 
-// TestPreviousVersionsStay checks that a catalog keeps the previous versions, and that the new version
-// has an upgrade edge from the newest previous version, and from each version whose minor version is
-// the previous one.
+// TestPreviousVersionsStay checks that a catalog keeps the previous versions, and that the new
+// version has an upgrade edge from the newest previous version, and from each version with the
+// previous minor version.
 func TestPreviousVersionsStay(t *testing.T) {
 	config := &declcfg.DeclarativeConfig{}
 	for _, version := range []string{"0.1.0", "0.1.1", "0.2.0", "0.2.1", "0.4.0", "1.0.0"} {

@@ -47,8 +47,8 @@ func printObjects(ctx context.Context, archive, namespace string) error {
 }
 
 // installed returns the objects that OLM creates when it installs the bundle in a directory: the
-// steps of an InstallPlan, and then the Deployments of the install strategy. It omits the
-// ClusterServiceVersion, and therefore the references to it as an owner.
+// objects of the InstallPlan, and then the Deployments of the install strategy. It omits the
+// ClusterServiceVersion, and the owner references to the ClusterServiceVersion.
 func installed(directory, namespace string) ([]*unstructured.Unstructured, error) {
 	if err := findFaults(directory); err != nil {
 		return nil, err
@@ -79,7 +79,7 @@ func installed(directory, namespace string) ([]*unstructured.Unstructured, error
 		if err := json.Unmarshal([]byte(steps[i].Manifest), &object.Object); err != nil {
 			return nil, fmt.Errorf("reading a step of the installation: %w", err)
 		}
-		// The manifests of roles and service accounts have no kind.
+		// The manifests of roles and service accounts contain no kind, so set it here.
 		object.SetGroupVersionKind(schema.GroupVersionKind{Group: steps[i].Group, Version: steps[i].Version, Kind: steps[i].Kind})
 		out = append(out, object)
 	}
@@ -97,7 +97,7 @@ func installed(directory, namespace string) ([]*unstructured.Unstructured, error
 	return out, nil
 }
 
-// isNamespaced reports whether objects of a kind in a bundle have a namespace.
+// isNamespaced reports whether a kind is namespaced. It supports only the kinds in the bundle.
 func isNamespaced(kind string) bool {
 	switch kind {
 	case "ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition":

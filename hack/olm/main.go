@@ -4,8 +4,7 @@
 //	olm install -archive FILE -namespace NAMESPACE
 //
 // The command catalog prints a file-based catalog, in the format that OLM serves. The catalog
-// contains the versions in the previous catalog and the new bundle, as operator-registry renders
-// it.
+// contains the versions in the previous catalog and the version in the bundle.
 //
 // The command install prints the objects that OLM creates when it installs a bundle image.
 //

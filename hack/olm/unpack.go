@@ -22,7 +22,7 @@ import (
 )
 
 // unpack writes the files of the image in an OCI archive to a directory. It serves the image from a
-// registry on a local port, and pulls and unpacks it with the code with which OLM does this.
+// registry on a local port. Then it pulls and unpacks the image with the library that OLM uses.
 func unpack(ctx context.Context, archive, directory string) error {
 	reference, stop, err := serve(ctx, archive)
 	if err != nil {

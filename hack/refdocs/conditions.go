@@ -76,8 +76,8 @@ func groups(file *ast.File, of string) []group {
 	return out
 }
 
-// constantOf returns the constant that a specification declares, if the constant has the type and a
-// literal as its value.
+// constantOf returns the constant that a specification declares. It reports false if the constant
+// does not have the type `of`, or if its value is not a literal.
 func constantOf(specification ast.Spec, of string) (constant, bool) {
 	spec, ok := specification.(*ast.ValueSpec)
 	if !ok || len(spec.Values) != 1 {
@@ -110,8 +110,8 @@ func constantNames(file *ast.File) map[string]string {
 
 var identifier = regexp.MustCompile(`\b(Condition|Reason)[A-Z]\w*`)
 
-// meaning returns the comment of a constant with the values of constants instead of their
-// names in the code.
+// meaning returns the comment of a constant. In this comment, it replaces the names of constants
+// with their values.
 func meaning(c constant, names map[string]string) string {
 	text := strings.TrimSpace(c.doc)
 	if rest, found := strings.CutPrefix(text, c.name+": "); found {

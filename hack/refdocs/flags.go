@@ -70,7 +70,8 @@ func (h help) flags() string {
 	return flags
 }
 
-// differing returns the helps in `of` whose flags differ from those of the same command in `from`.
+// differing returns the elements of `of` whose flags differ from the flags of the same command in
+// `from`.
 func differing(of, from []help) []help {
 	flags := map[string]string{}
 	for _, h := range from {
@@ -88,8 +89,8 @@ func differing(of, from []help) []help {
 // program is the path of an executable file.
 type program string
 
-// helps returns the help of each command, in alphabetical order. The argument `hidden` contains the
-// names of further commands, which the program does not list.
+// helps returns the help of each command, in alphabetical order. The parameter `hidden` contains
+// the names of hidden commands, whose help is also returned.
 func (p program) helps(hidden ...string) ([]help, error) {
 	// The hidden command __complete of cobra prints each command and its summary, separated by a tab.
 	completions, err := p.run("__complete", "")

@@ -67,7 +67,7 @@ func writeMetrics(out *strings.Builder, register func(prometheus.Registerer) err
 	return nil
 }
 
-// registerDataplane registers the metrics of a dataplane whose status has a value for every metric.
+// registerDataplane registers the metrics of a dataplane with a status that sets every metric.
 func registerDataplane(registry prometheus.Registerer) error {
 	status := report.Status{
 		Conntrack: &report.Conntrack{},

@@ -32,8 +32,8 @@ func TestPagesAreUpToDate(t *testing.T) {
 	}
 }
 
-// TestMetricsWithoutValue checks that a metric without a value is an error, because the table would
-// lack it.
+// TestMetricsWithoutValue checks that the generator returns an error for a metric without a value,
+// because the table would not contain this metric.
 func TestMetricsWithoutValue(t *testing.T) {
 	err := writeMetrics(nil, func(registry prometheus.Registerer) error {
 		return registry.Register(prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "hidden", Help: "Has no value."}, []string{"label"}))

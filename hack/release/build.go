@@ -28,7 +28,7 @@ const buildinfo = "github.com/sluicenet/sluice/internal/buildinfo"
 // build is the build of a release.
 type build struct {
 	root, out, version, repository string
-	// log is where the build writes its result.
+	// The build writes its result to log.
 	log io.Writer
 
 	// commit is the commit of the sources, and time the time of the commit.
@@ -73,8 +73,8 @@ func (b *build) output(ctx context.Context, name string, args ...string) (string
 	return strings.TrimSpace(string(out)), err
 }
 
-// run runs a program in the directory of the project, with additional environment variables. No
-// program may access the network.
+// run runs a program in the directory of the project, with additional environment variables.
+// GOPROXY is off, so Go does not download modules.
 func (b *build) run(ctx context.Context, environment []string, name string, args ...string) ([]byte, error) {
 	command := exec.CommandContext(ctx, name, args...)
 	command.Dir = b.root
@@ -134,8 +134,8 @@ func (b *build) image(file string) (string, error) {
 	return oci.WriteArchive(file, b.repository+"/sluice:"+b.version, index, b.time)
 }
 
-// onlyImage writes the OCI archive of the image. The version is that of the file VERSION, and the
-// work tree may contain changes.
+// onlyImage writes only the OCI archive of the image. It reads the version from the file VERSION.
+// Unlike a release, the work tree may contain changes that are not committed.
 func (b *build) onlyImage(ctx context.Context) error {
 	clean, err := b.prepare(ctx)
 	if err != nil {
@@ -161,8 +161,9 @@ func (b *build) fileVersion() (string, error) {
 	return strings.TrimSpace(string(text)), err
 }
 
-// archives writes one archive of each program, for the installation without an image. The program is
-// also the plugin of kubectl.
+// archives writes one archive for each architecture, for installations without an image. The
+// archive contains the program sluice, a symbolic link so that kubectl finds it as a plugin, and
+// the completion of the plugin.
 func (b *build) archives(programs map[string]string) error {
 	completion, err := os.ReadFile(filepath.Join(b.root, "cmd/sluice/internal/completion/kubectl_complete-sluice"))
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 	"github.com/sluicenet/sluice/hack/release/signing"
 )
 
-// Names of artefacts without a version.
+// Names of the artefacts whose names do not contain the version.
 const (
 	sumsFile       = "SHA256SUMS"
 	signatureFile  = "SHA256SUMS.sig"
@@ -90,8 +90,8 @@ func (b *build) artefacts(ctx context.Context, keyFile, text string) error {
 	return verifyContents(b.out, b.version)
 }
 
-// check returns the release notes. It returns an error unless the work tree is the commit of the
-// version.
+// check returns the release notes. It returns an error if the work tree contains changes that are
+// not committed, or if the version differs from the file VERSION.
 func (b *build) check() (string, error) {
 	version, err := b.fileVersion()
 	switch {
@@ -155,7 +155,7 @@ func (b *build) scratchImage(name, dockerfile, directory string) (string, error)
 
 // describe writes the SBOM and the release notes.
 func (b *build) describe(programs map[string]string, text, image string) error {
-	// Of these packages, only preact is in the compiled page.
+	// Of the packages in package-lock.json, only the code of preact is in the compiled page.
 	packages, err := sbom.Packages(filepath.Join(b.root, "ui/web/package-lock.json"), "preact")
 	if err != nil {
 		return err
@@ -206,8 +206,8 @@ func (b *build) sign(ctx context.Context, keyFile string, sums map[string]string
 	return err
 }
 
-// checksums returns the SHA-256 digests of the artefacts in a directory, except those of the
-// checksums and signatures themselves.
+// checksums returns the SHA-256 digests of the artefacts in a directory, except those of the files
+// with checksums and signatures.
 func checksums(directory string) (map[string]string, error) {
 	entries, err := os.ReadDir(directory)
 	if err != nil {

@@ -28,8 +28,9 @@ func format(sums map[string]string) string {
 	return out.String()
 }
 
-// verify checks the artefacts in a directory: the checksums, the signatures, the SBOM, and that the
-// manifests name the images in the release. Without a key, it checks no signatures and prints this.
+// verify checks the artefacts in a directory: the checksums, the signatures, the SBOM, and whether
+// the manifests name the images in the release. Without a key, verify does not check the
+// signatures, and prints that they are not checked.
 func verify(ctx context.Context, directory, keyFile string) error {
 	sums, err := checksums(directory)
 	if err != nil {
@@ -104,8 +105,8 @@ func verifySignatures(ctx context.Context, directory, keyFile, version string, l
 	return nil
 }
 
-// verifyReferences checks that install.yaml, the chart, the bundle and the catalog name the images
-// in the release by their digests.
+// verifyReferences checks that install.yaml, the chart and the catalog contain the digest of the
+// image, and that the catalog contains the digest of the bundle image.
 func verifyReferences(directory, version string) error {
 	for name, holders := range map[string][]string{
 		"sluice":        {installFile, "sluice-" + version + ".tgz", catalogFile},
@@ -132,7 +133,8 @@ func verifyReferences(directory, version string) error {
 	return nil
 }
 
-// contentOf returns the content of a file, or the contents of the files in a compressed archive.
+// contentOf returns the content of a file. For a .tgz archive, it returns the contents of all files
+// in the archive, one after another.
 func contentOf(file string) ([]byte, error) {
 	content, err := os.ReadFile(file)
 	if err != nil || filepath.Ext(file) != ".tgz" {

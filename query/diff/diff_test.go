@@ -149,8 +149,8 @@ spec:
 	}
 }
 
-// TestLabelsOfControllers replaces a Job. Its pod keeps the labels that controllers add, and loses a
-// label of the old template.
+// TestLabelsOfControllers replaces a Job. The pod in the new state must keep the labels that
+// controllers added, but must not keep a label that only the old pod template contains.
 func TestLabelsOfControllers(t *testing.T) {
 	const job = `
 apiVersion: batch/v1

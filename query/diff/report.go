@@ -19,8 +19,9 @@ type collector struct {
 	workloads map[string][]int
 	ends      map[string]*End
 	entries   []entry
-	// groupNames contains the names of the ends by the index of a group, and workloadNames contains
-	// the names of workloads. Both are filled when a name is needed first.
+	// groupNames contains the name of the end of each group, by the index of the group.
+	// workloadNames contains the names of workloads. A name is added when it is needed for the
+	// first time.
 	groupNames    []string
 	workloadNames map[string]string
 }

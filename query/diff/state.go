@@ -90,7 +90,7 @@ func (s *state) compile() error {
 	return err
 }
 
-// mapTree maps the tree of a builder.
+// mapTree publishes the tree of a builder and maps it into memory.
 func mapTree(builder *build.Builder) (*tree.Tree, error) {
 	return mapped.Tree(func(stateDir string) error {
 		publisher, err := statedir.NewPublisher(stateDir)

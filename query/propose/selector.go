@@ -43,8 +43,9 @@ func selectorOf(set *inventory.Set, pod *inventory.Pod) (labels []pair, also []s
 	return all, also
 }
 
-// shared returns the labels that all pods of a workload have, except the labels that controllers add,
-// because a selector with such a label would stop matching. The labels that authors prefer come first.
+// shared returns the labels that all pods of a workload have. The labels in the list `preferred`
+// come first. shared omits the labels that controllers add, because they can change with each
+// rollout. A selector with such a label would then no longer match.
 func shared(own []*inventory.Pod, pod *inventory.Pod) (out []pair) {
 	for key, value := range pod.Labels.All() {
 		label := pair{key, value}

@@ -144,8 +144,7 @@ func (s *Node) writeVerdicts(w *bufio.Writer, zeros bool) {
 	writeSides(w, v.Sides, zeros)
 }
 
-// writeFlooding describes the pods that open or receive new flows faster than the limit, and the queue
-// for their packets.
+// writeFlooding describes the flood queue and the flooding pods.
 func (s *Node) writeFlooding(w io.Writer) {
 	q := s.Verdicts.FloodQueue
 	if q == nil || q.Packets+q.Dropped+q.Waiting == 0 && len(s.Flooding) == 0 {

@@ -28,17 +28,21 @@ import (
 )
 
 const (
-	// floodPackets is the number of different packets of a flooder. The flooder sends them in turn.
-	// Each packet opens a new flow, because no denied flow remains in the conntrack table.
+	// floodPackets is the number of different packets of a flooder. The flooder sends them in turn,
+	// again and again. Every packet is evaluated as the first packet of a flow, because a denied
+	// flow has no entry in the conntrack table.
 	floodPackets = 4096
-	// lostAfter is less than the time after which TCP sends a lost SYN again.
+	// If connect(2) takes longer than lostAfter, the SYN or the SYN-ACK was lost. TCP retransmits
+	// them after 1 s.
 	lostAfter = 900 * time.Millisecond
-	// allowedPort is the first of the ports to which policies allow connections.
+	// allowedPort is the first of allowedPorts consecutive ports. Policies allow connections to
+	// these ports.
 	allowedPort, allowedPorts = 9000, 16
 )
 
-// floodConfig contains the packets of a flooder, including their IPv4 headers. floodRequest states
-// how long it sends them.
+// floodConfig contains the packets of a flooder, including their IPv4 headers. floodRequest
+// contains the time for which the flooder sends packets. flooded contains the number of packets
+// that it sent.
 type (
 	floodConfig  struct{ Packets [][]byte }
 	floodRequest struct{ For time.Duration }
@@ -66,7 +70,8 @@ func floodRole(in *json.Decoder, out *json.Encoder) error {
 		answer := flooded{}
 		for begin := time.Now(); time.Since(begin) < r.For; answer.Packets++ {
 			p := config.Packets[answer.Packets%len(config.Packets)]
-			// A full queue of the interface is no reason to stop.
+			// Continue if the kernel drops the packet because the queue of the interface is full
+			// (ENOBUFS) or because of a rule (EPERM).
 			if err := unix.Sendto(fd, p, 0, &unix.SockaddrInet4{Addr: [4]byte(p[16:20])}); err != nil && err != unix.ENOBUFS && err != unix.EPERM {
 				return fmt.Errorf("sending: %w", err)
 			}
@@ -77,12 +82,14 @@ func floodRole(in *json.Decoder, out *json.Encoder) error {
 	}
 }
 
-// BenchmarkFlood measures what the flood of one pod costs another pod. The pod b opens 2,000
-// connections per second to a server, while other pods open denied flows, or while another host opens
-// denied flows to other pods, as fast as they can. It reports the duration of connect(2) in b
-// without and with a flood, how many of the connections b made in the time of the flood, and how many
-// of them lost a packet. For comparison, the rules of the variant `kernel` accept the connections of b
-// and drop all other packets, without a queue.
+// BenchmarkFlood measures how a flood of some pods affects another pod. The pod b opens 2,000
+// connections per second to a server. Meanwhile, flooders open denied flows as fast as they can.
+// The flooders are other pods or, for a SYN flood, a host that sends packets to other pods.
+//
+// The benchmark reports the duration of connect(2) in b without and with a flood. For the time of
+// the flood, it also reports the percentage of the connections that b opened, and the number of
+// these connections whose SYN or SYN-ACK was lost. For comparison, the variant `kernel` has rules
+// that accept the connections of b and drop all other packets, without a queue.
 func BenchmarkFlood(b *testing.B) {
 	for _, kind := range []string{"egress-scan", "syn-flood", "udp-ports"} {
 		for _, pods := range []int{1, 50} {
@@ -93,7 +100,7 @@ func BenchmarkFlood(b *testing.B) {
 	}
 }
 
-// flooding is a node on which `flooders` pods flood.
+// flooding is a node with the pods of the benchmark. The processes in `flooders` send the flood.
 type flooding struct {
 	*fixture
 	client   *child
@@ -172,9 +179,9 @@ func floodOf(kind string, number int, pod, server netip.Addr) [][]byte {
 // synFlag is the flag SYN of a TCP header.
 const synFlag = 0x02
 
-// beRealTime makes the threads of a child process run as soon as they can. Without this, the figures
-// would contain the time for which the client and the server wait for a processor that flooders use,
-// which they do without Sluice too.
+// beRealTime sets real-time priority for the threads of a child process, so that they never wait
+// for a processor that a flooder uses. The client and the server would also have to wait without
+// Sluice, so the results must not contain this time.
 func beRealTime(b *testing.B, c *child) {
 	b.Helper()
 	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*", c.cmd.Process.Pid))

@@ -77,9 +77,10 @@ func write(t *testing.T, content string, path ...string) {
 	}
 }
 
-// prepared clones the project, adds the changes that are not committed, and commits what a maintainer
-// commits before a release: the section of the version in the changelog, and the catalog of the
-// previous releases. It returns the clone and the version.
+// prepared clones the project, and adds the changes that are not committed. Then it makes the
+// commit that a maintainer makes before a release. This commit contains the section of the version
+// in the changelog, and the catalog of the previous releases. prepared returns the clone and the
+// version.
 func prepared(t *testing.T) (clone, version string) {
 	t.Helper()
 	source, clone := root(t), filepath.Join(t.TempDir(), "sluice")
@@ -115,7 +116,8 @@ type release struct {
 // names the directory in which the block runs.
 var blocks = regexp.MustCompile("(?s)\n *```sh\n *# in (.*?)\n(.*?)\n *```\n")
 
-// follow runs the commands in docs/releasing.md for a directory, without access to a module proxy.
+// follow runs the commands of docs/releasing.md whose comment names the directory `place`. The
+// commands run in `directory`, without access to a module proxy.
 func follow(t *testing.T, clone, place, directory string) {
 	t.Helper()
 	found := false

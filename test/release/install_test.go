@@ -66,7 +66,8 @@ func installChart(t *testing.T, r release) {
 }
 
 // installBundle installs the bundle image. The libraries of OLM unpack the image and compute the
-// objects. Then the operator writes the OperatorCondition that OLM creates.
+// objects. The test creates the OperatorCondition as OLM does, and the operator must write its
+// condition.
 func installBundle(t *testing.T, r release) {
 	server := start(t)
 	c := server.Client(t)
@@ -169,9 +170,9 @@ func apply(t *testing.T, server *kube.Server, objects []*unstructured.Unstructur
 	}
 }
 
-// checkOperator runs the operator as its installed Deployment describes it: with the program in the
-// image, the image, and the rights of the service account. The operator must then create the
-// DaemonSet of the Enforcer with the same image.
+// checkOperator runs the operator in the same way as the installed Deployment: the program from the
+// image, with the rights of the service account. The operator must then create the DaemonSet of the
+// Enforcer, and the DaemonSet must use the image of the Deployment.
 func checkOperator(t *testing.T, r release, server *kube.Server, namespace string) {
 	t.Helper()
 	c := server.Client(t)

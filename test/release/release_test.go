@@ -25,7 +25,8 @@ func TestRelease(t *testing.T) {
 	t.Run("OLM", func(t *testing.T) { installBundle(t, r) })
 }
 
-// checkVerification verifies the artefacts, and then changed copies of them.
+// checkVerification checks that the artefacts can be verified, and that verification rejects
+// changed copies.
 func checkVerification(t *testing.T, r release) {
 	if out, err := r.verify(t, r.artefacts, r.key); err != nil || !strings.Contains(out, "signatures are correct") {
 		t.Errorf("%v\n%s", err, out)
@@ -74,14 +75,15 @@ func checkVerification(t *testing.T, r release) {
 	}
 }
 
-// sum writes the correct checksums of changed artefacts. An attacker can do this without the key.
+// sum writes the correct checksums of changed artefacts, which an attacker can do without the key.
 func sum(t *testing.T, directory string) {
 	t.Helper()
 	run(t, directory, []string{"LC_ALL=C"}, "bash", "-euo", "pipefail", "-c",
 		"ls | grep -Ev '^(SHA256SUMS.*|provenance.*)$' | sort | xargs sha256sum >SHA256SUMS.new && mv SHA256SUMS.new SHA256SUMS")
 }
 
-// checkEdge checks that the catalog keeps the previous version, and upgrades it to the new version.
+// checkEdge checks that the catalog contains the previous version, and an upgrade edge from it to
+// the new version.
 func checkEdge(t *testing.T, r release) {
 	catalog := read(t, r.artefacts, "catalog.yaml")
 	for _, want := range []string{

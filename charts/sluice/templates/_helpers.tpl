@@ -32,7 +32,10 @@
 {{- end -}}
 {{- end -}}
 
-{{- /* sluice.enforcerSpec returns the spec of the Enforcer. Some values of the chart are defaults. */ -}}
+{{- /*
+sluice.enforcerSpec returns the spec of the Enforcer: the fields in enforcer.spec, and defaults that
+follow from other values of the chart.
+*/ -}}
 {{- define "sluice.enforcerSpec" -}}
 {{- $defaults := dict -}}
 {{- with .Values.imagePullSecrets -}}

@@ -1,7 +1,7 @@
 {{- /*
-sluice.hook returns a Job that runs `sluice operator` with arguments, and its service account with
-the rights. The parameters are the root context, the name, the hook events, the arguments, the rules of
-the ClusterRole, and the rules of the Role.
+sluice.hook returns a Job that runs `sluice operator`, its service account, and the roles of this
+account. The parameters are the root context, the name, the hook events, the arguments of the
+program, the rules of the ClusterRole, and the rules of the Role.
 */ -}}
 {{- define "sluice.hook" -}}
 {{- $root := .root -}}

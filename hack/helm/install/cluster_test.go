@@ -47,7 +47,7 @@ func startOperator(t *testing.T) (stop func()) {
 	go func() {
 		defer close(ended)
 		for ctx.Err() == nil {
-			// The API server can take a moment to apply the roles of the operator.
+			// The API server needs some time until the roles of the operator are effective.
 			err := operator.Run(ctx, config, operator.Options{
 				Namespace: namespace, Image: "registry.example/sluice:test", FaultDelay: 100 * time.Millisecond,
 				Registry: prometheus.NewRegistry(), MetricsAddress: "0", HealthAddress: "0", Log: logr.Discard(),
@@ -94,7 +94,7 @@ func (c *cluster) daemonSet(name string) *appsv1.DaemonSet {
 }
 
 // prove creates a ready pod of the DaemonSet sluice-uninstall on a node. Then it waits until the
-// operator deletes the DaemonSet, and deletes the pod, as the controllers of Kubernetes do.
+// operator has deleted the DaemonSet, and deletes the pod, as Kubernetes' garbage collector does.
 func (c *cluster) prove(node string) {
 	c.t.Helper()
 	daemonSet := c.daemonSet("sluice-uninstall")
@@ -131,7 +131,7 @@ func (c *cluster) enforcer() *v1alpha1.Enforcer {
 	return object
 }
 
-// define defines a kind of another project until the test ends.
+// define installs the CRD of another project's kind, and removes it when the test ends.
 func (c *cluster) define(group, kind, plural, scope string) {
 	c.t.Helper()
 	definition := &unstructured.Unstructured{}

@@ -10,9 +10,9 @@ import (
 	"github.com/sluicenet/sluice/api/v1alpha1"
 )
 
-// TestHelm3 installs, upgrades and uninstalls the chart with Helm 3, which uses no server-side apply.
-// Unlike Helm 4, Helm 3 ignores existing CustomResourceDefinitions during an installation, so the hook
-// must update them.
+// TestHelm3 installs, upgrades and uninstalls the chart with Helm 3. Helm 3 does not use
+// server-side apply. Unlike Helm 4, it ignores existing CustomResourceDefinitions during an
+// installation, so the hook must update them.
 func TestHelm3(t *testing.T) {
 	c, jobs := newCluster(t), startJobs(t)
 	chart, err := loader.Load(root + "/charts/sluice")

@@ -25,12 +25,13 @@ type jobs struct {
 	client  client.WithWatch
 
 	mu sync.Mutex
-	// ran contains the names of the Jobs that ran, and output the last output of each.
+	// ran contains the names of the Jobs that ran since the last call of take. output contains the
+	// last output of each Job.
 	ran    []string
 	output map[string]string
 }
 
-// startJobs runs the stand-in until the test ends.
+// startJobs starts to run Jobs, and stops when the test ends.
 func startJobs(t *testing.T) *jobs {
 	t.Helper()
 	j := &jobs{t: t, program: program(t), client: server.Client(t), output: map[string]string{}}

@@ -59,7 +59,8 @@ func TestInstallUpgradeUninstall(t *testing.T) {
 
 	c.createNode("node-a")
 	c.enforce("node-a")
-	// The operator can need longer than the hook waits, so let it begin before the hook.
+	// The operator may need more time than the timeout of the hook to begin the uninstallation. So
+	// wait until it has begun, and then run the hook.
 	must(t, c.Delete(t.Context(), c.enforcer()))
 	eventually.NoError(t, func() error {
 		progressing := meta.FindStatusCondition(c.enforcer().Status.Conditions, string(v1alpha1.ConditionProgressing))
@@ -86,9 +87,9 @@ func TestInstallUpgradeUninstall(t *testing.T) {
 	c.wantLeft()
 }
 
-// TestUninstallWithoutHooks checks that `helm uninstall --no-hooks` leaves the Enforcer, that the API
-// server then rejects the deletion of the kinds and of the namespace, and that a second installation can
-// remove the rules.
+// TestUninstallWithoutHooks checks that `helm uninstall --no-hooks` does not delete the Enforcer.
+// The API server must then reject the deletion of the CRDs and of the namespace, and a second
+// installation must be able to remove the rules.
 func TestUninstallWithoutHooks(t *testing.T) {
 	c, jobs := newCluster(t), startJobs(t)
 	install(t, "")
@@ -102,7 +103,7 @@ func TestUninstallWithoutHooks(t *testing.T) {
 	c.daemonSet("sluice")
 	definition := c.definition("enforcers")
 	for _, object := range []client.Object{definition, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}} {
-		// The API server can take a moment to apply the admission policy.
+		// The API server needs some time until the admission policy is effective.
 		eventually.NoError(t, func() error {
 			if err := c.Delete(t.Context(), object, client.DryRunAll); !apierrors.IsForbidden(err) {
 				return fmt.Errorf("the API server does not forbid to delete %s: %w", object.GetName(), err)
@@ -117,8 +118,8 @@ func TestUninstallWithoutHooks(t *testing.T) {
 	c.wantLeft()
 }
 
-// TestValuesOfHooks checks that the values for pods also apply to the pods of hooks, and that on
-// OpenShift the hooks may use the host network.
+// TestValuesOfHooks checks that values such as tolerations also apply to the pods of the hooks. It
+// also checks that the hooks have the right to use the host network on OpenShift.
 func TestValuesOfHooks(t *testing.T) {
 	c, jobs := newCluster(t), startJobs(t)
 	install(t, "enforcer: {create: false}")
@@ -170,8 +171,8 @@ uninstall: {timeout: 7m}`)
 	c.wantLeft()
 }
 
-// wantJobs checks which hooks ran since the last call, and that Helm deleted the objects of hooks
-// that succeeded.
+// wantJobs checks which hooks ran since its last call, and that Helm deleted the objects of the
+// hooks that succeeded.
 func (c *cluster) wantJobs(jobs *jobs, names ...string) {
 	c.t.Helper()
 	if got := jobs.take(); !slices.Equal(got, names) {
@@ -226,7 +227,8 @@ func (c *cluster) makeDefinitionOlder() {
 	must(c.t, c.Apply(c.t.Context(), apply, client.FieldOwner(fieldManager), client.ForceOwnership))
 }
 
-// wantLeft checks that only the CustomResourceDefinitions and the namespace are left of Sluice.
+// wantLeft checks that the CustomResourceDefinitions and the namespace are the only objects of
+// Sluice that still exist.
 func (c *cluster) wantLeft() {
 	c.t.Helper()
 	c.wantNone(&v1alpha1.EnforcerList{}, &v1alpha1.NodeEnforcerList{}, &rbacv1.ClusterRoleList{}, &rbacv1.ClusterRoleBindingList{}, &appsv1.DeploymentList{},

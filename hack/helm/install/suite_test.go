@@ -25,7 +25,7 @@ var server *kube.Server
 
 func TestMain(m *testing.M) {
 	ctrllog.SetLogger(logr.Discard())
-	// By default, the field manager has the name of the program, which is helm for users.
+	// Helm uses the name of the program as the field manager. For users, this name is helm.
 	helmkube.ManagedFieldsManager = fieldManager
 	os.Exit(kube.Main(m, &server, kube.WithoutDefinitions))
 }

@@ -49,8 +49,8 @@ func (a *Archive) Digest() (string, error) {
 	return index.Manifests[0].Digest.String(), nil
 }
 
-// Files returns the files in the image for an architecture. If the archive contains no index, but
-// only one image, it returns the files of this image.
+// Files returns the files in the image for an architecture. If the archive contains one image and
+// no index, Files returns the files of this image for every architecture.
 func (a *Archive) Files(architecture string) (map[string][]byte, error) {
 	digest, err := a.Digest()
 	if err != nil {

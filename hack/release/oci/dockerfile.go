@@ -1,6 +1,7 @@
 // Package oci builds images from Dockerfiles without a container runtime, and reads and writes OCI
 // archives. It supports Dockerfiles that only copy files: FROM scratch, ARG, LABEL, COPY, USER and
-// ENTRYPOINT. So `make image` and `make release` build the same image from the same Dockerfile.
+// ENTRYPOINT. `make release` uses this package, so it builds the same image from the Dockerfile as
+// `make image`.
 package oci
 
 import (

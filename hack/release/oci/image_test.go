@@ -109,8 +109,8 @@ func TestArchive(t *testing.T) {
 	}
 }
 
-// TestUnsupportedDockerfiles checks that a Dockerfile is rejected if it would build another image with
-// a container runtime.
+// TestUnsupportedDockerfiles checks that Build rejects a Dockerfile from which a container runtime
+// would build a different image.
 func TestUnsupportedDockerfiles(t *testing.T) {
 	for text, want := range map[string]string{
 		"FROM alpine":                   "only FROM scratch",

@@ -10,8 +10,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// Check returns an error unless an SBOM lists exactly the modules of the programs, with their
-// checksums, and the programs themselves.
+// Check returns an error unless the SBOM lists exactly the programs and the modules that they link,
+// with the checksums of the modules.
 func Check(text []byte, programs []string) error {
 	var bom cdx.BOM
 	if err := cdx.NewBOMDecoder(bytes.NewReader(text), cdx.BOMFileFormatJSON).Decode(&bom); err != nil {

@@ -24,15 +24,16 @@ import (
 const (
 	project = "github.com/sluicenet/sluice"
 	license = "Apache-2.0"
-	// sumProperty is the property with the checksum of a module, as in go.sum.
+	// sumProperty is the name of the property that contains the checksum of a module in the format
+	// of go.sum.
 	sumProperty = "go:sum"
 )
 
 // Package is an npm package whose code is in a program.
 type Package struct{ Name, Version, Integrity string }
 
-// Write returns the components of programs. The paths of the programs end with their names, which
-// must be unique.
+// Write returns an SBOM with the components of programs. The last element of the path of a program
+// is its name in the SBOM. These names must be unique.
 func Write(version string, programs []string, packages []Package, at time.Time) ([]byte, error) {
 	reference := "pkg:golang/" + project + "@v" + version
 	bom := cdx.NewBOM()
@@ -90,7 +91,7 @@ func serial(components []cdx.Component) string {
 		}
 	}
 	id := hash.Sum(nil)[:16]
-	id[6] = id[6]&0x0f | 0x80 // Version 8: the content of the other bits is free.
+	id[6] = id[6]&0x0f | 0x80 // UUID version 8, which does not define the other bits.
 	id[8] = id[8]&0x3f | 0x80
 	return fmt.Sprintf("urn:uuid:%x-%x-%x-%x-%x", id[:4], id[4:6], id[6:8], id[8:10], id[10:])
 }

@@ -34,8 +34,8 @@ type Origin struct {
 	Go string
 }
 
-// Attest returns a signed envelope with the provenance of the artefacts, as SLSA defines it. The map
-// `artefacts` contains the SHA-256 digests of the artefacts by their names.
+// Attest returns a signed envelope with the SLSA provenance of the artefacts. The map `artefacts`
+// contains the SHA-256 digest of each artefact. The keys are the names of the artefacts.
 func Attest(ctx context.Context, key *Key, o Origin, artefacts map[string]string) ([]byte, error) {
 	statement, err := statementOf(o, artefacts)
 	if err != nil {
@@ -104,8 +104,8 @@ func compact(text []byte, err error) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// Verify checks the signature of an envelope, and returns the provenance and the artefacts in it, as
-// for Attest.
+// Verify checks the signature of an envelope, and returns the provenance and the artefacts in it.
+// The results have the same form as the parameters of Attest.
 func Verify(ctx context.Context, key *Key, text []byte) (*Origin, map[string]string, error) {
 	var envelope dsse.Envelope
 	if err := json.Unmarshal(text, &envelope); err != nil {

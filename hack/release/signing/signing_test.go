@@ -34,8 +34,8 @@ func keys(t *testing.T) (private, public *Key) {
 	return private, public
 }
 
-// TestProvenance checks that an envelope can be verified only with the key that signed it and only
-// unchanged, and that two envelopes with the same content are identical.
+// TestProvenance checks that verification fails for another key and for a changed envelope, and
+// that two envelopes with the same content are identical.
 func TestProvenance(t *testing.T) {
 	private, public := keys(t)
 	_, other := keys(t)

@@ -6,7 +6,7 @@ import (
 	"net/netip"
 )
 
-// Family is an address family. It is also an index for arrays with Count elements.
+// Family is an address family. Its value is also an index into arrays with Count elements.
 type Family int
 
 // These are the families.
@@ -41,9 +41,10 @@ func (f Family) First(addresses []netip.Addr) netip.Addr {
 	return netip.Addr{}
 }
 
-// Pairs returns an iterator over the families that two ends have in common: first IPv4, then IPv6. For
-// each family, it returns the first address of each list. If addresses of an end are assigned, its real
-// families are unknown, so the iterator returns only the first common family.
+// Pairs returns an iterator over the families that two ends have in common: first IPv4, then IPv6.
+// For each family, it yields the first address of this family in each list. The parameter
+// `assigned` is true if an end has no addresses in the input, and sluice assigned some to it. Then
+// the real families of the end are unknown, so the iterator yields only the first common family.
 func Pairs(from, to []netip.Addr, assigned bool) iter.Seq2[netip.Addr, netip.Addr] {
 	return func(yield func(netip.Addr, netip.Addr) bool) {
 		for _, f := range All {

@@ -1,4 +1,4 @@
-// Package mapped maps trees for queries.
+// Package mapped maps trees into memory for queries.
 package mapped
 
 import (
@@ -10,9 +10,9 @@ import (
 	"github.com/sluicenet/sluice/dataplane/tree"
 )
 
-// Tree maps a tree as the dataplane does. The function `publish` must publish the tree in the given
-// directory. Tree removes the directory as soon as the tree is mapped, so that no file remains even if
-// the process is killed later. The caller must call Close of the tree.
+// Tree creates a temporary directory, calls `publish` to publish a tree in it, and maps this tree
+// into memory as the dataplane does. Then Tree removes the directory. So no file remains, even if
+// the process is killed later. The caller must close the tree.
 func Tree(publish func(stateDir string) error) (t *tree.Tree, err error) {
 	stateDir, err := os.MkdirTemp("", "sluice-query-")
 	if err != nil {

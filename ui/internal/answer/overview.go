@@ -14,9 +14,10 @@ import (
 type overview struct {
 	query.TypeMeta
 	Name string `json:"name"`
-	// Revision increases when objects change.
+	// Revision increases each time an object has changed.
 	Revision int `json:"revision"`
-	// Error states why the objects could not be read again.
+	// Error is the error of the last attempt to read the objects again. It is empty if this attempt
+	// succeeded. If it is not empty, the overview describes older objects.
 	Error string `json:"error,omitempty"`
 	// Status is null if no cluster reports the enforcement. NoStatus then states why.
 	Status   *status.Cluster `json:"status"`

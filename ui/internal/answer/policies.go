@@ -31,7 +31,8 @@ type policySummary struct {
 	Workloads []string `json:"workloads"`
 	Errors    int      `json:"errors"`
 	Warnings  int      `json:"warnings"`
-	// Enforced is the condition Enforced, or null if nothing reports it.
+	// Enforced is the condition Enforced of the policy. It is null if the source has no status of
+	// the policy, for example because the source contains only manifests.
 	Enforced *metav1.Condition `json:"enforced"`
 }
 

@@ -19,10 +19,10 @@ import (
 // refreshAfter is the age of a view after which the next request reads the source again.
 const refreshAfter = 5 * time.Second
 
-// view contains the objects of one moment, and results that are computed once for them.
+// view contains a snapshot of the objects, and results that the server computes once per snapshot.
 type view struct {
 	set *inventory.Set
-	// revision is the number of views before this one.
+	// revision is the number of earlier views of the server.
 	revision int
 	// The fields `users` and `retired` are guarded by Server.mu. When a retired view has no users,
 	// its cluster is closed.
@@ -210,7 +210,8 @@ func (s *Server) load(ctx context.Context) error {
 	return nil
 }
 
-// readView reads the source. It returns nil instead of a view if the current view has equal objects.
+// readView reads the source. If the objects are equal to those of the current view, it returns no
+// view.
 func (s *Server) readView(ctx context.Context) (*view, reports, error) {
 	set, err := s.source.Objects(ctx)
 	if err != nil {
@@ -230,7 +231,7 @@ func (s *Server) readView(ctx context.Context) (*view, reports, error) {
 	return next, r, nil
 }
 
-// resolve returns the pod with an address in the current view.
+// resolve returns the pod that has the given address in the current view.
 func (s *Server) resolve(a netip.Addr) flows.End {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -55,7 +55,8 @@ func TestEnds(t *testing.T) {
 	}
 }
 
-// TestSince checks that a subscriber gets each event once, and the number of events that it missed.
+// TestSince checks that a subscriber receives each event once, and the number of events that it
+// missed.
 func TestSince(t *testing.T) {
 	h := newHub()
 	last := uint64(0)

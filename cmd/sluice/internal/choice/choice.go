@@ -14,9 +14,9 @@ type Value struct {
 	words       []string
 }
 
-// New returns a value that accepts the given words. The `name` parameter is the name of the value in
-// help texts, such as "format". The `initial` parameter can be "", although a user cannot set this
-// value.
+// New returns a value that accepts the given words. The `name` parameter is the name of the value
+// in help texts, such as "format". The `initial` parameter is the word that is selected at first.
+// It can be "", although a user cannot select "".
 func New(name, initial string, words ...string) Value {
 	return Value{value: initial, name: name, words: words}
 }
@@ -24,7 +24,8 @@ func New(name, initial string, words ...string) Value {
 // String returns the selected word.
 func (v *Value) String() string { return v.value }
 
-// Set selects a word. If the flag does not accept the word, the error lists the words that it accepts.
+// Set selects a word. If the flag does not accept the word, the error lists the words that the flag
+// accepts.
 func (v *Value) Set(word string) error {
 	if !slices.Contains(v.words, word) {
 		return errors.New("want " + v.List())

@@ -122,7 +122,8 @@ func (f *Flags) addConnections(cmd *cobra.Command, connection *live.Connection, 
 	d.Connections = found
 }
 
-// check checks the flags before anything is read.
+// check returns an error if the flags contradict each other. It reads neither files nor the
+// cluster.
 func (f *Flags) check(cmd *cobra.Command) error {
 	switch {
 	case len(f.draft) == 0 && len(f.deleted) == 0:

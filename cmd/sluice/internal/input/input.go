@@ -162,7 +162,7 @@ func noteInvalid(w io.Writer, set *inventory.Set) {
 	}
 }
 
-// number returns a number and words, such as "1 pod has" or "2 pods have".
+// number returns the number n and the matching words, such as "1 pod has" or "2 pods have".
 func number(n int, one, many string) string {
 	if n == 1 {
 		return "1 " + one

@@ -17,7 +17,8 @@ import (
 // trees, and the dataplane serves its status.
 const DefaultStateDir = "/run/sluice"
 
-// Scope is what the commands status, flows and hits show if no flag selects this node or a cluster.
+// Scope determines what the commands status, flows and hits show by default, if no flag selects
+// this node or a cluster.
 type Scope int
 
 const (

@@ -105,7 +105,7 @@ func (u *Uninstaller) wait(ctx context.Context) error {
 	if nodes != "" {
 		what = fmt.Sprintf("after %s, these nodes may still have rules: %s", u.Timeout, nodes)
 	}
-	return errors.Join(fmt.Errorf("%s. The operator continues. Uninstall again to continue to wait. Last status: %s", what, cmp.Or(progress, "unknown")), listErr)
+	return errors.Join(fmt.Errorf("%s. The operator continues to remove the rules. To wait for it, uninstall again. Last status: %s", what, cmp.Or(progress, "unknown")), listErr)
 }
 
 // progressOf describes what the uninstallation waits for.
@@ -162,7 +162,7 @@ func (u *Uninstaller) finish(ctx context.Context) error {
 		return err
 	}
 	if nodes != "" {
-		return fmt.Errorf("there is no Enforcer, but these nodes may still have rules: %s. Create the Enforcer, and uninstall again", nodes)
+		return fmt.Errorf("there is no Enforcer, but these nodes may still have rules: %s. Create an Enforcer, and uninstall again", nodes)
 	}
 	left, err := (&record.Left{Reader: u.Client, Namespace: u.Namespace}).Nodes(ctx)
 	if err != nil {
@@ -171,6 +171,6 @@ func (u *Uninstaller) finish(ctx context.Context) error {
 	for _, node := range slices.Sorted(maps.Keys(left)) {
 		u.Log.Info("The node may still have rules: run `sluice dataplane --uninstall` on the node, or reboot it", "node", node, "reason", left[node])
 	}
-	u.Log.Info("Uninstalled Sluice from all other nodes", "nodesLeft", len(left))
+	u.Log.Info("The uninstallation is complete", "nodesLeft", len(left))
 	return nil
 }

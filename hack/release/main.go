@@ -39,7 +39,7 @@ func run(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)
 	b := build{log: os.Stdout}
 	flags.StringVar(&b.root, "root", "../..", "`directory` of the project")
-	flags.StringVar(&b.out, "out", "", "`path` of the artefacts")
+	flags.StringVar(&b.out, "out", "", "`path` to write to: a new directory for build, or a file for image")
 	flags.StringVar(&b.version, "version", "", "`version` of the release, which must equal the file VERSION")
 	flags.StringVar(&b.repository, "repository", "ghcr.io/sluicenet", "`registry` and path of the images")
 	key := flags.String("key", os.Getenv(keyVariable), "PEM `file` with the private key for build, or the public key for verify (default $"+keyVariable+")")

@@ -46,7 +46,7 @@ func (b *build) release(ctx context.Context, keyFile string) error {
 		return err
 	}
 	if err := os.Mkdir(b.out, 0o755); err != nil {
-		return fmt.Errorf("the directory of the artefacts must be new: %w", err)
+		return fmt.Errorf("the directory of the artefacts must not exist yet: %w", err)
 	}
 	if err := b.artefacts(ctx, keyFile, text); err != nil {
 		return errors.Join(err, os.RemoveAll(b.out))

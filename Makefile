@@ -19,8 +19,8 @@ IMAGE     ?= sluice:$(VERSION)
 PLATFORMS ?= linux/$(shell $(GO) env GOARCH)
 # For `make catalog`: the image that contains bundle/.
 BUNDLE_IMAGE ?= sluice-bundle:$(VERSION)
-# For `make release` and `make verify-release`: the registry and path of the images, and the PEM file
-# with the private key (release) or the public key (verify-release).
+# For `make release` and `make verify-release`: the registry and path of the images, and the PEM
+# file with the private key (release) or the public key (verify-release).
 REPOSITORY  ?= ghcr.io/sluicenet
 RELEASE_KEY ?=
 # For `make test`: the packages and more flags for go test.

@@ -27,7 +27,8 @@ import (
 const identityPrefix = "pod/"
 
 // requestTimeout is the time limit of a request. It is half the time for which controller-runtime
-// tries to renew a Lease. So a leader can retry once, and keeps its Lease, if it gets no response.
+// tries to renew a Lease. So if a request gets no response, the leader can retry before it loses
+// its Lease.
 const requestTimeout = 5 * time.Second
 
 // lock is a resourcelock.LeaseLock that returns a record without a holder if the pod of the holder

@@ -65,9 +65,9 @@ func ofEnforcer(enforcer *v1alpha1.Enforcer) metav1.Condition {
 	return upgradeable(reason, progressing.Message)
 }
 
-// withoutEnforcer returns the condition of an installation without an Enforcer. The operator
-// deletes the NodeEnforcer of a node only after a pod on the node has verified that no rules are
-// left. So if a NodeEnforcer exists, its node may have rules.
+// withoutEnforcer returns the condition of an installation without an Enforcer. If a NodeEnforcer
+// exists, its node may have rules, because the operator deletes the NodeEnforcer when a pod on the
+// node has verified that no rules are left.
 func (r *Reconciler) withoutEnforcer(ctx context.Context) (metav1.Condition, error) {
 	var list v1alpha1.NodeEnforcerList
 	if err := r.reader.List(ctx, &list); err != nil {

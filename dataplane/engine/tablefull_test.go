@@ -255,7 +255,7 @@ func TestConntrackTableFull(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := lab.Download(accepted4, 1<<10); err == nil {
-		t.Errorf("a connection continues that generation %d denies", s.number)
+		t.Errorf("a connection that generation %d denies continues", s.number)
 	}
 	s.use(only80)
 	extend(t, accepted4)

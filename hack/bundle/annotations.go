@@ -10,8 +10,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// internalKinds lists the kinds that only agents and the operator write. The web consoles of OLM do
-// not offer to create objects of these kinds.
+// internalKinds lists the kinds that only agents and the operator write. Web consoles, such as the
+// console of OpenShift, do not offer to create objects of these kinds.
 var internalKinds = []string{
 	"clusterpolicystatuses.policy.sluice.dev",
 	"nodeenforcers.policy.sluice.dev",

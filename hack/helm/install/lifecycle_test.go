@@ -106,7 +106,7 @@ func TestUninstallWithoutHooks(t *testing.T) {
 		// The API server needs some time until the admission policy is effective.
 		eventually.NoError(t, func() error {
 			if err := c.Delete(t.Context(), object, client.DryRunAll); !apierrors.IsForbidden(err) {
-				return fmt.Errorf("the API server does not forbid to delete %s: %w", object.GetName(), err)
+				return fmt.Errorf("the API server does not forbid the deletion of %s: %w", object.GetName(), err)
 			}
 			return nil
 		})

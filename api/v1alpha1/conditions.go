@@ -56,8 +56,8 @@ const (
 	ConditionResponding ConditionType = "Responding"
 	// ConditionPodsKnownEarly is True while the node reads CNI results. The agent then has the
 	// addresses of a new pod before the first container of the pod starts, and can detect when a
-	// deleted pod no longer uses its addresses. Otherwise, the agent receives both from the API
-	// server, later. The condition is Unknown until the first CNI result of a pod has been read.
+	// deleted pod no longer uses its addresses. If the node does not read CNI results, the agent
+	// receives this information from the API server, which is later. The condition is Unknown until the first CNI result of a pod has been read.
 	ConditionPodsKnownEarly ConditionType = "PodsKnownEarly"
 	// ConditionHeldPacketsEvaluated is True while the node holds the packets of each new pod until
 	// a tree contains the pod, so that policies decide about these packets. It is False while the

@@ -256,8 +256,8 @@ const (
 
 // Queues configures two ranges of consecutive NFQUEUE numbers. A range has count + 1 numbers: one
 // for each normal queue, and one for held packets. Two further numbers follow the ranges, for the
-// queues of pods that open new flows too fast. While a dataplane is replaced, the old one uses one
-// range and the new one uses the other.
+// flood queues. The first packets of pods that open or receive new flows too fast wait in a flood
+// queue. While a dataplane is replaced, the old one uses one range and the new one uses the other.
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.count) || self.base + 2 * self.count <= 65532",message="queues end at number 65535: lower base or count, so that base + 2 * count is at most 65532"
 type Queues struct {

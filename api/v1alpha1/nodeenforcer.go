@@ -91,8 +91,8 @@ type NodeEnforcerStatus struct {
 	// +optional
 	Verdicts Verdicts `json:"verdicts,omitempty"`
 
-	// queueDrops is the number of packets since the start of the dataplane that never reached a
-	// worker because a queue or its socket was full. The failure policy decided about these
+	// queueDrops is the number of packets that never reached a worker because a normal queue or its
+	// socket buffer was full, since the dataplane started. The failure policy decided about these
 	// packets.
 	// +kubebuilder:validation:Minimum=0
 	// +optional

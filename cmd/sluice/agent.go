@@ -45,9 +45,9 @@ Until the agent has read all objects, and while the API server is unavailable, t
 dataplane enforces the last published tree. In both cases, /readyz on the health address
 fails. The health address can be unix:PATH, where PATH is the path of a socket.
 
-The metrics address serves HTTPS. A request needs a bearer token. The API server checks the
-token, and whether its user may get the path /metrics, or read the status or the flow events
-of this node.
+The metrics address serves HTTPS. A request needs a bearer token. The API server
+authenticates the token. It then checks whether the user may get the path /metrics, or read
+the status or the flow events of this node.
 
 If another agent of the node already publishes, this agent waits until the other agent ends,
 and then publishes at once.`,

@@ -25,8 +25,9 @@ func checkCommand() *cobra.Command {
 		Short: "Check whether a cluster meets the requirements, before and after an installation",
 		Long: `Checks the version and the API groups of the cluster, the rights of the caller, the nodes,
 the pod network, other policy engines, kube-proxy, and what the namespace of Sluice
-admits. If Sluice is installed, it also checks the definitions, the rights of Sluice,
-its pods, and the problems that the nodes report. It changes nothing.
+admits. If Sluice is installed, it also checks its
+CustomResourceDefinitions, rights and pods, and the problems that the nodes report. It
+changes nothing.
 
 Each line has a result: ok, warning, failed or skipped. The exit code is 1 if a check
 failed, and 2 if the API server cannot be reached.

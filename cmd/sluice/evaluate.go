@@ -31,10 +31,10 @@ a node does for packets.
 A flow is one JSON object per line: src, dst, protocol (TCP, UDP, SCTP, ICMP or a
 number) and port (the destination port, for TCP, UDP and SCTP).
 
-A decision has a verdict (Allow or Deny), and for egress and for ingress: verdict,
-reason (NotIsolated, Rule, NoRuleMatched, SameNode, SamePod or External), policy and
-rule (the rule that decided, else null), and isolatedBy (the policies that isolate
-the pod, if any does).`,
+A decision has a verdict (Allow or Deny) and two sides, egress and ingress. Each side has
+the fields verdict, reason (NotIsolated, Rule, NoRuleMatched, SameNode, SamePod or
+External), policy, rule and isolatedBy. rule is the rule that decided, or null.
+isolatedBy lists the policies that isolate the pod.`,
 		Example: `  echo '{"src":"10.0.0.1","dst":"10.0.0.2","protocol":"TCP","port":80}' |
       sluice evaluate -f manifests/ --flows -`,
 		Args: noArguments,

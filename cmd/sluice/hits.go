@@ -12,9 +12,9 @@ func hitsCommand(s scope.Scope) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "hits",
 		Short: "Show how often each rule is used, and which rules were never used",
-		Long: `Shows how often each rule of a policy decided the first packet of a flow, when it did so
-last, and since when the nodes count. For each NetworkPolicy it also shows how many
-packets were denied because no rule matched.
+		Long: `Shows how often each rule of a policy decided the first packet of a flow, the time of
+its last decision, and the time since which the nodes count. For each NetworkPolicy it
+also shows how many packets were denied because no rule matched.
 
 It adds up the counters of all nodes of the cluster. That needs the rights to list
 policies and nodeenforcers.policy.sluice.dev, and to get

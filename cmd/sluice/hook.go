@@ -20,9 +20,9 @@ type hookFlags struct {
 
 func (h *hookFlags) add(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.BoolVar(&h.updateCRDs, "update-crds", false, "update the CustomResourceDefinitions of Sluice, and end")
-	f.BoolVar(&h.uninstall, "uninstall", false, "delete the Enforcer, wait until a running operator has removed\nthe rules from all nodes, and end")
-	f.DurationVar(&h.timeout, "uninstall-timeout", 10*time.Minute, "longest `time` that --uninstall waits")
+	f.BoolVar(&h.updateCRDs, "update-crds", false, "update Sluice's CustomResourceDefinitions, and exit")
+	f.BoolVar(&h.uninstall, "uninstall", false, "delete the Enforcer, wait until the operator in the cluster has\nremoved the rules from all nodes, and exit")
+	f.DurationVar(&h.timeout, "uninstall-timeout", 10*time.Minute, "maximum `time` to wait with --uninstall")
 }
 
 func (h *hookFlags) given() bool { return h.updateCRDs || h.uninstall }

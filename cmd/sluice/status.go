@@ -18,8 +18,9 @@ the last re-evaluation of open connections. The exit code is 1 if no dataplane i
 With --kubeconfig or --context it sums up what the nodes of a cluster report. With --node
 it shows the state of the dataplane of a node of the cluster.`
 
-const clusterStatusHelp = `Sums up what the operator and the agents report: whether every node enforces, which
-nodes do not or are behind, and which policies are not enforced or not understood.
+const clusterStatusHelp = `Sums up what the operator and the agents report: whether every node enforces
+policies, which nodes do not or enforce an earlier generation, and which policies are not
+enforced or not understood.
 The exit code is 1 if something is not enforced as it should be.
 
 With --node it shows the state of the dataplane of a node. That needs the right to get

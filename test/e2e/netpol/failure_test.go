@@ -23,7 +23,13 @@ import (
 // processes of the cluster.
 func newCluster(t *testing.T) *labcluster.Cluster {
 	t.Helper()
-	c, err := labcluster.New(t.Context(), labcluster.Options{Program: sluice, Spec: v1alpha1.EnforcerSpec{DenyAction: v1alpha1.DenyReject}})
+	return newClusterOf(t, sluice)
+}
+
+// newClusterOf returns a new cluster whose nodes run the given program.
+func newClusterOf(t *testing.T, program string) *labcluster.Cluster {
+	t.Helper()
+	c, err := labcluster.New(t.Context(), labcluster.Options{Program: program, Spec: v1alpha1.EnforcerSpec{DenyAction: v1alpha1.DenyReject}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,23 +14,26 @@ import (
 	"github.com/sluicenet/sluice/test/process"
 )
 
-// TestUpgrade replaces the processes of the nodes with processes of another build, one node
-// after another. During the upgrade, some connections stay open, and the test opens new
-// connections.
+// TestUpgrade replaces the processes of the nodes with processes of another version, one node
+// after another: first those of the previous release with those of the current source, and then
+// these with another build of the current source. During the upgrade, some connections stay open,
+// and the test opens new connections.
 func TestUpgrade(t *testing.T) {
+	previous, version := previousVersion(t)
+	t.Logf("upgrading from %s", version)
 	next := filepath.Join(t.TempDir(), "sluice")
 	if err := build(next, "lab-next"); err != nil {
 		t.Fatal(err)
 	}
-	s := newFixture(t, newCluster(t))
+	s := newFixture(t, newClusterOf(t, previous))
 	// This policy stays the same while other policies change. It allows only pods in namespace
 	// y to connect to x/a.
 	s.apply("x/sealed", `{podSelector: {matchLabels: {pod: a}}, ingress: [{from: [{namespaceSelector: {matchLabels: {ns: "y"}}}]}]}`)
 	s.holds("y/* -> x/a allowed", "z/* -> x/a denied", "x/* -> x/a denied")
 
-	s.Run("agents", func(t *testing.T) { s.on(t).upgradeAgents(next) })
-	s.Run("dataplanes", func(t *testing.T) { s.on(t).upgradeDataplanes(next) })
-	s.Run("pods, back to the build before", func(t *testing.T) { s.on(t).replacePods(sluice) })
+	s.Run("agents", func(t *testing.T) { s.on(t).upgradeAgents(sluice) })
+	s.Run("dataplanes", func(t *testing.T) { s.on(t).upgradeDataplanes(sluice) })
+	s.Run("pods, to another build", func(t *testing.T) { s.on(t).replacePods(next) })
 }
 
 // on returns a copy of the fixture for a subtest.
@@ -153,7 +156,7 @@ func (s *fixture) watchListener(n *labcluster.Node) func() time.Duration {
 			switch {
 			case now < all && lost.IsZero():
 				lost = time.Now()
-			case now == all && !lost.IsZero():
+			case now >= all && !lost.IsZero():
 				found = time.Now()
 			}
 		}

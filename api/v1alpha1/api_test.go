@@ -266,7 +266,7 @@ func TestValidEnforcerIsAccepted(t *testing.T) {
 		"two bits in two digits": `{markMask: "0x80000001"}`,
 		"leading zeros":          `{markMask: "0x00018000"}`,
 		"upper case":             `{markMask: "0xA0"}`,
-		"last queue":             "{queues: {base: 65532, count: 1}}",
+		"last queue":             "{queues: {base: 65530, count: 1}}",
 		"first queue":            "{queues: {base: 0, count: 256}}",
 		"another port":           "{endpoint: {mode: Localhost, port: 19640}}",
 		"no log":                 "{denialLog: {linesPerSecond: 0}}",

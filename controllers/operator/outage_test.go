@@ -144,11 +144,8 @@ func TestOutageOfAPIServer(t *testing.T) {
 		// An operator that cannot renew its own Lease ends. The kubelet then starts it again.
 		running.stop()
 		running = startOperator(t, config, o)
-		<-time.After(silenceTimeout / 2)
+		<-time.After(max(silenceTimeout/2, silenceTimeout-time.Since(began)))
 		must(t, server.Revive())
-		if outage := time.Since(began); outage < silenceTimeout {
-			t.Errorf("the outage lasted only for %s", outage)
-		}
 		c.wantUnchanged(t, before, running)
 	})
 }

@@ -99,9 +99,7 @@ func (e *Engine) podPackets() *report.PodPackets {
 // bypassed describes an interface whose packets bypass the rules.
 func (e *Engine) bypassed(index uint32, s observe.Sample) report.BypassedInterface {
 	out := report.BypassedInterface{Sent: s.Sent, Seen: s.Seen}
-	e.statusMu.Lock()
-	names := e.seen.Names
-	e.statusMu.Unlock()
+	names := e.names()
 	e.linksMu.Lock()
 	defer e.linksMu.Unlock()
 	for _, i := range e.found.Interfaces {

@@ -32,13 +32,13 @@ func (e *Engine) Status() (report.Status, error) {
 	e.statusMu.Lock()
 	s.Node, s.Seen, s.Pods, s.IsolatedPods = e.seen.Node, e.seen.Number, e.seen.Pods, e.seen.IsolatedPods
 	s.Reevaluated, s.QueueBase = e.reevaluated, e.queues.Base
-	pool, table, holder, names := e.pool, e.table, e.holder, e.seen.Names
+	pool, table, holder := e.pool, e.table, e.holder
 	e.statusMu.Unlock()
 	if holder != nil {
 		s.Held = holder.Status()
 	}
 	s.Bridges, s.PodPackets = e.bridgesStatus(), e.podPackets()
-	s.Hits, s.Flooding = e.config.Hits.Summary(), e.floods.Pods(names)
+	s.Hits, s.Flooding = e.config.Hits.Summary(), e.floods.Pods()
 	entries, maximum, err := e.usage.Read()
 	if err != nil {
 		return s, err

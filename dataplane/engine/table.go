@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 
 	"github.com/sluicenet/sluice/dataplane/hold"
 	"github.com/sluicenet/sluice/dataplane/queue"
@@ -160,7 +161,7 @@ func (e *Engine) Reevaluate() {
 	ctx, e.stopWalks = context.WithCancel(context.Background())
 	e.walking.Go(func() { e.walker.Run(ctx) })
 	e.walking.Go(func() { e.followTraffic(ctx) })
-	e.walking.Go(func() { e.floods.Follow(ctx, e.table.Flooders) })
+	e.walking.Go(func() { e.floods.Follow(ctx, e.table.Flooders, e.names) })
 	if e.config.FailurePolicy == ruleset.FailOpen {
 		e.walking.Go(func() { e.followUnevaluated(ctx) })
 	}
@@ -170,6 +171,13 @@ func (e *Engine) Reevaluate() {
 		close(e.acknowledgement)
 		e.statusMu.Unlock()
 	}
+}
+
+// names returns the names of the pods of the newest generation by address.
+func (e *Engine) names() map[netip.Addr]string {
+	e.statusMu.Lock()
+	defer e.statusMu.Unlock()
+	return e.seen.Names
 }
 
 // Acknowledged returns a channel that is closed when a generation has been acknowledged after

@@ -33,19 +33,21 @@ type Tracker struct {
 }
 
 type pod struct {
+	name        string
 	packets     uint64
 	perSecond   float64
 	since, last time.Time
 }
 
 // Follow adds a sample every second until the context ends. The function `read` returns the number
-// of packets of each flooder. If `read` fails, Follow skips the sample.
-func (t *Tracker) Follow(ctx context.Context, read func() (map[ruleset.Flooder]uint64, error)) {
+// of packets of each flooding pod. If it fails, Follow skips the sample. The function `names` returns
+// the names of the pods by address.
+func (t *Tracker) Follow(ctx context.Context, read func() (map[ruleset.Flooder]uint64, error), names func() map[netip.Addr]string) {
 	again := time.NewTicker(interval)
 	defer again.Stop()
 	for {
 		if counts, err := read(); err == nil {
-			t.Add(counts, time.Now())
+			t.Add(counts, names(), time.Now())
 		}
 		select {
 		case <-again.C:
@@ -56,9 +58,10 @@ func (t *Tracker) Follow(ctx context.Context, read func() (map[ruleset.Flooder]u
 }
 
 // Add adds a sample that was read at the given time. The sample contains the number of packets of
-// each flooder. If the number of a flooder has decreased, the kernel has restarted its counter at
-// 0.
-func (t *Tracker) Add(counts map[ruleset.Flooder]uint64, at time.Time) {
+// each flooding pod. If a number has decreased, the kernel has started the count again. The parameter
+// `names` contains the names of the pods by address. The tracker keeps the name of a pod that is
+// deleted later.
+func (t *Tracker) Add(counts map[ruleset.Flooder]uint64, names map[netip.Addr]string, at time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	passed := max(at.Sub(t.at), interval).Seconds()
@@ -75,6 +78,7 @@ func (t *Tracker) Add(counts map[ruleset.Flooder]uint64, at time.Time) {
 			p = &pod{since: at}
 			t.pods[f] = p
 		}
+		p.name = cmp.Or(names[f.Address], p.name)
 		grown := n - p.packets
 		if n < p.packets {
 			grown = n
@@ -91,9 +95,8 @@ func (t *Tracker) Add(counts map[ruleset.Flooder]uint64, at time.Time) {
 }
 
 // Pods returns the pods that have flooded within the last minute. The pod with the highest rate is
-// first. The list contains at most report.MaxFloodingPods pods. The parameter `names` maps
-// addresses to names of pods.
-func (t *Tracker) Pods(names map[netip.Addr]string) []report.FloodingPod {
+// first. The list contains at most report.MaxFloodingPods pods.
+func (t *Tracker) Pods() []report.FloodingPod {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var out []report.FloodingPod
@@ -103,7 +106,7 @@ func (t *Tracker) Pods(names map[netip.Addr]string) []report.FloodingPod {
 			direction = rule.Ingress
 		}
 		out = append(out, report.FloodingPod{
-			Pod: names[f.Address], Address: f.Address, Direction: direction.String(),
+			Pod: p.name, Address: f.Address, Direction: direction.String(),
 			PerSecond: uint64(p.perSecond), Since: p.since, Last: p.last,
 		})
 	}

@@ -37,9 +37,15 @@ func TestTracker(t *testing.T) {
 		{63, nil, []report.FloodingPod{crawler(6000, 1, 4)}},
 		{65, nil, nil},
 		{66, map[ruleset.Flooder]uint64{out: 4500}, []report.FloodingPod{crawler(4500, 66, 66)}},
+		// The pod is deleted, but its name is still known.
+		{67, nil, []report.FloodingPod{crawler(4500, 66, 66)}},
+		{68, map[ruleset.Flooder]uint64{out: 9000}, []report.FloodingPod{crawler(4500, 66, 68)}},
 	} {
-		tracker.Add(step.counts, at(step.second))
-		if diff := cmp.Diff(step.want, tracker.Pods(names), cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); diff != "" {
+		if step.second == 67 {
+			names = nil
+		}
+		tracker.Add(step.counts, names, at(step.second))
+		if diff := cmp.Diff(step.want, tracker.Pods(), cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); diff != "" {
 			t.Errorf("second %d: (-want +got):\n%s", step.second, diff)
 		}
 	}

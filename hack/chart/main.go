@@ -120,7 +120,7 @@ func addMetadata(root string, files map[string][]byte) error {
 		return err
 	}
 	if len(versions.FindAll(content, -1)) != 2 {
-		return errors.New("no lines in Chart.yaml begin with version: and appVersion:")
+		return errors.New("no lines begin with version: and appVersion: in Chart.yaml")
 	}
 	files["Chart.yaml"] = versions.ReplaceAll(content, []byte("${1}: "+version))
 	return nil

@@ -65,9 +65,8 @@ dataplane installs the nftables table "inet sluice", evaluates the packets in it
 and switches to each new tree without a restart. It needs CAP_NET_ADMIN.
 
 If a dataplane already runs on the node, the new dataplane takes over from it without a
-gap. The old dataplane then waits. Both need their own queues, so --queues N reserves
-2*N+4 consecutive queue numbers. The health address can be unix:PATH, where PATH is the
-path of a socket.
+gap. Both need their own queues, so --queues N reserves 2*N+4 consecutive queue numbers.
+The health address can be unix:PATH, where PATH is the path of a socket.
 
 The rules stay installed when the dataplane ends. To change the mark mask, use bits
 that are not in the old mask. --uninstall removes the marks of every mask that was used.`,
@@ -97,14 +96,14 @@ that are not in the old mask. --uninstall removes the marks of every mask that w
 	f.Uint16Var(&flags.queues, "queues", uint16(min(runtime.NumCPU(), maxDefaultQueues)), "`number` of normal queues, each with one worker")
 	flags.failurePolicy = choice.New("Closed|Open", string(ruleset.FailClosed), string(ruleset.FailClosed), string(ruleset.FailOpen))
 	flags.deny = choice.New("Drop|Reject", string(ruleset.Drop), string(ruleset.Drop), string(ruleset.Reject))
-	f.Var(&flags.failurePolicy, "failure-policy", "what happens to packets that no worker can evaluate:\nClosed drops them, Open accepts them")
+	f.Var(&flags.failurePolicy, "failure-policy", "verdict for unevaluated packets")
 	f.Var(&flags.deny, "deny", "what happens to denied packets")
 	f.StringVar(&flags.markMask, "mark-mask", fmt.Sprintf("%#x", ruleset.DefaultMask), "two mark `bits` that no other program uses")
 	f.Uint16Var(&flags.denialLog, "denial-log", 0, "maximum `number` of log lines per second about denied flows")
 	f.StringVar(&flags.cniResults, "cni-results", sandbox.DefaultDir, "directory `DIR` of the container runtime with CNI\nresults; \"\" for none")
 	f.DurationVar(&flags.hold, "hold", engine.DefaultHold, "maximum `time` to hold packets of unknown pods")
-	f.BoolVar(&flags.prepare, "prepare", false, "let members of this process's group publish in the state\ndirectory, and exit")
-	f.BoolVar(&flags.uninstall, "uninstall", false, "uninstall from this node; with --health-address, keep\nrunning afterwards")
+	f.BoolVar(&flags.prepare, "prepare", false, "let this process's group publish trees, and exit")
+	f.BoolVar(&flags.uninstall, "uninstall", false, "uninstall; with --health-address, do not exit")
 	f.BoolVar(&flags.check, "check", false, "check the requirements of this node, and exit")
 	flags.out.AddTo(cmd, output.Text, output.JSON, output.YAML)
 	f.Lookup("output").Usage = "`format` of --check: text, json or yaml"

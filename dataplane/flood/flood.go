@@ -64,9 +64,9 @@ func (t *Tracker) Follow(ctx context.Context, read func() (map[ruleset.Flooder]u
 func (t *Tracker) Add(counts map[ruleset.Flooder]uint64, names map[netip.Addr]string, at time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	passed := max(at.Sub(t.at), interval).Seconds()
-	if t.at.IsZero() {
-		passed = interval.Seconds()
+	passed := interval.Seconds()
+	if !t.at.IsZero() {
+		passed = max(at.Sub(t.at), interval).Seconds()
 	}
 	t.at = at
 	if t.pods == nil {

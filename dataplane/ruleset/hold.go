@@ -65,7 +65,7 @@ func (c Config) holdChains() []chain {
 		append(nft.Join(nft.StateIs(expr.CtStateBitRELATED), nft.Protocol(unix.IPPROTO_ICMPV6)), nft.ReturnToCaller()),
 		append(nft.NeighbourDiscovery(), nft.ReturnToCaller()),
 	}
-	hold := nft.Expressions{queueTo(c.Queueing, holdQueue(c.QueueBase, c.Queues), 1, c.FailurePolicy == FailOpen)}
+	hold := nft.Expressions{c.queueTo(holdQueue(c.QueueBase, c.Queues), 1)}
 	source := slices.Concat(never, []nft.Expressions{
 		append(nft.SourceIsLocal(), nft.ReturnToCaller()),
 		append(addressIn(unix.NFPROTO_IPV4, sourceOffset4, []byte{169, 254}, 0xff, 0xff), nft.ReturnToCaller()),

@@ -88,7 +88,7 @@ func (c Config) laneChains() []chain {
 	if c.FloodQueue == 0 {
 		return nil
 	}
-	out := []chain{{name: flood, rules: []nft.Expressions{{queueTo(c.Queueing, c.FloodQueue, 1, c.FailurePolicy == FailOpen)}}}}
+	out := []chain{{name: flood, rules: []nft.Expressions{{c.queueTo(c.FloodQueue, 1)}}}}
 	for _, l := range lanes {
 		out = append(out, chain{name: l.name, rules: c.laneRules(l)})
 	}
@@ -102,28 +102,22 @@ func (c Config) laneRules(l lane) []nft.Expressions {
 	}
 	last := c.Queues - 1
 	for i := range last {
-		rules = append(rules, append(nft.Join(l.known.address(), hashIs(l.known.length, uint32(c.Queues), uint32(i))), c.queue(i)))
+		rules = append(rules, append(nft.Join(l.known.address(), hashIs(l.known.length, uint32(c.Queues), uint32(i))), c.queueTo(c.QueueBase+i, 1)))
 	}
 	// The last rule has no condition, so that every packet is queued.
-	return append(rules, nft.Expressions{c.queue(last)})
-}
-
-// queue returns the expression that sends packets to a normal queue.
-func (c Config) queue(i uint16) expr.Any {
-	return queueTo(c.Queueing, c.QueueBase+i, 1, c.FailurePolicy == FailOpen)
+	return append(rules, nft.Expressions{c.queueTo(c.QueueBase+last, 1)})
 }
 
 // selectRules returns the rules that select the queue of a packet. Without lanes, the kernel selects
 // the queue by a hash of both addresses.
 func (c Config) selectRules() []nft.Expressions {
-	if c.FloodQueue == 0 {
-		return []nft.Expressions{{queueTo(c.Queueing, c.QueueBase, c.Queues, c.FailurePolicy == FailOpen)}}
-	}
 	var rules []nft.Expressions
-	for _, l := range lanes {
-		rules = append(rules, append(inSet(l.known), nft.GoTo(l.name)))
+	if c.FloodQueue != 0 {
+		for _, l := range lanes {
+			rules = append(rules, append(inSet(l.known), nft.GoTo(l.name)))
+		}
 	}
-	return append(rules, nft.Expressions{queueTo(c.Queueing, c.QueueBase, c.Queues, c.FailurePolicy == FailOpen)})
+	return append(rules, nft.Expressions{c.queueTo(c.QueueBase, c.Queues)})
 }
 
 // updateRate returns the expression for

@@ -52,6 +52,12 @@ func (q Queues) Contain(number uint64) bool {
 	return number >= uint64(q.Base) && number <= uint64(q.Hold()) || q.Flood != 0 && number == uint64(q.Flood)
 }
 
+// queueTo returns the expression that sends packets to a queue, or to one of `count` queues from `base`
+// on. The failure policy applies if no process has bound the queue.
+func (c Config) queueTo(base, count uint16) expr.Any {
+	return queueTo(c.Queueing, base, count, c.FailurePolicy == FailOpen)
+}
+
 // queueTo returns the expressions for `queue to BASE-LAST`, where LAST is BASE + COUNT - 1.
 // The kernel selects the queue by a hash of both addresses, so that packets between the same
 // two addresses stay in order. The queue expression and the NFQUEUE target compute the same

@@ -4,6 +4,7 @@ package flooding
 
 import (
 	"context"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -32,7 +33,10 @@ type Reporter struct {
 	reported map[key]time.Time
 }
 
-type key struct{ address, direction string }
+type key struct {
+	address   netip.Addr
+	direction string
+}
 
 // Add adds a Reporter to a manager. The parameter `status` returns the newest status of the dataplane,
 // or nil if the dataplane does not respond.
@@ -74,7 +78,7 @@ func (r *Reporter) Report(ctx context.Context) {
 	now := map[key]time.Time{}
 	for i := range status.Flooding {
 		f := &status.Flooding[i]
-		k := key{f.Address.String(), f.Direction}
+		k := key{f.Address, f.Direction}
 		now[k] = f.Since
 		namespace, name, ok := strings.Cut(f.Pod, "/")
 		if !ok || r.reported[k].Equal(f.Since) {

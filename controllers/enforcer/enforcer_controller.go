@@ -16,7 +16,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
-	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
@@ -31,6 +30,7 @@ import (
 	"github.com/sluicenet/sluice/controllers/enforcer/installation"
 	"github.com/sluicenet/sluice/controllers/enforcer/metrics"
 	"github.com/sluicenet/sluice/controllers/podranges"
+	"github.com/sluicenet/sluice/controllers/register"
 )
 
 // The role of the operator includes all rights of the agent (see controllers/node), because
@@ -119,20 +119,7 @@ func SetupWithManager(mgr manager.Manager, o Options) error {
 		return fmt.Errorf("preparing the metrics of the Enforcer: %w", err)
 	}
 	r.owned, r.monitor = apply.New(r.client, r.reader, desired.FieldOwner), apply.New(r.client, r.direct, desired.FieldOwner)
-	c, err := controller.New("enforcer", mgr, controller.Options{
-		Reconciler: r,
-		// Tests run several operators in one process, so the controller name is not unique.
-		SkipNameValidation: ptr.To(true),
-	})
-	if err != nil {
-		return fmt.Errorf("preparing the controller of the Enforcer: %w", err)
-	}
-	for _, s := range r.sources(mgr.GetCache()) {
-		if err := c.Watch(s); err != nil {
-			return fmt.Errorf("preparing the watches of the Enforcer: %w", err)
-		}
-	}
-	return nil
+	return register.Controller(mgr, "enforcer", controller.Options{Reconciler: r}, r.sources(mgr.GetCache()))
 }
 
 // Reconcile applies the objects of the Enforcer, removes the rules from nodes that the Enforcer no

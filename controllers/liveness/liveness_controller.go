@@ -25,6 +25,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
+	"github.com/sluicenet/sluice/controllers/register"
 )
 
 // +kubebuilder:rbac:groups=coordination.k8s.io,namespace=sluice-system,resources=leases,verbs=list;watch
@@ -79,20 +80,7 @@ func SetupWithManager(mgr manager.Manager, o Options) error {
 		o.Timeout = v1alpha1.HeartbeatTimeout
 	}
 	r := &Reconciler{Options: o, reader: mgr.GetCache(), direct: mgr.GetAPIReader(), client: mgr.GetClient(), leases: newLeases(o.Timeout)}
-	c, err := controller.New("liveness", mgr, controller.Options{
-		Reconciler: r,
-		// Tests run several operators in one process, so the controller name is not unique.
-		SkipNameValidation: ptr.To(true),
-	})
-	if err != nil {
-		return fmt.Errorf("preparing the controller of liveness: %w", err)
-	}
-	for _, s := range r.sources(mgr.GetCache()) {
-		if err := c.Watch(s); err != nil {
-			return fmt.Errorf("preparing the watches of liveness: %w", err)
-		}
-	}
-	return nil
+	return register.Controller(mgr, "liveness", controller.Options{Reconciler: r}, r.sources(mgr.GetCache()))
 }
 
 type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]

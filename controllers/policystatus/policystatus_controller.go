@@ -23,6 +23,7 @@ import (
 	"github.com/sluicenet/sluice/controllers/clusterpolicy"
 	"github.com/sluicenet/sluice/controllers/policystatus/cluster"
 	"github.com/sluicenet/sluice/controllers/policystatus/findings"
+	"github.com/sluicenet/sluice/controllers/register"
 	"github.com/sluicenet/sluice/policy"
 )
 
@@ -67,20 +68,7 @@ func SetupWithManager(mgr manager.Manager, active func(context.Context) (bool, e
 	}
 	r.findings = findings.New(r.index, log)
 	r.tiers = newTiers(mgr, r.index, r.findings, log)
-	c, err := controller.New("policystatus", mgr, controller.Options{
-		Reconciler: r, MaxConcurrentReconciles: workers,
-		// Tests run several operators in one process, one after the other, with the same name.
-		SkipNameValidation: ptr.To(true),
-	})
-	if err != nil {
-		return fmt.Errorf("preparing the controller of PolicyStatus: %w", err)
-	}
-	for _, s := range r.sources(mgr.GetCache()) {
-		if err := c.Watch(s); err != nil {
-			return fmt.Errorf("preparing the watches of PolicyStatus: %w", err)
-		}
-	}
-	return nil
+	return register.Controller(mgr, "policystatus", controller.Options{Reconciler: r, MaxConcurrentReconciles: workers}, r.sources(mgr.GetCache()))
 }
 
 // inactiveInterval is the time after which an inactive reconciler checks again whether it is

@@ -17,7 +17,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
-	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
@@ -28,6 +27,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
+	"github.com/sluicenet/sluice/controllers/register"
 )
 
 // OLM creates a role that allows the operator to read and change its OperatorCondition, but not to
@@ -71,20 +71,7 @@ type Reconciler struct {
 // SetupWithManager adds the controller to a manager.
 func SetupWithManager(mgr manager.Manager, o Options) error {
 	r := &Reconciler{Options: o, reader: mgr.GetCache(), direct: mgr.GetAPIReader(), client: mgr.GetClient()}
-	c, err := controller.New("upgradeable", mgr, controller.Options{
-		Reconciler: r,
-		// Tests run several operators in one process, so the controller name is not unique.
-		SkipNameValidation: ptr.To(true),
-	})
-	if err != nil {
-		return fmt.Errorf("preparing the controller of the OperatorCondition: %w", err)
-	}
-	for _, s := range r.sources(mgr.GetCache()) {
-		if err := c.Watch(s); err != nil {
-			return fmt.Errorf("preparing the watches of the OperatorCondition: %w", err)
-		}
-	}
-	return nil
+	return register.Controller(mgr, "upgradeable", controller.Options{Reconciler: r}, r.sources(mgr.GetCache()))
 }
 
 type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]

@@ -1,11 +1,8 @@
 package check_test
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -18,8 +15,6 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -27,6 +22,7 @@ import (
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
 	"github.com/sluicenet/sluice/check"
+	"github.com/sluicenet/sluice/config/objects"
 	"github.com/sluicenet/sluice/config/rbac"
 	"github.com/sluicenet/sluice/controllers/operator"
 	"github.com/sluicenet/sluice/dataplane/report"
@@ -118,14 +114,9 @@ func (i *installation) applyDefault(t *testing.T) {
 	command.Dir = root
 	text, err := command.Output()
 	must(t, err)
-	documents := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(text), len(text)+1)
-	for {
-		object := &unstructured.Unstructured{}
-		if err := documents.Decode(&object.Object); errors.Is(err, io.EOF) {
-			return
-		} else if err != nil {
-			t.Fatal(err)
-		}
+	decoded, err := objects.Decode(text)
+	must(t, err)
+	for _, object := range decoded {
 		must(t, i.Apply(t.Context(), client.ApplyConfigurationFromUnstructured(object), client.FieldOwner("kubectl"), client.ForceOwnership))
 	}
 }

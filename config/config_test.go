@@ -4,8 +4,6 @@ package config_test
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,9 +14,9 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/sluicenet/sluice/config/objects"
 	"github.com/sluicenet/sluice/test/kube"
 	"github.com/sluicenet/sluice/test/policyapi"
 )
@@ -61,19 +59,11 @@ func build(t *testing.T, base string) []byte {
 
 func decode(t *testing.T, text []byte) []*unstructured.Unstructured {
 	t.Helper()
-	var out []*unstructured.Unstructured
-	documents := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(text), len(text)+1)
-	for {
-		object := &unstructured.Unstructured{}
-		if err := documents.Decode(&object.Object); errors.Is(err, io.EOF) {
-			return out
-		} else if err != nil {
-			t.Fatal(err)
-		}
-		if object.Object != nil {
-			out = append(out, object)
-		}
+	out, err := objects.Decode(text)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, text)
 	}
+	return out
 }
 
 // apply applies objects like `kubectl apply --server-side --validate=strict`. It returns the

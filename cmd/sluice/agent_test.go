@@ -1,11 +1,9 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -16,13 +14,12 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
+	"github.com/sluicenet/sluice/config/objects"
 	"github.com/sluicenet/sluice/config/rbac"
 	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/dataplane/rule"
@@ -132,13 +129,11 @@ func agentAccount(t *testing.T, c client.Client, node string) *rest.Config {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for documents := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(content), 4096); ; {
-			object := &unstructured.Unstructured{}
-			if err := documents.Decode(&object.Object); errors.Is(err, io.EOF) {
-				break
-			} else if err != nil {
-				t.Fatalf("%s: %v", file, err)
-			}
+		decoded, err := objects.Decode(content)
+		if err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		for _, object := range decoded {
 			create(t, c, object)
 		}
 	}

@@ -6,16 +6,14 @@
 package rbac
 
 import (
-	"bytes"
 	"embed"
-	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/util/yaml"
+
+	"github.com/sluicenet/sluice/config/objects"
 )
 
 //go:generate go tool -modfile=../../hack/tools/go.mod controller-gen rbac:roleName=sluice-agent paths=../../controllers/node/... paths=../../controllers/access/... output:rbac:artifacts:config=agent
@@ -31,22 +29,22 @@ const Namespace = "sluice-system"
 // account, the role, the binding, and the admission policy that restricts each agent to its own
 // node.
 func Agent(namespace string) ([]*unstructured.Unstructured, error) {
-	return objects("agent", namespace)
+	return read("agent", namespace)
 }
 
 // Operator returns the objects that grant rights to the operator in a namespace.
 func Operator(namespace string) ([]*unstructured.Unstructured, error) {
-	return objects("operator", namespace)
+	return read("operator", namespace)
 }
 
 // Installation returns the objects that prevent the deletion of the operator's namespace and of
 // the definitions of Sluice's kinds while an Enforcer exists.
 func Installation(namespace string) ([]*unstructured.Unstructured, error) {
-	return objects("installation", namespace)
+	return read("installation", namespace)
 }
 
-// objects reads the manifests in a directory, sorted by file name.
-func objects(directory, namespace string) ([]*unstructured.Unstructured, error) {
+// read reads the manifests in a directory, sorted by file name.
+func read(directory, namespace string) ([]*unstructured.Unstructured, error) {
 	names, err := fs.Glob(manifests, directory+"/*.yaml")
 	if err != nil {
 		return nil, fmt.Errorf("listing roles: %w", err)
@@ -60,18 +58,11 @@ func objects(directory, namespace string) ([]*unstructured.Unstructured, error) 
 		// The admission policies contain the namespace even in expressions and rules, so replace it
 		// in the text.
 		content = []byte(strings.ReplaceAll(string(content), Namespace, namespace))
-		documents := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(content), len(content)+1)
-		for {
-			object := &unstructured.Unstructured{}
-			if err := documents.Decode(&object.Object); errors.Is(err, io.EOF) {
-				break
-			} else if err != nil {
-				return nil, fmt.Errorf("reading roles: %s: %w", name, err)
-			}
-			if object.Object != nil {
-				out = append(out, object)
-			}
+		decoded, err := objects.Decode(content)
+		if err != nil {
+			return nil, fmt.Errorf("reading roles: %s: %w", name, err)
 		}
+		out = append(out, decoded...)
 	}
 	return out, nil
 }

@@ -21,6 +21,7 @@ import (
 	sigsyaml "sigs.k8s.io/yaml"
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
+	"github.com/sluicenet/sluice/config/objects"
 )
 
 const (
@@ -37,10 +38,10 @@ func readFile(t *testing.T, path string) []byte {
 	return content
 }
 
-// objects reads all objects in a YAML file.
-func objects(t *testing.T, path string) []*unstructured.Unstructured {
+// objectsOf reads all objects in a YAML file.
+func objectsOf(t *testing.T, path string) []*unstructured.Unstructured {
 	t.Helper()
-	out, err := decode(readFile(t, path))
+	out, err := objects.Decode(readFile(t, path))
 	if err != nil || len(out) == 0 {
 		t.Fatalf("%s: %d objects, %v", path, len(out), err)
 	}
@@ -49,7 +50,7 @@ func objects(t *testing.T, path string) []*unstructured.Unstructured {
 
 func csv(t *testing.T) *unstructured.Unstructured {
 	t.Helper()
-	return objects(t, bundle+"/manifests/sluice.clusterserviceversion.yaml")[0]
+	return objectsOf(t, bundle+"/manifests/sluice.clusterserviceversion.yaml")[0]
 }
 
 func nested(t *testing.T, in *unstructured.Unstructured, path ...string) any {
@@ -67,7 +68,7 @@ func TestPermissionsMatchRoles(t *testing.T) {
 	kinds := map[string]string{"ClusterRole": "clusterPermissions", "Role": "permissions"}
 	want, got := map[string]any{}, map[string]any{}
 	for _, file := range []string{"role.yaml", "observer.yaml"} {
-		for _, role := range objects(t, root+"/config/rbac/operator/"+file) {
+		for _, role := range objectsOf(t, root+"/config/rbac/operator/"+file) {
 			if permissions, ok := kinds[role.GetKind()]; ok {
 				want[permissions+" of "+role.GetName()] = role.Object["rules"]
 			}
@@ -94,7 +95,7 @@ func TestDeploymentMatchesManager(t *testing.T) {
 	image := "sluice:" + strings.TrimSpace(string(readFile(t, root+"/VERSION")))
 	text := string(readFile(t, root+"/config/manager/deployment.yaml"))
 	text = strings.ReplaceAll(text, "image: sluice\n", "image: "+image+"\n")
-	want, err := decode([]byte(text))
+	want, err := objects.Decode([]byte(text))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,7 +133,7 @@ func TestAllFieldsHaveDescriptors(t *testing.T) {
 		kind := owned.(map[string]any)
 		names = append(names, kind["name"].(string))
 		plural, _, _ := strings.Cut(kind["name"].(string), ".")
-		definition := objects(t, root+"/config/crd/bases/policy.sluice.dev_"+plural+".yaml")[0]
+		definition := objectsOf(t, root+"/config/crd/bases/policy.sluice.dev_"+plural+".yaml")[0]
 		version := nested(t, definition, "spec", "versions").([]any)[0].(map[string]any)
 		parts := version["schema"].(map[string]any)["openAPIV3Schema"].(map[string]any)["properties"].(map[string]any)
 		for part, list := range map[string]string{"spec": "specDescriptors", "status": "statusDescriptors"} {
@@ -149,7 +150,7 @@ func TestAllFieldsHaveDescriptors(t *testing.T) {
 				t.Errorf("%s: %s (-schema +descriptors):\n%s", kind["kind"], part, diff)
 			}
 		}
-		if diff := cmp.Diff(definition.Object["spec"], objects(t, bundle+"/manifests/"+kind["name"].(string)+".crd.yaml")[0].Object["spec"]); diff != "" {
+		if diff := cmp.Diff(definition.Object["spec"], objectsOf(t, bundle+"/manifests/"+kind["name"].(string)+".crd.yaml")[0].Object["spec"]); diff != "" {
 			t.Errorf("the definition of %s differs from config/crd:\n%s", kind["kind"], diff)
 		}
 	}
@@ -228,7 +229,7 @@ func TestTimeOfCreation(t *testing.T) {
 	if err := run(root, out, "registry.example/sluice@sha256:"+strings.Repeat("0", 64), "1700000000"); err != nil {
 		t.Fatal(err)
 	}
-	written := objects(t, out+"/manifests/sluice.clusterserviceversion.yaml")[0]
+	written := objectsOf(t, out+"/manifests/sluice.clusterserviceversion.yaml")[0]
 	if got := written.GetAnnotations()["createdAt"]; got != "2023-11-14T22:13:20Z" {
 		t.Errorf("createdAt is %s", got)
 	}
@@ -315,7 +316,7 @@ func TestKindsAreInstallable(t *testing.T) {
 	}
 	allowed := []string{"ClusterServiceVersion", "CustomResourceDefinition", "Service", "ClusterRole"}
 	for _, name := range names {
-		for _, object := range objects(t, name) {
+		for _, object := range objectsOf(t, name) {
 			if !slices.Contains(allowed, object.GetKind()) || object.GetNamespace() != "" {
 				t.Errorf("%s: a %s in namespace %q", name, object.GetKind(), object.GetNamespace())
 			}

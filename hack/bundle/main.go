@@ -11,19 +11,17 @@ package main
 //go:generate go run . -root ../..
 
 import (
-	"bytes"
-	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/util/yaml"
 	sigsyaml "sigs.k8s.io/yaml"
+
+	"github.com/sluicenet/sluice/config/objects"
 )
 
 func main() {
@@ -91,7 +89,7 @@ func render(root, image string) ([]*unstructured.Unstructured, error) {
 	if err != nil {
 		return nil, fmt.Errorf("rendering config/default: %w", err)
 	}
-	return decode(text)
+	return objects.Decode(text)
 }
 
 // read reads the objects in a file.
@@ -100,27 +98,11 @@ func read(path string) ([]*unstructured.Unstructured, error) {
 	if err != nil {
 		return nil, err
 	}
-	objects, err := decode(text)
+	out, err := objects.Decode(text)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	return objects, nil
-}
-
-func decode(text []byte) ([]*unstructured.Unstructured, error) {
-	documents := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(text), len(text)+1)
-	var out []*unstructured.Unstructured
-	for {
-		object := &unstructured.Unstructured{}
-		if err := documents.Decode(&object.Object); errors.Is(err, io.EOF) {
-			return out, nil
-		} else if err != nil {
-			return nil, err
-		}
-		if object.Object != nil {
-			out = append(out, object)
-		}
-	}
+	return out, nil
 }
 
 // encode returns an object as YAML with sorted fields.

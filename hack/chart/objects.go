@@ -1,17 +1,15 @@
 package main
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/util/yaml"
 	sigsyaml "sigs.k8s.io/yaml"
+
+	"github.com/sluicenet/sluice/config/objects"
 )
 
 // base returns the objects in the files that a kustomize base lists. It ignores other bases.
@@ -37,29 +35,13 @@ func base(root, name string) ([]*unstructured.Unstructured, error) {
 		if err != nil {
 			return nil, err
 		}
-		objects, err := decode(content)
+		decoded, err := objects.Decode(content)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}
-		out = append(out, objects...)
+		out = append(out, decoded...)
 	}
 	return out, nil
-}
-
-func decode(text []byte) ([]*unstructured.Unstructured, error) {
-	documents := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(text), len(text)+1)
-	var out []*unstructured.Unstructured
-	for {
-		object := &unstructured.Unstructured{}
-		if err := documents.Decode(&object.Object); errors.Is(err, io.EOF) {
-			return out, nil
-		} else if err != nil {
-			return nil, err
-		}
-		if object.Object != nil {
-			out = append(out, object)
-		}
-	}
 }
 
 // addDefinitions adds the CRDs, with the labels that kustomize adds in config/default. Helm

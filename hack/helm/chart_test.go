@@ -1,9 +1,6 @@
 package helm
 
 import (
-	"bytes"
-	"errors"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,8 +14,9 @@ import (
 	"helm.sh/helm/v4/pkg/kube"
 	release "helm.sh/helm/v4/pkg/release/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/util/yaml"
 	sigsyaml "sigs.k8s.io/yaml"
+
+	"github.com/sluicenet/sluice/config/objects"
 )
 
 const (
@@ -83,19 +81,11 @@ func renderedIn(t *testing.T, namespace, values string) []*unstructured.Unstruct
 
 func decode(t *testing.T, text []byte) []*unstructured.Unstructured {
 	t.Helper()
-	var out []*unstructured.Unstructured
-	documents := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(text), len(text)+1)
-	for {
-		object := &unstructured.Unstructured{}
-		if err := documents.Decode(&object.Object); errors.Is(err, io.EOF) {
-			return out
-		} else if err != nil {
-			t.Fatalf("%v\n%s", err, text)
-		}
-		if object.Object != nil {
-			out = append(out, object)
-		}
+	out, err := objects.Decode(text)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, text)
 	}
+	return out
 }
 
 // encode returns the lines of an object as YAML, without indentation.

@@ -1,21 +1,18 @@
 package labcluster
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sluicenet/sluice/config/objects"
 )
 
 const (
@@ -57,22 +54,19 @@ func (c *Cluster) apply(ctx context.Context, file string) error {
 	if err != nil {
 		return err
 	}
-	documents := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(content), 4096)
-	for {
-		object := &unstructured.Unstructured{}
-		err := documents.Decode(&object.Object)
-		switch {
-		case errors.Is(err, io.EOF):
-			return nil
-		case err != nil:
-			return err
-		case object.GetKind() == "Kustomization" || len(object.Object) == 0:
+	decoded, err := objects.Decode(content)
+	if err != nil {
+		return err
+	}
+	for _, object := range decoded {
+		if object.GetKind() == "Kustomization" {
 			continue
 		}
 		if err := client.IgnoreAlreadyExists(c.client.Create(ctx, object)); err != nil {
 			return err
 		}
 	}
+	return nil
 }
 
 // agentConfig returns the client configuration of the agent on a node. The configuration

@@ -20,7 +20,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
@@ -28,6 +27,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
+	"github.com/sluicenet/sluice/config/objects"
 	"github.com/sluicenet/sluice/test/eventually"
 	"github.com/sluicenet/sluice/test/kube"
 	"github.com/sluicenet/sluice/test/process"
@@ -140,19 +140,11 @@ func object(version, kind, namespace, name string) *unstructured.Unstructured {
 
 func decode(t *testing.T, text string) []*unstructured.Unstructured {
 	t.Helper()
-	documents := yaml.NewYAMLOrJSONDecoder(strings.NewReader(text), len(text)+1)
-	var out []*unstructured.Unstructured
-	for {
-		o := &unstructured.Unstructured{}
-		if err := documents.Decode(&o.Object); errors.Is(err, io.EOF) {
-			return out
-		} else if err != nil {
-			t.Fatal(err)
-		}
-		if o.Object != nil {
-			out = append(out, o)
-		}
+	out, err := objects.Decode([]byte(text))
+	if err != nil {
+		t.Fatalf("%v\n%s", err, text)
 	}
+	return out
 }
 
 func apply(t *testing.T, server *kube.Server, objects []*unstructured.Unstructured, options ...client.PatchOption) {

@@ -12,8 +12,9 @@ import (
 	"helm.sh/helm/v4/pkg/cmd"
 	"helm.sh/helm/v4/pkg/kube"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sluicenet/sluice/config/objects"
 )
 
 // TestDocumentedCommands runs the helm commands in docs/install.md, in the order of the page.
@@ -88,12 +89,7 @@ func build(t *testing.T, base string) []*unstructured.Unstructured {
 	command.Dir = root
 	text, err := command.Output()
 	must(t, err)
-	var out []*unstructured.Unstructured
-	for documents := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(text), len(text)+1); ; {
-		object := &unstructured.Unstructured{}
-		if documents.Decode(&object.Object) != nil {
-			return out
-		}
-		out = append(out, object)
-	}
+	out, err := objects.Decode(text)
+	must(t, err)
+	return out
 }

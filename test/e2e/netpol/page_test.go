@@ -1,8 +1,6 @@
 package netpol_test
 
 import (
-	"errors"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,8 +10,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/util/yaml"
 
+	"github.com/sluicenet/sluice/config/objects"
 	"github.com/sluicenet/sluice/dataplane/flow"
 	"github.com/sluicenet/sluice/test/labcluster"
 )
@@ -86,16 +84,13 @@ func (s *fixture) pageObjects() []*unstructured.Unstructured {
 	s.must(err)
 	var out []*unstructured.Unstructured
 	for _, name := range files {
-		file, err := os.Open(name)
+		text, err := os.ReadFile(name)
 		s.must(err)
-		s.Cleanup(func() { _ = file.Close() })
-		for documents := yaml.NewYAMLOrJSONDecoder(file, 1<<16); ; {
-			object := &unstructured.Unstructured{}
-			if err := documents.Decode(object); errors.Is(err, io.EOF) {
-				break
-			} else if err != nil {
-				s.Fatalf("%s: %v", name, err)
-			}
+		decoded, err := objects.Decode(text)
+		if err != nil {
+			s.Fatalf("%s: %v", name, err)
+		}
+		for _, object := range decoded {
 			if object.GetKind() == "Pod" {
 				object = s.serving(object)
 			}

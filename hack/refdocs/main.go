@@ -30,6 +30,7 @@ var generators = map[string]func(project string) (string, error){
 	"conditions.md": conditionsPage,
 	"crds.md":       crdsPage,
 	"flags.md":      flagsPage,
+	"lint.md":       lintPage,
 	"metrics.md":    metricsPage,
 }
 

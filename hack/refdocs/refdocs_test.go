@@ -12,6 +12,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	apiextensions "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/utils/ptr"
+
+	"github.com/sluicenet/sluice/policy/lint"
 )
 
 // TestPagesAreUpToDate compares the pages in docs/reference with the output of their generators.
@@ -40,6 +42,41 @@ func TestMetricsWithoutValue(t *testing.T) {
 	})
 	if err == nil || err.Error() != "1 metrics are described, but only 0 have a value" {
 		t.Error(err)
+	}
+}
+
+// TestLintExamples checks that each lint check that can have an example has one, and that each file
+// in the folder belongs to a check.
+func TestLintExamples(t *testing.T) {
+	want := map[string]bool{sharedExample: true}
+	for _, c := range lint.Checks() {
+		if !withoutExample[c.Name] {
+			want[c.Name+".yaml"] = true
+		}
+	}
+	entries, err := os.ReadDir(filepath.Join("../..", examples))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]bool{}
+	for _, entry := range entries {
+		got[entry.Name()] = true
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("files in %s (-want +got):\n%s", examples, diff)
+	}
+}
+
+// TestLintExampleWithoutFinding checks that the generator returns an error if lint does not find
+// the mistake that the example must contain.
+func TestLintExampleWithoutFinding(t *testing.T) {
+	folder := filepath.Join("../..", examples)
+	check := lint.Check{Name: "host-bits"}
+	for _, file := range []string{sharedExample, "no-dns.yaml"} {
+		_, err := findingOf(&check, filepath.Join(folder, sharedExample), filepath.Join(folder, file))
+		if err == nil || !strings.HasPrefix(err.Error(), "lint must have one finding host-bits about the example") {
+			t.Errorf("%s: error %v", file, err)
+		}
 	}
 }
 

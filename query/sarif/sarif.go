@@ -19,8 +19,8 @@ const (
 	schema  = "https://json.schemastore.org/sarif-2.1.0.json"
 	version = "2.1.0"
 	project = "https://github.com/sluicenet/sluice"
-	// page describes all checks.
-	page = project + "/blob/main/docs/commands.md#lint"
+	// page describes all checks. Its headings are the names of the checks.
+	page = project + "/blob/main/docs/reference/lint.md"
 )
 
 type document struct {
@@ -89,7 +89,7 @@ func Write(w io.Writer, r *query.LintReport, release string) error {
 	index := map[string]int{}
 	for i, c := range lint.Checks() {
 		index[c.Name] = i
-		d := descriptor{ID: c.Name, ShortDescription: text{c.Doc}, HelpURI: page}
+		d := descriptor{ID: c.Name, ShortDescription: text{c.Doc}, HelpURI: page + "#" + c.Name}
 		d.Configuration.Level = string(c.Severities[0])
 		out.Tool.Driver.Rules = append(out.Tool.Driver.Rules, d)
 	}

@@ -3,6 +3,8 @@ package sarif_test
 import (
 	"bytes"
 	"encoding/json"
+	"os"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -61,7 +63,7 @@ func TestResults(t *testing.T) {
 			Tool struct {
 				Driver struct {
 					Version string
-					Rules   []struct{ ID string }
+					Rules   []struct{ ID, HelpURI string }
 				}
 			}
 			Results []struct {
@@ -81,6 +83,18 @@ func TestResults(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := got.Runs[0]
+	checks, err := os.ReadFile("../../docs/reference/lint.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, rule := range r.Tool.Driver.Rules {
+		if want := "https://github.com/sluicenet/sluice/blob/main/docs/reference/lint.md#" + rule.ID; rule.HelpURI != want {
+			t.Errorf("rule %s links to %q, want %q", rule.ID, rule.HelpURI, want)
+		}
+		if !strings.Contains(string(checks), "\n## "+rule.ID+"\n") {
+			t.Errorf("docs/reference/lint.md has no section %s", rule.ID)
+		}
+	}
 	for i, f := range report.Findings {
 		if result := r.Results[i]; result.RuleID != f.Check || r.Tool.Driver.Rules[result.RuleIndex].ID != f.Check || result.Level != string(f.Severity) {
 			t.Errorf("result %+v, want the check and the severity of %+v", result, f)

@@ -17,8 +17,8 @@ type Check struct {
 	// ByAbsence is true if a finding of the check means that the input does not contain some object, such
 	// as a pod with a label. If objects can be missing in the input, its findings are only notes.
 	ByAbsence bool
-	// Doc describes what the check finds. The table in docs/commands.md contains this
-	// description.
+	// Doc describes what the check finds. It completes the sentence "The check finds ..." in
+	// docs/reference/lint.md, so it does not end with a period.
 	Doc string
 
 	// Run checks the policy of the pass. Run is nil if lint itself reports the findings of the

@@ -100,6 +100,11 @@ build: ## Build bin/sluice, and the completion of the kubectl plugin
 ui: ## Build ui/dist, the assets of the page, with npm
 	cd ui/web && npm ci --ignore-scripts --no-audit --no-fund && npm run check && npm run build
 
+.PHONY: site
+site: ## Write the documentation as HTML pages to dist/site
+	rm -rf dist/site
+	$(GO) run ./hack/site . dist/site
+
 .PHONY: image
 image: ## Build the image IMAGE (sluice:VERSION) for PLATFORMS with docker, podman or buildah
 	VERSION='$(VERSION)' IMAGE='$(IMAGE)' PLATFORMS='$(PLATFORMS)' hack/image.sh build

@@ -46,9 +46,9 @@ func TestTransitiveImports(t *testing.T) {
 			kubernetesModules,
 		},
 		{
-			"a shipped program links neither tests nor the demo",
+			"a shipped program links neither tests nor the demo nor the tools of the project",
 			[]string{"./cmd/sluice"},
-			[]string{module + "/test", module + "/demo", module + "/cmd/sluice-demo"},
+			[]string{module + "/test", module + "/demo", module + "/cmd/sluice-demo", module + "/hack"},
 		},
 	} {
 		for _, pattern := range c.packages {

@@ -63,6 +63,16 @@ func (b *Page) Visit(hash, visible chromedp.CSS) {
 	b.Do(chromedp.WaitVisible(visible))
 }
 
+// Follow clicks a link to another page, and waits until the browser has loaded this page.
+func (b *Page) Follow(link chromedp.CSS) {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, waitTime)
+	defer cancel()
+	if _, err := chromedp.RunResponse(ctx, chromedp.Click(link)); err != nil {
+		b.t.Fatalf("following %s: %v", link, err)
+	}
+}
+
 // Before runs a script in each page that is opened later, before the scripts of the page.
 func (b *Page) Before(script string) {
 	b.t.Helper()

@@ -193,6 +193,24 @@ func (b *build) archives(programs map[string]string) error {
 	return nil
 }
 
+// documentation writes an archive with the documentation as HTML pages. Their links to files of the
+// repository point to the commit of the release.
+func (b *build) documentation(ctx context.Context) error {
+	folder := filepath.Join(b.scratch, "site")
+	if _, err := b.run(ctx, nil, "go", "run", "./hack/site", "-ref", b.commit, ".", folder); err != nil {
+		return err
+	}
+	files, err := pack.Directory(folder)
+	if err != nil {
+		return err
+	}
+	var out bytes.Buffer
+	if err := pack.WriteCompressed(&out, files, b.time); err != nil {
+		return err
+	}
+	return b.write("sluice-docs_"+b.version+".tar.gz", out.Bytes())
+}
+
 func (b *build) write(name string, content []byte) error {
 	return os.WriteFile(filepath.Join(b.out, name), content, 0o644)
 }

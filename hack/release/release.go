@@ -74,6 +74,9 @@ func (b *build) artefacts(ctx context.Context, keyFile, text string) error {
 	if err := b.olm(ctx, image); err != nil {
 		return err
 	}
+	if err := b.documentation(ctx); err != nil {
+		return err
+	}
 	if err := b.describe(programs, text, image); err != nil {
 		return err
 	}

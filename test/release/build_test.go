@@ -196,7 +196,7 @@ func (r release) checkNames(t *testing.T) {
 	}
 	want := []string{
 		"RELEASE_NOTES.md", "SHA256SUMS", "SHA256SUMS.sig", "catalog.yaml", "install.yaml", "provenance.intoto.json", "sluice-VERSION.tgz",
-		"sluice-bundle_VERSION.oci.tar", "sluice-catalog_VERSION.oci.tar", "sluice_VERSION.cdx.json", "sluice_VERSION.oci.tar",
+		"sluice-bundle_VERSION.oci.tar", "sluice-catalog_VERSION.oci.tar", "sluice-docs_VERSION.tar.gz", "sluice_VERSION.cdx.json", "sluice_VERSION.oci.tar",
 		"sluice_VERSION_linux_amd64.tar.gz", "sluice_VERSION_linux_arm64.tar.gz",
 	}
 	if diff := cmp.Diff(want, sorted(got)); diff != "" {

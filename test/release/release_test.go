@@ -1,6 +1,7 @@
 package release
 
 import (
+	"compress/gzip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -19,6 +20,7 @@ func TestRelease(t *testing.T) {
 	r := built(t)
 	r.checkNames(t)
 	t.Run("verification", func(t *testing.T) { checkVerification(t, r) })
+	t.Run("documentation", func(t *testing.T) { checkDocumentation(t, r) })
 	t.Run("upgrade edge", func(t *testing.T) { checkEdge(t, r) })
 	t.Run("install.yaml", func(t *testing.T) { installManifest(t, r) })
 	t.Run("Helm", func(t *testing.T) { installChart(t, r) })
@@ -80,6 +82,23 @@ func sum(t *testing.T, directory string) {
 	t.Helper()
 	run(t, directory, []string{"LC_ALL=C"}, "bash", "-euo", "pipefail", "-c",
 		"ls | grep -Ev '^(SHA256SUMS.*|provenance.*)$' | sort | xargs sha256sum >SHA256SUMS.new && mv SHA256SUMS.new SHA256SUMS")
+}
+
+// checkDocumentation checks that the documentation is in its archive, and links to the sources of the
+// release.
+func checkDocumentation(t *testing.T, r release) {
+	content, err := gzip.NewReader(strings.NewReader(read(t, r.artefacts, "sluice-docs_"+r.version+".tar.gz")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := archived(t, content)
+	source := "https://github.com/sluicenet/sluice/blob/" + strings.TrimSpace(run(t, r.clone, nil, "git", "rev-parse", "HEAD")) + "/docs/README.md"
+	if page := string(files["index.html"]); !strings.Contains(page, `<a href="`+source+`">`) {
+		t.Errorf("index.html does not link to %s:\n%s", source, page)
+	}
+	if len(files["style.css"]) == 0 || len(files["reference/lint.html"]) == 0 {
+		t.Error("style.css or reference/lint.html is missing")
+	}
 }
 
 // checkEdge checks that the catalog contains the previous version, and an upgrade edge from it to

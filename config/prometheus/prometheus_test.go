@@ -189,6 +189,7 @@ func TestDashboard(t *testing.T) {
 		t.Fatal(err)
 	}
 	known, ids := documented(t), map[int]bool{}
+	var shown strings.Builder
 	occupied := map[[2]int]string{}
 	for _, panel := range dashboard.Panels {
 		if ids[panel.ID] {
@@ -214,6 +215,15 @@ func TestDashboard(t *testing.T) {
 			// Grafana would replace these variables.
 			text := strings.NewReplacer("$__rate_interval", "5m", "$node", ".*").Replace(target.Expr)
 			checkExpression(t, panel.Title, text, known)
+			shown.WriteString(text + "\n")
+		}
+	}
+	for _, metric := range []string{
+		"sluice_dataplane_conntrack_entries", "sluice_dataplane_conntrack_max_entries",
+		"sluice_dataplane_flooding_pod_flows_per_second", "sluice_dataplane_flood_queue_packets_total",
+	} {
+		if !strings.Contains(shown.String(), metric+"{") {
+			t.Errorf("no panel shows %s", metric)
 		}
 	}
 }

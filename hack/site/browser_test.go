@@ -15,12 +15,11 @@ import (
 // phone is the width of the viewport in CSS pixels.
 const phone = 390
 
-// wide returns the elements that are wider than the viewport, except those in a box that scrolls.
-const wide = `[...document.querySelectorAll("body, body *")].filter(e => {
-	const box = e.getBoundingClientRect();
-	const inside = e.parentElement.closest("pre, .table, .skip");
-	return !inside && !e.matches(".skip") && (box.right > innerWidth || box.left < 0);
-}).map(e => e.outerHTML.slice(0, 80)).join("\n")`
+// wide returns the elements that end outside of the viewport, except those in an element that scrolls.
+const wide = `(scrolls => [...document.querySelectorAll("body *")]
+	.filter(e => e.getBoundingClientRect().right > 390 && !scrolls(scrolls, e.parentElement))
+	.map(e => e.outerHTML.slice(0, 80)).join("\n")
+)((self, e) => e !== null && (getComputedStyle(e).overflowX !== "visible" || self(self, e.parentElement)))`
 
 // TestPhone opens the first page in a browser with the width of a phone, and follows the link to the
 // next page until the last one. No page may be wider than the viewport, or load a file from
@@ -33,7 +32,7 @@ func TestPhone(t *testing.T) {
 	server := httptest.NewServer(http.FileServer(http.Dir(folder)))
 	defer server.Close()
 	b := browser.Open(t, server.URL, screenshots)
-	b.Do(chromedp.EmulateViewport(phone, 844))
+	b.Do(chromedp.EmulateViewport(phone, 844, chromedp.EmulateMobile))
 	var got []string
 	for {
 		path := b.Script("location.pathname")

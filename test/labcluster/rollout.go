@@ -19,6 +19,17 @@ func (n *Node) Health(ctx context.Context, container, path string) error {
 	return health.Check(ctx, "unix:"+filepath.Join(n.health[container+"-health"], container+".sock"), path)
 }
 
+// WaitReady waits until the newest container with the given name is ready.
+func (n *Node) WaitReady(ctx context.Context, container string) error {
+	ctx, cancel := context.WithTimeout(ctx, enforceTimeout)
+	defer cancel()
+	err := eventually.Poll(ctx, func(ctx context.Context) error { return n.Health(ctx, container, "/readyz") })
+	if err != nil {
+		return fmt.Errorf("the new %s is not ready: %w\n%s", container, err, n.dataplane.Log())
+	}
+	return nil
+}
+
 // Rollout replaces the containers of the node's pod. It uses the same order as the DaemonSet
 // controller and the kubelet for the given strategy. With strategy Surge, it first starts the
 // new containers. When they are ready, it stops the old containers.
@@ -33,8 +44,8 @@ func (n *Node) Rollout(ctx context.Context, strategy v1alpha1.UpdateStrategyType
 		return err
 	}
 	for _, container := range []string{"agent", "dataplane"} {
-		if err := eventually.Poll(ctx, func(ctx context.Context) error { return n.Health(ctx, container, "/readyz") }); err != nil {
-			return fmt.Errorf("the new %s is not ready: %w\n%s", container, err, n.dataplane.Log())
+		if err := n.WaitReady(ctx, container); err != nil {
+			return err
 		}
 	}
 	if strategy == v1alpha1.UpdateInPlace {

@@ -10,30 +10,80 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/sluicenet/sluice/dataplane/statedir"
 	"github.com/sluicenet/sluice/test/labcluster"
+	"github.com/sluicenet/sluice/test/previous"
 	"github.com/sluicenet/sluice/test/process"
 )
 
-// TestUpgrade replaces the processes of the nodes with processes of another version, one node
-// after another: first those of the previous release with those of the current source, and then
-// these with another build of the current source. During the upgrade, some connections stay open,
-// and the test opens new connections.
+// TestUpgrade upgrades nodes from the previous version to the current source and back, one node
+// after another. During each step, some connections stay open, and the test opens new connections.
+// The steps cover both orders of an upgrade:
+//
+//   - With strategy Surge, the new dataplane starts first. It reads the trees of the old agent.
+//   - If only the agents are replaced, the old dataplane reads the trees of the new agent.
 func TestUpgrade(t *testing.T) {
-	previous, version := previousVersion(t)
-	t.Logf("upgrading from %s", version)
-	next := filepath.Join(t.TempDir(), "sluice")
-	if err := build(next, "lab-next"); err != nil {
+	version, err := previous.Find("../../..")
+	if err != nil {
 		t.Fatal(err)
 	}
-	s := newFixture(t, newClusterOf(t, previous))
+	t.Logf("the previous version is %s", version)
+	old := filepath.Join(t.TempDir(), "sluice-previous")
+	if err := version.Build(old); err != nil {
+		t.Fatal(err)
+	}
+	s := newFixture(t, newClusterOf(t, old))
 	// This policy stays the same while other policies change. It allows only pods in namespace
 	// y to connect to x/a.
 	s.apply("x/sealed", `{podSelector: {matchLabels: {pod: a}}, ingress: [{from: [{namespaceSelector: {matchLabels: {ns: "y"}}}]}]}`)
 	s.holds("y/* -> x/a allowed", "z/* -> x/a denied", "x/* -> x/a denied")
 
-	s.Run("agents", func(t *testing.T) { s.on(t).upgradeAgents(sluice) })
-	s.Run("dataplanes", func(t *testing.T) { s.on(t).upgradeDataplanes(sluice) })
-	s.Run("pods, to another build", func(t *testing.T) { s.on(t).replacePods(next) })
+	for _, step := range []struct {
+		name    string
+		replace func(*fixture, string)
+		program string
+	}{
+		{"pods, Surge", (*fixture).surgePods, sluice},
+		{"pods, Surge, back", (*fixture).surgePods, old},
+		{"agents", (*fixture).upgradeAgents, sluice},
+		{"dataplanes", (*fixture).upgradeDataplanes, sluice},
+		{"pods, InPlace, back", (*fixture).replacePods, old},
+	} {
+		succeeded := s.Run(step.name, func(t *testing.T) {
+			part := s.on(t)
+			part.cluster.SetProgram(step.program)
+			before := part.generations()
+			step.replace(part, step.program)
+			part.wantNotOlder(before)
+		})
+		if !succeeded {
+			break
+		}
+	}
+}
+
+// generations returns the generation that is published on each node.
+func (s *fixture) generations() map[string]uint64 {
+	s.Helper()
+	out := map[string]uint64{}
+	for _, n := range s.cluster.Nodes() {
+		generation, err := statedir.Published(n.StateDir())
+		s.must(err)
+		out[n.Name()] = generation
+	}
+	return out
+}
+
+// wantNotOlder fails the test if the generation of a node is lower than before.
+func (s *fixture) wantNotOlder(before map[string]uint64) {
+	s.Helper()
+	for name, now := range s.generations() {
+		if now < before[name] {
+			s.Errorf("%s: generation %d after generation %d", name, now, before[name])
+		}
+	}
 }
 
 // on returns a copy of the fixture for a subtest.
@@ -43,10 +93,45 @@ func (s *fixture) on(t *testing.T) *fixture {
 	return &part
 }
 
+// resendTime is the time after which a client retransmits a SYN. A connection that takes less time
+// was established with the first SYN.
+const resendTime = time.Second
+
+// surgePods replaces the pods of the nodes, like a rolling update of the DaemonSet with strategy
+// Surge. It checks that no new connection has to wait, although both dataplanes of a node run at the
+// same time. While the old agent and the new dataplane run, it changes a policy and replaces a pod.
+func (s *fixture) surgePods(program string) {
+	refused := []*guard{s.guard("z/b", "x/a"), s.guard("x/c", "x/a")}
+	allowed, streams := s.visits("y/b", "x/a"), s.streams("y/a", "x/a")
+	// replaced contains a pod of each node that is not an end of the connections above.
+	replaced := []string{"y/c", "z/c", "z/a"}
+	for i, n := range s.cluster.Nodes() {
+		old := []*process.Process{n.Agent(), n.Dataplane()}
+		s.must(n.Prepare())
+		s.must(n.StartDataplane())
+		s.must(n.WaitReady(s.Context(), "dataplane"))
+		s.apply("x/changing", exceptSealed(denyIngress))
+		s.replacePod(replaced[i], func(*corev1.Pod) {})
+		s.holds("y/* -> x/a allowed", "z/* -> x/a denied", "*/* -> x/b denied", "*/* -> z/* allowed")
+		s.must(n.StartAgent())
+		s.must(n.WaitReady(s.Context(), "agent"))
+		for _, p := range old {
+			s.must(p.Stop())
+		}
+		s.wantProgram(n.Agent(), program)
+		s.wantProgram(n.Dataplane(), program)
+		s.remove("x/changing")
+		s.holds("y/* -> x/a allowed", "z/* -> x/a denied", "*/* -> x/b allowed")
+	}
+	s.stopAll(refused, allowed, streams)
+	if allowed.slowest >= resendTime {
+		s.Errorf("the slowest new connection took %s, want less than %s", allowed.slowest, resendTime)
+	}
+}
+
 // upgradeAgents replaces the agents while policies change. It checks that all verdicts are
 // correct, and that no packet of an allowed flow is lost.
 func (s *fixture) upgradeAgents(program string) {
-	s.cluster.SetProgram(program)
 	refused := []*guard{s.guard("z/b", "x/a"), s.guard("x/c", "x/a")}
 	allowed, streams := s.visits("y/b", "x/a"), s.streams("y/a", "x/a")
 	specs := []string{denyIngress, allowIn, denyAll, allowOut}
@@ -74,13 +159,13 @@ func (s *fixture) upgradeAgents(program string) {
 // lost, and that denied connections remain denied. New connections must not fail, but can be
 // delayed until a process has bound the queues again.
 func (s *fixture) upgradeDataplanes(program string) {
-	s.cluster.SetProgram(program)
 	refused := []*guard{s.guard("z/b", "x/a"), s.guard("x/c", "x/a")}
 	allowed, streams := s.visits("y/b", "x/a"), s.streams("y/a", "x/a")
 	for _, n := range s.cluster.Nodes() {
 		gap := s.watchListener(n)
 		s.must(n.Dataplane().Stop())
 		s.must(n.StartDataplane())
+		s.must(n.WaitReady(s.Context(), "dataplane"))
 		s.Logf("%s: without a listener for %s", n.Name(), gap().Round(time.Millisecond))
 		s.wantProgram(n.Dataplane(), program)
 		s.must(s.cluster.WaitEnforcedOn(s.Context(), n))
@@ -93,7 +178,6 @@ func (s *fixture) upgradeDataplanes(program string) {
 // node, it ends all processes of the old pod. Then it starts the init container of the new pod,
 // and after that the other containers.
 func (s *fixture) replacePods(program string) {
-	s.cluster.SetProgram(program)
 	refused := []*guard{s.guard("z/b", "x/a"), s.guard("x/c", "x/a")}
 	allowed, streams := s.visits("y/b", "x/a"), s.streams("y/a", "x/a")
 	for _, n := range s.cluster.Nodes() {
@@ -104,6 +188,7 @@ func (s *fixture) replacePods(program string) {
 		for _, start := range []func() error{n.Prepare, n.StartDataplane, n.StartAgent} {
 			s.must(start())
 		}
+		s.must(n.WaitReady(s.Context(), "dataplane"))
 		s.Logf("%s: without a listener for %s", n.Name(), gap().Round(time.Millisecond))
 		s.wantProgram(n.Agent(), program)
 		s.wantProgram(n.Dataplane(), program)
@@ -134,40 +219,40 @@ func (s *fixture) wantProgram(p *process.Process, program string) {
 	}
 }
 
-// listenerTime is the maximum time until all queues of a node have a listener again.
-const listenerTime = 30 * time.Second
-
-// watchListener observes how many queues of a node have a listener. The returned function waits
-// for two events: first, at least one queue has no listener, and then all queues have a listener
-// again. It returns the time between these events.
+// watchListener observes how many queues of a node have a listener. When the dataplane is ready
+// again, the caller calls the returned function. It returns the time from the first moment at which a
+// queue lost its listener to the last moment at which a queue got one. The new dataplane may have
+// another number of queues than the old one.
 func (s *fixture) watchListener(n *labcluster.Node) func() time.Duration {
 	s.Helper()
-	all, err := listeners(n)
+	count, err := listeners(n)
 	s.must(err)
-	ctx, cancel := context.WithTimeout(s.Context(), listenerTime)
+	ctx, cancel := context.WithCancel(s.Context())
 	var watching sync.WaitGroup
 	var lost, found time.Time
 	watching.Go(func() {
-		for ; ctx.Err() == nil && found.IsZero(); wait(time.Millisecond) {
+		for ; ctx.Err() == nil; wait(time.Millisecond) {
 			var now int
 			if now, err = listeners(n); err != nil {
 				return
 			}
 			switch {
-			case now < all && lost.IsZero():
+			case now < count && lost.IsZero():
 				lost = time.Now()
-			case now >= all && !lost.IsZero():
+			case now > count:
 				found = time.Now()
 			}
+			count = now
 		}
 	})
+	s.Cleanup(func() { cancel(); watching.Wait() })
 	return func() time.Duration {
 		s.Helper()
-		watching.Wait()
 		cancel()
+		watching.Wait()
 		s.must(err)
-		if found.IsZero() {
-			s.Fatalf("%s: no listener again within %s:\n%s", n.Name(), listenerTime, n.Dataplane().Log())
+		if lost.IsZero() || found.Before(lost) {
+			s.Fatalf("%s: %d queues have a listener, but no queue lost its listener and got another one:\n%s", n.Name(), count, n.Dataplane().Log())
 		}
 		return found.Sub(lost)
 	}

@@ -68,9 +68,9 @@ func (d *dataplane) run(ctx context.Context) error {
 	for {
 		now := d.poll(ctx)
 		switch {
-		case now == nil || newest.generation == 0 || acknowledged == newest.generation:
+		case newest.generation == 0 || acknowledged == newest.generation:
 			interval = maxPoll
-		case now.Generation >= newest.generation:
+		case now != nil && now.Generation >= newest.generation:
 			acknowledged = newest.generation
 			d.metrics.acknowledgement.Observe(time.Since(newest.at).Seconds())
 			interval = maxPoll

@@ -93,6 +93,30 @@ func (s *fixture) on(t *testing.T) *fixture {
 	return &part
 }
 
+// traffic is the traffic to pod x/a during a step.
+type traffic struct {
+	refused          []*guard
+	allowed, streams *load
+}
+
+func (s *fixture) startTraffic() *traffic {
+	s.Helper()
+	return &traffic{
+		refused: []*guard{s.guard("z/b", "x/a"), s.guard("x/c", "x/a")},
+		allowed: s.visits("y/b", "x/a"), streams: s.streams("y/a", "x/a"),
+	}
+}
+
+// stop stops the traffic. It fails the test if a denied connection was opened, if an allowed
+// connection failed, or if a packet of an accepted flow was lost.
+func (t *traffic) stop() {
+	for _, g := range t.refused {
+		g.stop()
+	}
+	t.allowed.stop("new connections that are allowed")
+	t.streams.stop("packets of accepted flows")
+}
+
 // resendTime is the time after which a client retransmits a SYN. A connection that takes less time
 // was established with the first SYN.
 const resendTime = time.Second
@@ -101,9 +125,8 @@ const resendTime = time.Second
 // Surge. It checks that no new connection has to wait, although both dataplanes of a node run at the
 // same time. While the old agent and the new dataplane run, it changes a policy and replaces a pod.
 func (s *fixture) surgePods(program string) {
-	refused := []*guard{s.guard("z/b", "x/a"), s.guard("x/c", "x/a")}
-	allowed, streams := s.visits("y/b", "x/a"), s.streams("y/a", "x/a")
-	// replaced contains a pod of each node that is not an end of the connections above.
+	traffic := s.startTraffic()
+	// replaced contains a pod of each node that is not an end of the traffic.
 	replaced := []string{"y/c", "z/c", "z/a"}
 	for i, n := range s.cluster.Nodes() {
 		old := []*process.Process{n.Agent(), n.Dataplane()}
@@ -123,17 +146,16 @@ func (s *fixture) surgePods(program string) {
 		s.remove("x/changing")
 		s.holds("y/* -> x/a allowed", "z/* -> x/a denied", "*/* -> x/b allowed")
 	}
-	s.stopAll(refused, allowed, streams)
-	if allowed.slowest >= resendTime {
-		s.Errorf("the slowest new connection took %s, want less than %s", allowed.slowest, resendTime)
+	traffic.stop()
+	if slowest := traffic.allowed.slowest; slowest >= resendTime {
+		s.Errorf("the slowest new connection took %s, want less than %s", slowest, resendTime)
 	}
 }
 
 // upgradeAgents replaces the agents while policies change. It checks that all verdicts are
 // correct, and that no packet of an allowed flow is lost.
 func (s *fixture) upgradeAgents(program string) {
-	refused := []*guard{s.guard("z/b", "x/a"), s.guard("x/c", "x/a")}
-	allowed, streams := s.visits("y/b", "x/a"), s.streams("y/a", "x/a")
+	traffic := s.startTraffic()
 	specs := []string{denyIngress, allowIn, denyAll, allowOut}
 	const rounds = 12
 	for round := range rounds {
@@ -149,7 +171,7 @@ func (s *fixture) upgradeAgents(program string) {
 		wait(300 * time.Millisecond)
 	}
 	s.must(s.cluster.WaitEnforced(s.Context()))
-	s.stopAll(refused, allowed, streams)
+	traffic.stop()
 	s.remove("x/changing")
 	s.remove("z/meanwhile")
 	s.holds("y/* -> x/a allowed", "z/* -> x/a denied", "*/* -> x/b allowed", "*/* -> z/* allowed")
@@ -159,8 +181,7 @@ func (s *fixture) upgradeAgents(program string) {
 // lost, and that denied connections remain denied. New connections must not fail, but can be
 // delayed until a process has bound the queues again.
 func (s *fixture) upgradeDataplanes(program string) {
-	refused := []*guard{s.guard("z/b", "x/a"), s.guard("x/c", "x/a")}
-	allowed, streams := s.visits("y/b", "x/a"), s.streams("y/a", "x/a")
+	traffic := s.startTraffic()
 	for _, n := range s.cluster.Nodes() {
 		gap := s.watchListener(n)
 		s.must(n.Dataplane().Stop())
@@ -170,7 +191,7 @@ func (s *fixture) upgradeDataplanes(program string) {
 		s.wantProgram(n.Dataplane(), program)
 		s.must(s.cluster.WaitEnforcedOn(s.Context(), n))
 	}
-	s.stopAll(refused, allowed, streams)
+	traffic.stop()
 	s.holds("y/* -> x/a allowed", "z/* -> x/a denied", "*/* -> x/b allowed")
 }
 
@@ -178,8 +199,7 @@ func (s *fixture) upgradeDataplanes(program string) {
 // node, it ends all processes of the old pod. Then it starts the init container of the new pod,
 // and after that the other containers.
 func (s *fixture) replacePods(program string) {
-	refused := []*guard{s.guard("z/b", "x/a"), s.guard("x/c", "x/a")}
-	allowed, streams := s.visits("y/b", "x/a"), s.streams("y/a", "x/a")
+	traffic := s.startTraffic()
 	for _, n := range s.cluster.Nodes() {
 		gap := s.watchListener(n)
 		for _, p := range []*process.Process{n.Agent(), n.Dataplane()} {
@@ -194,17 +214,8 @@ func (s *fixture) replacePods(program string) {
 		s.wantProgram(n.Dataplane(), program)
 		s.must(s.cluster.WaitEnforcedOn(s.Context(), n))
 	}
-	s.stopAll(refused, allowed, streams)
+	traffic.stop()
 	s.holds("y/* -> x/a allowed", "z/* -> x/a denied", "*/* -> x/b allowed")
-}
-
-func (s *fixture) stopAll(refused []*guard, allowed, streams *load) {
-	s.Helper()
-	for _, g := range refused {
-		g.stop()
-	}
-	allowed.stop("new connections that are allowed")
-	streams.stop("packets of accepted flows")
 }
 
 // wantProgram fails the test unless the process runs the given build of the program.

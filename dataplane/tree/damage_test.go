@@ -130,13 +130,38 @@ func exercise(t *tree.Tree, flows []flow.Flow) {
 	t.Node()
 }
 
-// openBytes writes file to path and opens it as a tree.
+// openBytes writes file to path and opens it as a tree. If the file consists of whole words, Decode
+// must return the same error as Open.
 func openBytes(t testing.TB, path string, file []byte) (*tree.Tree, error) {
 	t.Helper()
 	if err := os.WriteFile(path, file, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return tree.Open(path)
+	tr, err := tree.Open(path)
+	if len(file)%4 == 0 {
+		_, decodeErr := tree.Decode(wordsOf(file))
+		if got, want := cause(decodeErr, "decoding a tree: "), cause(err, "opening tree "+path+": "); got != want {
+			t.Errorf("Decode returned error %q, but Open returned error %q", got, want)
+		}
+	}
+	return tr, err
+}
+
+// wordsOf returns a copy of a file as words.
+func wordsOf(file []byte) []uint32 {
+	words := make([]uint32, len(file)/4)
+	for i := range words {
+		words[i] = binary.NativeEndian.Uint32(file[4*i:])
+	}
+	return words
+}
+
+// cause returns the text of an error without a prefix.
+func cause(err error, prefix string) string {
+	if err == nil {
+		return ""
+	}
+	return strings.TrimPrefix(err.Error(), prefix)
 }
 
 func wantRejected(t *testing.T, what, path string, tr *tree.Tree, err, want error) {

@@ -79,6 +79,17 @@ func (i *Image) bytes() iter.Seq[[]byte] {
 // Size returns the size of the encoded tree in bytes.
 func (i *Image) Size() int64 { return int64(i.words) * format.WordSize }
 
+// Words returns the content of the tree file.
+func (i *Image) Words() []uint32 {
+	words := make([]uint32, 0, i.words)
+	words = append(words, i.head...)
+	for _, part := range i.parts {
+		words = append(words, part...)
+		words = words[:format.Aligned(len(words))]
+	}
+	return words
+}
+
 // WriteTo implements io.WriterTo. It writes the tree section by section.
 func (i *Image) WriteTo(w io.Writer) (int64, error) {
 	n, err := w.Write(format.BytesOf(i.head))

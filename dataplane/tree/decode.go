@@ -4,16 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"io/fs"
-	"math"
-	"os"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/sluicenet/sluice/dataplane/tree/internal/format"
 )
 
-// Errors that Open returns in addition to errors of the file system.
+// Errors that Open and Decode return. Open also returns errors of the file system.
 var (
 	// ErrCorrupt means that the file is not a tree, or that it is damaged or incomplete.
 	ErrCorrupt = errors.New("corrupt tree")
@@ -27,14 +22,16 @@ var (
 // Tree is an open tree. All methods except Close are safe for concurrent use. After
 // Close, only Close may be called again.
 type Tree struct {
-	path       string
-	mapping    []byte
+	// content is the content of the file, aligned to a word.
+	content []byte
+	// unmap unmaps the content. It is nil if the content is not a mapping.
+	unmap      func() error
 	generation uint64
 	counts     Counts
 	// fingerprints is true if the tree contains the fingerprints of the rules.
 	fingerprints bool
 
-	// The remaining fields are the sections of the file. They point into the mapping.
+	// The remaining fields are the sections of the file. They point into the content.
 	names          []uint32
 	nameBytes      []byte
 	ipv4, ipv6     []uint32
@@ -56,64 +53,32 @@ type Counts struct {
 	Programs, Rules int
 }
 
-// Open maps a tree into memory and verifies the whole tree. An error from Open names the
-// file and wraps ErrCorrupt, ErrVersion, ErrByteOrder or an error of the file system.
-//
-// A tree file must never be changed. If another program truncates a mapped file, reading a
-// removed page raises SIGBUS. Therefore, a publisher writes each tree to a new file. The file
-// has a temporary name, which no reader opens, until the publisher renames it.
-func Open(path string) (*Tree, error) {
-	t := &Tree{path: path}
-	if err := t.open(); err != nil {
-		return nil, fmt.Errorf("opening tree %s: %w", path, err)
+// Decode verifies the content of a tree file that is in memory, such as that of build.Image, and
+// returns the tree. The words must not change while the tree is in use. An error from Decode wraps
+// ErrCorrupt, ErrVersion or ErrByteOrder.
+func Decode(words []uint32) (*Tree, error) {
+	t := &Tree{content: format.BytesOf(words)}
+	if err := t.read(); err != nil {
+		return nil, fmt.Errorf("decoding a tree: %w", err)
 	}
 	return t, nil
 }
 
-func (t *Tree) open() error {
-	// Without O_NONBLOCK, opening a FIFO would wait for a writer.
-	fd, err := unix.Open(t.path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
-	if err != nil {
-		return err
-	}
-	file := os.NewFile(uintptr(fd), t.path)
-	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
-		return err
-	}
-	size := info.Size()
-	switch {
-	case !info.Mode().IsRegular():
-		return fmt.Errorf("%w: %s, not a regular file", ErrCorrupt, kindOf(info.Mode()))
-	case size < int64(format.Aligned(format.HeadWords)*format.WordSize):
+// checkSize returns an error if a file of the given size in bytes is too small for a tree.
+func checkSize(size int64) error {
+	if size < int64(format.Aligned(format.HeadWords)*format.WordSize) {
 		return fmt.Errorf("%w: %d bytes are too few for a header", ErrCorrupt, size)
-	case size > math.MaxInt:
-		return fmt.Errorf("%w: %d bytes do not fit into memory", ErrCorrupt, size)
-	}
-	mapping, err := unix.Mmap(fd, 0, int(size), unix.PROT_READ, unix.MAP_SHARED|unix.MAP_POPULATE)
-	if err != nil {
-		return fmt.Errorf("mapping: %w", err)
-	}
-	t.mapping = mapping
-	if err := t.read(); err != nil {
-		t.Close()
-		return err
 	}
 	return nil
 }
 
-func kindOf(mode fs.FileMode) string {
-	if mode.IsDir() {
-		return "a directory"
-	}
-	return "a special file"
-}
-
 // read checks the header and the checksum, locates the sections and verifies them.
 func (t *Tree) read() error {
-	words := format.WordsOf(t.mapping)
-	if string(t.mapping[:len(format.Magic)]) != format.Magic {
+	if err := checkSize(t.Size()); err != nil {
+		return err
+	}
+	words := format.WordsOf(t.content)
+	if string(t.content[:len(format.Magic)]) != format.Magic {
 		return fmt.Errorf("%w: not a tree", ErrCorrupt)
 	}
 	switch words[format.HeadByteOrder] {
@@ -127,10 +92,10 @@ func (t *Tree) read() error {
 		return fmt.Errorf("%w: version %d, this build reads version %d", ErrVersion, version, format.Version)
 	}
 	length := uint64(words[format.HeadLength]) | uint64(words[format.HeadLength+1])<<32
-	if uint64(len(t.mapping))%format.WordSize != 0 || length != uint64(len(words)) {
-		return fmt.Errorf("%w: %d bytes, but the length in the header is %d words of %d bytes", ErrCorrupt, len(t.mapping), length, format.WordSize)
+	if uint64(len(t.content))%format.WordSize != 0 || length != uint64(len(words)) {
+		return fmt.Errorf("%w: %d bytes, but the length in the header is %d words of %d bytes", ErrCorrupt, len(t.content), length, format.WordSize)
 	}
-	if sum := crc32.Checksum(t.mapping[format.HeadChecked*format.WordSize:], format.Castagnoli); sum != words[format.HeadChecksum] {
+	if sum := crc32.Checksum(t.content[format.HeadChecked*format.WordSize:], format.Castagnoli); sum != words[format.HeadChecksum] {
 		return fmt.Errorf("%w: checksum %08x, but the checksum in the header is %08x", ErrCorrupt, sum, words[format.HeadChecksum])
 	}
 	t.generation = uint64(words[format.HeadGeneration]) | uint64(words[format.HeadGeneration+1])<<32
@@ -158,25 +123,22 @@ func (t *Tree) read() error {
 	return nil
 }
 
-// Close unmaps the tree. The caller must ensure that the tree is no longer in use. A second
-// call of Close does nothing.
+// Close releases the memory of the tree. The caller must ensure that the tree is no longer in use. A
+// second call of Close does nothing.
 func (t *Tree) Close() error {
-	if t.mapping == nil {
+	unmap := t.unmap
+	*t = Tree{generation: t.generation}
+	if unmap == nil {
 		return nil
 	}
-	mapping := t.mapping
-	*t = Tree{path: t.path, generation: t.generation}
-	if err := unix.Munmap(mapping); err != nil {
-		return fmt.Errorf("unmapping tree %s: %w", t.path, err)
-	}
-	return nil
+	return unmap()
 }
 
 // Generation returns the generation of the tree, which increases with each publication.
 func (t *Tree) Generation() uint64 { return t.generation }
 
 // Size returns the size of the file in bytes.
-func (t *Tree) Size() int64 { return int64(len(t.mapping)) }
+func (t *Tree) Size() int64 { return int64(len(t.content)) }
 
 // Counts returns the number of records of each kind in the tree.
 func (t *Tree) Counts() Counts { return t.counts }

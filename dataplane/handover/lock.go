@@ -28,6 +28,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sluicenet/sluice/dataplane/statedir"
+	"github.com/sluicenet/sluice/dataplane/statedir/socket"
 )
 
 // Each lock covers one byte of the lock file. The constants are the offsets of these bytes.
@@ -77,7 +78,7 @@ func (l *Lock) Release() error {
 // This process must hold both locks.
 func (l *Lock) Remove() error {
 	var err error
-	for _, path := range []string{statedir.HandoverSocket(l.stateDir), statedir.Lock(l.stateDir)} {
+	for _, path := range []string{socket.Handover(l.stateDir), statedir.Lock(l.stateDir)} {
 		if e := os.Remove(path); !errors.Is(e, os.ErrNotExist) {
 			err = errors.Join(err, e)
 		}

@@ -9,7 +9,7 @@ import (
 	"os"
 	"time"
 
-	"github.com/sluicenet/sluice/dataplane/statedir"
+	"github.com/sluicenet/sluice/dataplane/statedir/socket"
 )
 
 // Timeout is the time within which a predecessor must reply to a request to yield.
@@ -55,7 +55,7 @@ type Predecessor struct {
 func RequestTable(ctx context.Context, stateDir string, r Request) (*Predecessor, error) {
 	ctx, cancel := context.WithTimeout(ctx, Timeout)
 	defer cancel()
-	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", statedir.HandoverSocket(stateDir))
+	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", socket.Handover(stateDir))
 	if err != nil {
 		return nil, fmt.Errorf("requesting the table from the running dataplane: %w", err)
 	}

@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/sluicenet/sluice/dataplane/statedir"
+	"github.com/sluicenet/sluice/dataplane/statedir/socket"
 )
 
 const (
@@ -32,7 +32,7 @@ type Server struct {
 // Serve starts a server on the socket of a state directory. If the socket of a predecessor
 // exists, Serve replaces it atomically. Only processes of the same user can connect.
 func Serve(stateDir string) (*Server, error) {
-	listener, err := statedir.Listen(statedir.HandoverSocket(stateDir), socketMode)
+	listener, err := socket.Listen(socket.Handover(stateDir), socketMode)
 	if err != nil {
 		return nil, fmt.Errorf("accepting hand-overs: %w", err)
 	}

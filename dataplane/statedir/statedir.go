@@ -13,6 +13,8 @@
 //	DIR/dataplane.lock           locked by the dataplane that may write the nftables table
 //	DIR/handover.sock            the socket on which a new dataplane requests this right
 //
+// Package socket contains the two sockets.
+//
 // A tree is published by one atomic rename of DIR/tree/current. A tree file never changes
 // after it has received its final name.
 package statedir
@@ -33,10 +35,8 @@ const (
 	treesName      = "tree"
 	currentName    = "current"
 	treeSuffix     = ".tree"
-	socketName     = "dataplane.sock"
 	sandboxesName  = "sandboxes.json"
 	lockName       = "dataplane.lock"
-	handoverName   = "handover.sock"
 	partialTree    = ".partial.tree"
 	partialCurrent = ".partial.current"
 	podRangesName  = "pod-ranges.json"
@@ -69,16 +69,9 @@ func Tree(stateDir string, generation uint64) string {
 	return filepath.Join(stateDir, treesName, treeName(generation))
 }
 
-// Socket returns the path of the dataplane's socket.
-func Socket(stateDir string) string { return filepath.Join(stateDir, socketName) }
-
 // Lock returns the path of the lock file. A process that holds a lock on this file may write
 // the nftables table.
 func Lock(stateDir string) string { return filepath.Join(stateDir, lockName) }
-
-// HandoverSocket returns the path of the socket for hand-overs. On this socket, the dataplane that
-// holds the table lock accepts requests from its successor.
-func HandoverSocket(stateDir string) string { return filepath.Join(stateDir, handoverName) }
 
 func treeName(generation uint64) string { return strconv.FormatUint(generation, 10) + treeSuffix }
 

@@ -13,7 +13,7 @@ import (
 	"strconv"
 
 	"github.com/sluicenet/sluice/dataplane/report"
-	"github.com/sluicenet/sluice/dataplane/statedir"
+	"github.com/sluicenet/sluice/dataplane/statedir/socket"
 )
 
 // Read returns the status of the dataplane that uses a state directory. If no dataplane uses
@@ -91,9 +91,9 @@ func (r response) Close() error {
 // It ignores the host in the URL of a request. If no dataplane is running, the error wraps
 // ErrNotRunning.
 func Transport(stateDir string) *http.Transport {
-	socket := statedir.Socket(stateDir)
+	path := socket.Status(stateDir)
 	return &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		c, err := (&net.Dialer{}).DialContext(ctx, "unix", socket)
+		c, err := (&net.Dialer{}).DialContext(ctx, "unix", path)
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrNotRunning, err)
 		}

@@ -6,10 +6,10 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/go-logr/logr"
-	"golang.org/x/sys/unix"
 )
 
 const (
@@ -49,7 +49,7 @@ func (e *Endpoints) Acquired() error {
 		return nil
 	}
 	listener, err := net.Listen("tcp", e.MetricsAddress)
-	if err != nil && !errors.Is(err, unix.EADDRINUSE) {
+	if err != nil && !errors.Is(err, syscall.EADDRINUSE) {
 		return fmt.Errorf("listening on the address for metrics: %w", err)
 	}
 	yielded := make(chan struct{})

@@ -27,7 +27,7 @@ import (
 	"time"
 
 	"github.com/sluicenet/sluice/dataplane/report"
-	"github.com/sluicenet/sluice/dataplane/statedir"
+	"github.com/sluicenet/sluice/dataplane/statedir/socket"
 )
 
 const (
@@ -73,7 +73,7 @@ const (
 // Serve starts a server on the socket of a state directory. If the socket of a previous
 // dataplane exists, Serve replaces it atomically.
 func Serve(stateDir string, source Source) (*Server, error) {
-	listener, err := statedir.Listen(statedir.Socket(stateDir), socketMode)
+	listener, err := socket.Listen(socket.Status(stateDir), socketMode)
 	if err != nil {
 		return nil, fmt.Errorf("serving status: %w", err)
 	}
@@ -100,7 +100,7 @@ func Serve(stateDir string, source Source) (*Server, error) {
 // Remove removes sockets from a state directory. The dataplanes that served these sockets must
 // have ended.
 func Remove(stateDir string) error {
-	path := statedir.Socket(stateDir)
+	path := socket.Status(stateDir)
 	// The pattern also matches sockets that still have a temporary name.
 	names, err := filepath.Glob(path + "*")
 	for _, name := range names {

@@ -1,10 +1,25 @@
-package statedir
+// Package socket contains the unix sockets in a state directory. Unlike package statedir, it builds
+// on every platform, because clients read the status of a dataplane from such a socket.
+package socket
 
 import (
 	"errors"
 	"net"
 	"os"
+	"path/filepath"
 )
+
+const (
+	statusName   = "dataplane.sock"
+	handoverName = "handover.sock"
+)
+
+// Status returns the path of the socket on which the dataplane serves its status.
+func Status(stateDir string) string { return filepath.Join(stateDir, statusName) }
+
+// Handover returns the path of the socket for hand-overs. On this socket, the dataplane that holds
+// the table lock accepts requests from its successor.
+func Handover(stateDir string) string { return filepath.Join(stateDir, handoverName) }
 
 // Listen listens on a unix socket with the given permissions. It atomically replaces a socket
 // that another process has created at this path, so that clients can connect at any time. After

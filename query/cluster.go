@@ -10,7 +10,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/tree"
 	"github.com/sluicenet/sluice/inventory"
 	"github.com/sluicenet/sluice/policy"
-	"github.com/sluicenet/sluice/query/internal/mapped"
+	"github.com/sluicenet/sluice/query/internal/compiled"
 	"github.com/sluicenet/sluice/query/internal/ruletext"
 )
 
@@ -42,7 +42,7 @@ func (c *Cluster) ruleTexts() *ruletext.Texts {
 	return c.texts
 }
 
-// Close unmaps the trees of all nodes.
+// Close releases the trees of all nodes.
 func (c *Cluster) Close() error {
 	var errs []error
 	for _, t := range c.trees {
@@ -64,7 +64,7 @@ type Decision struct {
 
 // Evaluate returns the decision for a flow. It evaluates the side of each pod with the tree
 // of that pod's node, so no side has the reason NoReason or Elsewhere. If Evaluate cannot
-// compile, publish or map a tree, it returns an error.
+// compile a tree, it returns an error.
 func (c *Cluster) Evaluate(f flow.Flow) (Decision, error) {
 	egress, ingress, err := c.sides(f)
 	if err != nil {
@@ -148,17 +148,13 @@ func (c *Cluster) NearMisses(f flow.Flow, d rule.Direction) ([]rule.NearMiss, er
 	return side.tree.NearMisses(f, d, side.Side), nil
 }
 
-// tree returns the mapped tree of a node. If the Cluster has not mapped the tree yet, it compiles
-// the tree first. If the `node` parameter is empty, the tree contains the pods that are not bound
-// to a node.
+// tree returns the tree of a node. If the Cluster does not have the tree yet, it compiles the tree
+// first. If the `node` parameter is empty, the tree contains the pods that are not bound to a node.
 func (c *Cluster) tree(node string) (*tree.Tree, error) {
 	if t, ok := c.trees[node]; ok {
 		return t, nil
 	}
-	t, err := mapped.Tree(func(stateDir string) error {
-		_, err := c.publish(node, stateDir)
-		return err
-	})
+	t, err := compiled.Tree(c.snapshot, node)
 	if err != nil {
 		return nil, fmt.Errorf("preparing the tree of node %q: %w", node, err)
 	}

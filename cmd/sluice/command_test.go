@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/sluicenet/sluice/dataplane/statedir"
-	"github.com/sluicenet/sluice/query"
+	"github.com/sluicenet/sluice/query/publication"
 	"github.com/sluicenet/sluice/test/cluster"
 )
 
@@ -110,7 +110,7 @@ func TestCompile(t *testing.T) {
 	if code != exitDone {
 		t.Fatalf("exit %d: %s", code, stderr)
 	}
-	var got query.Publication
+	var got publication.Publication
 	if err := json.Unmarshal([]byte(stdout), &got); err != nil {
 		t.Fatal(err)
 	}

@@ -101,6 +101,8 @@ var directions = []direction{
 	{"sysdump", module + "/check", false},
 	{"query", module + "/live", true},
 	{"query", module + "/dataplane/engine", true},
+	{"query", module + "/dataplane/statedir", true},
+	{"query/publication", module + "/dataplane/statedir", false},
 	{"query", module + "/cmd/sluice", true},
 	{"cmd/sluice", module + "/dataplane/tree", false},
 	{"cmd/sluice", module + "/policy", false},

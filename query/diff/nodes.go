@@ -12,6 +12,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/rule"
 	"github.com/sluicenet/sluice/inventory"
 	"github.com/sluicenet/sluice/policy"
+	"github.com/sluicenet/sluice/query/internal/compiled"
 	"github.com/sluicenet/sluice/query/internal/ruletext"
 )
 
@@ -154,10 +155,10 @@ func (n *Nodes) node(name string) (*comparison, error) {
 	}
 	c := &comparison{before: &state{policies: n.before.policies}, after: &state{policies: n.after.policies}, causeOf: map[causeKey]*Cause{}, causes: map[string]*Cause{}}
 	var err error
-	if c.before.tree, err = treeOf(n.before.Snapshot, name); err != nil {
+	if c.before.tree, err = compiled.Tree(n.before.Snapshot, name); err != nil {
 		return nil, fmt.Errorf("compiling the policies for node %s: %w", name, err)
 	}
-	if c.after.tree, err = treeOf(n.after.Snapshot, name); err != nil {
+	if c.after.tree, err = compiled.Tree(n.after.Snapshot, name); err != nil {
 		return nil, errors.Join(fmt.Errorf("compiling the policies for node %s: %w", name, err), c.before.close())
 	}
 	n.nodes[name] = c

@@ -5,13 +5,12 @@ import (
 	"net/netip"
 
 	"github.com/sluicenet/sluice/dataplane/rule"
-	"github.com/sluicenet/sluice/dataplane/statedir"
 	"github.com/sluicenet/sluice/dataplane/tree"
 	"github.com/sluicenet/sluice/dataplane/tree/build"
 	"github.com/sluicenet/sluice/inventory"
 	"github.com/sluicenet/sluice/policy"
 	"github.com/sluicenet/sluice/policy/compile"
-	"github.com/sluicenet/sluice/query/internal/mapped"
+	"github.com/sluicenet/sluice/query/internal/compiled"
 	"github.com/sluicenet/sluice/query/internal/ruletext"
 )
 
@@ -86,34 +85,11 @@ func (s *state) compile() error {
 		return err
 	}
 	var err error
-	s.tree, err = mapTree(builder)
+	s.tree, err = compiled.Encoded(builder)
 	return err
 }
 
-// mapTree publishes the tree of a builder and maps it into memory.
-func mapTree(builder *build.Builder) (*tree.Tree, error) {
-	return mapped.Tree(func(stateDir string) error {
-		publisher, err := statedir.NewPublisher(stateDir)
-		if err != nil {
-			return err
-		}
-		_, err = publisher.Publish(builder)
-		return err
-	})
-}
-
 func (s *state) close() error { return s.tree.Close() }
-
-// treeOf compiles the tree of a node.
-func treeOf(s *policy.Snapshot, node string) (*tree.Tree, error) {
-	compiler := compile.New(s, node)
-	defer compiler.Close()
-	builder := build.New(node)
-	if err := builder.Apply(compiler.Delta()); err != nil {
-		return nil, err
-	}
-	return mapTree(builder)
-}
 
 // programsOf returns the programs of the pod with an address for a direction, by tier.
 func (s *state) programsOf(a netip.Addr, d rule.Direction) (out [rule.Tiers]rule.ProgramID) {

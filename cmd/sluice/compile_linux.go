@@ -7,6 +7,7 @@ import (
 	"github.com/sluicenet/sluice/cmd/sluice/internal/output"
 	"github.com/sluicenet/sluice/dataplane/statedir"
 	"github.com/sluicenet/sluice/query"
+	"github.com/sluicenet/sluice/query/publication"
 )
 
 func compileCommand() *cobra.Command {
@@ -59,7 +60,7 @@ func withoutAgent(stateDir string) error {
 		"give another directory, or stop the agent first", stateDir)
 }
 
-func compile(cmd *cobra.Command, in *input.Input, node, stateDir string) (p *query.Publication, err error) {
+func compile(cmd *cobra.Command, in *input.Input, node, stateDir string) (p *publication.Publication, err error) {
 	set, err := in.Read(cmd)
 	if err != nil {
 		return nil, err
@@ -67,5 +68,5 @@ func compile(cmd *cobra.Command, in *input.Input, node, stateDir string) (p *que
 	cluster := query.NewCluster(set)
 	defer closing(cluster, &err)
 	input.NoteAll(cmd.ErrOrStderr(), cluster.Notes())
-	return cluster.Publish(node, stateDir)
+	return publication.Publish(cluster, node, stateDir)
 }

@@ -1,23 +1,21 @@
-package query
+// Package publication publishes the tree of a node without an API server. It builds only on Linux,
+// because package statedir does.
+package publication
 
 import (
 	"fmt"
 	"io"
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/sluicenet/sluice/dataplane/statedir"
 	"github.com/sluicenet/sluice/dataplane/tree"
-	"github.com/sluicenet/sluice/dataplane/tree/build"
-	"github.com/sluicenet/sluice/policy/compile"
+	"github.com/sluicenet/sluice/query"
 	"github.com/sluicenet/sluice/query/internal/phrase"
-	"github.com/sluicenet/sluice/query/question"
 )
 
 // Publication describes a published tree.
 type Publication struct {
-	TypeMeta
+	query.TypeMeta
 	Node       string `json:"node"`
 	Path       string `json:"path"`
 	Generation uint64 `json:"generation"`
@@ -34,37 +32,26 @@ type Publication struct {
 
 // Publish compiles the tree of a node and publishes the tree in a state directory. A dataplane
 // that runs with this directory then enforces the tree. If the `node` parameter is empty, the tree
-// contains the pods that are not bound to a node. Otherwise the node must have a Node object or a
-// pod. If it has neither, Publish returns an *InputError.
-func (c *Cluster) Publish(node, stateDir string) (*Publication, error) {
-	if known := c.nodes(); node != "" && !slices.Contains(known, node) {
-		return nil, question.Errorf("node", node, "no Node object has that name, and no pod is bound to it; there %s", are(known))
-	}
+// contains the pods that are not bound to a node.
+func Publish(c *query.Cluster, node, stateDir string) (*Publication, error) {
 	start := time.Now()
-	generation, err := c.publish(node, stateDir)
+	builder, err := c.Compile(node)
+	if err != nil {
+		return nil, err
+	}
+	publisher, err := statedir.NewPublisher(stateDir)
+	if err != nil {
+		return nil, err
+	}
+	generation, err := publisher.Publish(builder)
 	if err != nil {
 		return nil, err
 	}
 	p := &Publication{
-		TypeMeta: NewTypeMeta("Publication"), Node: node, Generation: generation, Policies: len(c.set.Policies),
+		TypeMeta: query.NewTypeMeta("Publication"), Node: node, Generation: generation, Policies: c.Policies(),
 		Path: statedir.Tree(stateDir, generation), Seconds: time.Since(start).Seconds(),
 	}
 	return p, p.read()
-}
-
-// publish compiles the tree of a node and publishes it in a state directory.
-func (c *Cluster) publish(node, stateDir string) (generation uint64, err error) {
-	compiler := compile.New(c.snapshot, node)
-	defer compiler.Close()
-	builder := build.New(node)
-	if err := builder.Apply(compiler.Delta()); err != nil {
-		return 0, fmt.Errorf("building tree: %w", err)
-	}
-	publisher, err := statedir.NewPublisher(stateDir)
-	if err != nil {
-		return 0, err
-	}
-	return publisher.Publish(builder)
 }
 
 // read opens the published tree as the dataplane does. It sets the numbers of pods and the
@@ -82,20 +69,6 @@ func (p *Publication) read() error {
 		}
 	}
 	return t.Close()
-}
-
-// nodes lists, in ascending order, all nodes that have a Node object or to which a pod is bound.
-func (c *Cluster) nodes() []string {
-	names := map[string]bool{}
-	for _, n := range c.snapshot.Nodes() {
-		names[n.Name] = true
-	}
-	for _, p := range c.snapshot.Pods() {
-		if p.Node != "" {
-			names[p.Node] = true
-		}
-	}
-	return slices.Sorted(maps.Keys(names))
 }
 
 // WriteText writes one line that describes the publication.

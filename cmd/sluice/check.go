@@ -10,8 +10,6 @@ import (
 	"github.com/sluicenet/sluice/cmd/sluice/internal/output"
 	"github.com/sluicenet/sluice/cmd/sluice/internal/terminal"
 	"github.com/sluicenet/sluice/config/rbac"
-	"github.com/sluicenet/sluice/dataplane/nodecheck"
-	"github.com/sluicenet/sluice/dataplane/ruleset"
 	"github.com/sluicenet/sluice/internal/buildinfo"
 	"github.com/sluicenet/sluice/live"
 )
@@ -69,17 +67,6 @@ func connectForCheck(cmd *cobra.Command, cluster *input.ClusterFlags) (*live.Con
 		return nil, wrongf("no cluster: %w; give --kubeconfig; see %s --help", err, cmd.CommandPath())
 	}
 	return connection, err
-}
-
-// checkNode checks whether this node meets the requirements of a dataplane with the given flags.
-func checkNode(cmd *cobra.Command, flags *dataplaneFlags, marks ruleset.Marks) error {
-	checks := nodecheck.Run(cmd.Context(), nodecheck.Settings{
-		Marks:      marks,
-		Queues:     ruleset.NewQueues(flags.queueBase, flags.queues),
-		StateDir:   flags.stateDir,
-		CNIResults: flags.cniResults,
-	})
-	return writeChecks(cmd, &flags.out, check.NewReport("Node", checks))
 }
 
 // writeChecks writes a report. If a check failed, it returns output.ErrReported.

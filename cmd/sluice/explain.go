@@ -6,7 +6,6 @@ import (
 	"github.com/sluicenet/sluice/cmd/sluice/internal/input"
 	"github.com/sluicenet/sluice/cmd/sluice/internal/output"
 	"github.com/sluicenet/sluice/cmd/sluice/internal/usage"
-	"github.com/sluicenet/sluice/dataplane/statedir"
 	"github.com/sluicenet/sluice/query"
 )
 
@@ -83,7 +82,7 @@ func explain(cmd *cobra.Command, in *input.Input, stateDir string, question quer
 
 // explainInTree evaluates a flow with the currently published tree in a state directory.
 func explainInTree(stateDir string, question query.ExplainQuestion) (e *query.Explanation, err error) {
-	t, err := statedir.OpenCurrent(stateDir)
+	t, err := openPublished(stateDir)
 	if err != nil {
 		return nil, wrongf("%w; give the state directory of a running agent or of sluice compile", err)
 	}

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -46,27 +47,24 @@ func runAs(name string, args []string, stdin io.Reader, stdout, stderr io.Writer
 // rootCommand returns the root command of sluice with all subcommands.
 func rootCommand() *cobra.Command {
 	root := newRoot()
+	s := scope.OfProgram(runtime.GOOS)
 	root.AddCommand(
 		endsAtOnce(evaluateCommand()),
 		endsAtOnce(explainCommand()),
 		endsAtOnce(matrixCommand()),
 		endsAtOnce(lintCommand()),
 		diffCommand(),
-		endsAtOnce(compileCommand()),
 		endsAtOnce(checkCommand()),
 		endsAtOnce(sysdumpCommand()),
 		endsAtOnce(versionCommand()),
 		endsAtOnce(optionsCommand()),
 		endsAtOnce(completionCommand("bash", "zsh", "fish", "powershell", "kubectl")),
-		agentCommand(),
-		dataplaneCommand(),
-		endsAtOnce(statusCommand(scope.Node)),
-		flowsCommand(scope.Node),
+		endsAtOnce(statusCommand(s)),
+		flowsCommand(s),
 		uiCommand(),
-		endsAtOnce(hitsCommand(scope.Node)),
-		operatorCommand(),
-		endsAtOnce(healthCommand()),
+		endsAtOnce(hitsCommand(s)),
 	)
+	root.AddCommand(nodeCommands()...)
 	completion.Register(root)
 	return root
 }

@@ -15,9 +15,9 @@ import (
 const pluginName = "kubectl-sluice"
 
 // isPlugin reports whether the program was started as a kubectl plugin. The `name` parameter is
-// the path with which the program was started.
+// the path with which the program was started. On Windows, the path may contain upper-case letters.
 func isPlugin(name string) bool {
-	return strings.TrimSuffix(filepath.Base(name), ".exe") == pluginName
+	return strings.TrimSuffix(strings.ToLower(filepath.Base(name)), ".exe") == pluginName
 }
 
 // pluginCommand returns the root command of the kubectl plugin. The plugin contains only the

@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"strings"
 	"sync"
 	"time"
 
@@ -72,11 +74,17 @@ func (f *Flags) confirm(cmd *cobra.Command, nodes int) error {
 		return input.Errorf("this would open streams to %d nodes: select nodes with --node, or confirm with --yes", nodes)
 	}
 	fmt.Fprintf(cmd.ErrOrStderr(), "Open streams to %d nodes? [y/N] ", nodes)
-	reply, _ := bufio.NewReader(cmd.InOrStdin()).ReadString('\n') // An incomplete line means no.
-	if reply != "y\n" && reply != "yes\n" {
+	if !confirmed(cmd.InOrStdin()) {
 		return errors.New("not confirmed: no stream was opened")
 	}
 	return nil
+}
+
+// confirmed reports whether the first line of the input is "y" or "yes". An incomplete line means no.
+func confirmed(in io.Reader) bool {
+	line, err := bufio.NewReader(in).ReadString('\n')
+	reply := strings.TrimSpace(line) // On Windows, a line ends with "\r\n".
+	return err == nil && (reply == "y" || reply == "yes")
 }
 
 // errStreamEnded means that the stream of a node ended.

@@ -22,11 +22,20 @@ const DefaultStateDir = "/run/sluice"
 type Scope int
 
 const (
-	// Node selects the dataplane of this node. It is the scope of the program sluice.
+	// Node selects the dataplane of this node. On Linux, it is the scope of the program sluice.
 	Node Scope = iota
 	// Cluster selects the cluster in the kubeconfig. It is the scope of kubectl sluice.
 	Cluster
 )
+
+// OfProgram returns the scope of the program sluice on an operating system. A dataplane runs only on
+// Linux.
+func OfProgram(goos string) Scope {
+	if goos == "linux" {
+		return Node
+	}
+	return Cluster
+}
 
 // Flags are the flags that select either this node or a cluster.
 type Flags struct {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"golang.org/x/term"
 )
@@ -29,12 +30,13 @@ func Width(w io.Writer) int {
 }
 
 // Progress shows the text in the `what` parameter on the terminal while a command works. If w is
-// not a terminal, it shows nothing. The returned function clears the line.
+// not a terminal, it shows nothing. The returned function removes the text. The function uses no
+// escape sequences, because a Windows console interprets them only if a program enables them.
 func Progress(w io.Writer, what string) (done func()) {
 	if Width(w) == 0 {
 		return func() {}
 	}
-	const clearLine = "\r\x1b[K"
-	fmt.Fprintf(w, "%s%s ...", clearLine, what)
-	return func() { fmt.Fprint(w, clearLine) }
+	text := what + " ..."
+	fmt.Fprint(w, "\r"+text)
+	return func() { fmt.Fprint(w, "\r"+strings.Repeat(" ", len(text))+"\r") }
 }

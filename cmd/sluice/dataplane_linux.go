@@ -12,6 +12,7 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
 
+	"github.com/sluicenet/sluice/check"
 	"github.com/sluicenet/sluice/cmd/sluice/internal/choice"
 	"github.com/sluicenet/sluice/cmd/sluice/internal/daemon"
 	"github.com/sluicenet/sluice/cmd/sluice/internal/output"
@@ -19,6 +20,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/denials"
 	"github.com/sluicenet/sluice/dataplane/engine"
 	"github.com/sluicenet/sluice/dataplane/metrics"
+	"github.com/sluicenet/sluice/dataplane/nodecheck"
 	"github.com/sluicenet/sluice/dataplane/queue"
 	"github.com/sluicenet/sluice/dataplane/report"
 	"github.com/sluicenet/sluice/dataplane/ruleset"
@@ -173,4 +175,15 @@ func runDataplane(ctx context.Context, flags *dataplaneFlags, config engine.Conf
 	health.Follow(dataplane.Status)
 	healthListener.Serve(health)
 	return errors.Join(dataplane.Run(ctx), dataplane.Close())
+}
+
+// checkNode checks whether this node meets the requirements of a dataplane with the given flags.
+func checkNode(cmd *cobra.Command, flags *dataplaneFlags, marks ruleset.Marks) error {
+	checks := nodecheck.Run(cmd.Context(), nodecheck.Settings{
+		Marks:      marks,
+		Queues:     ruleset.NewQueues(flags.queueBase, flags.queues),
+		StateDir:   flags.stateDir,
+		CNIResults: flags.cniResults,
+	})
+	return writeChecks(cmd, &flags.out, check.NewReport("Node", checks))
 }

@@ -23,6 +23,9 @@ BUNDLE_IMAGE ?= sluice-bundle:$(VERSION)
 # file with the private key (release) or the public key (verify-release).
 REPOSITORY  ?= ghcr.io/sluicenet
 RELEASE_KEY ?=
+# For `make release`: the platforms for which the release contains only the client, separated by
+# spaces. By default, these are macOS and Windows.
+CLIENTS     ?=
 # For `make test`: the packages and more flags for go test.
 PACKAGES  ?= ./...
 TESTFLAGS ?=
@@ -134,7 +137,7 @@ catalog: ## Write dist/catalog/, a file-based catalog with the bundle image BUND
 .PHONY: release
 release: ## Write all artefacts of VERSION to dist/release/VERSION, signed with RELEASE_KEY
 	$(release) build -root '$(CURDIR)' -version '$(VERSION)' -repository '$(REPOSITORY)' \
-		-key '$(abspath $(RELEASE_KEY))' -out '$(CURDIR)/dist/release/$(VERSION)'
+		$(if $(CLIENTS),-clients '$(CLIENTS)') -key '$(abspath $(RELEASE_KEY))' -out '$(CURDIR)/dist/release/$(VERSION)'
 
 .PHONY: verify-release
 verify-release: ## Verify dist/release/VERSION with the public key RELEASE_KEY

@@ -16,7 +16,8 @@ import (
 // does not run it, because the commands cannot run in a plain checkout. The test in test/release
 // runs the blocks that start with one of the last two comments.
 var elsewhere = []string{
-	"# on a cluster", "# on a node, as root", "# with docker, podman or buildah",
+	"# on a cluster", "# on a node, as root", "# with docker, podman or buildah", "# on macOS or Linux",
+	"# in the directory of the artefacts, with Krew",
 	"# in a clean clone", "# in the directory of the artefacts",
 }
 

@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -16,18 +18,20 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/sluicenet/sluice/hack/release/krew"
 	"github.com/sluicenet/sluice/hack/release/oci"
 	"github.com/sluicenet/sluice/hack/release/pack"
 )
-
-// architectures lists the architectures of the programs and of the image.
-var architectures = []string{"amd64", "arm64"}
 
 const buildinfo = "github.com/sluicenet/sluice/internal/buildinfo"
 
 // build is the build of a release.
 type build struct {
 	root, out, version, repository string
+	// clients lists platforms for which the release contains only an archive. Users download the
+	// archives from the URL `downloads`.
+	clients   []platform
+	downloads string
 	// The build writes its result to log.
 	log io.Writer
 
@@ -89,29 +93,29 @@ func (b *build) run(ctx context.Context, environment []string, name string, args
 	return out, nil
 }
 
-// programs builds the program for each architecture, in a directory that is the context of the
-// Dockerfile.
-func (b *build) programs(ctx context.Context) (map[string]string, error) {
+// programs builds the program for each platform, in a directory that is the context of the Dockerfile.
+// It returns the files of the programs.
+func (b *build) programs(ctx context.Context, platforms []platform) ([]string, error) {
 	directory := filepath.Join(b.scratch, "programs")
 	if err := os.Mkdir(directory, 0o755); err != nil {
 		return nil, err
 	}
-	out := map[string]string{}
+	files := make([]string, 0, len(platforms))
 	flags := fmt.Sprintf("-s -w -buildid= -X %s.version=%s -X %s.revision=%s", buildinfo, b.version, buildinfo, b.commit)
-	for _, architecture := range architectures {
-		file := filepath.Join(directory, "sluice-linux-"+architecture)
-		_, err := b.run(ctx, []string{"GOOS=linux", "GOARCH=" + architecture, "GOFLAGS="},
+	for _, p := range platforms {
+		file := filepath.Join(directory, p.file())
+		_, err := b.run(ctx, []string{"GOOS=" + p.system, "GOARCH=" + p.architecture, "GOFLAGS="},
 			"go", "build", "-trimpath", "-buildvcs=false", "-ldflags", flags, "-o", file, "./cmd/sluice")
 		if err != nil {
 			return nil, err
 		}
-		out[architecture] = file
+		files = append(files, file)
 	}
 	text, err := os.ReadFile(filepath.Join(b.root, "LICENSE"))
 	if err != nil {
 		return nil, err
 	}
-	return out, os.WriteFile(filepath.Join(directory, "LICENSE"), text, 0o644)
+	return files, os.WriteFile(filepath.Join(directory, "LICENSE"), text, 0o644)
 }
 
 // image writes the OCI archive of the image for all architectures, and returns its digest.
@@ -145,7 +149,7 @@ func (b *build) onlyImage(ctx context.Context) error {
 	if b.version, err = b.fileVersion(); err != nil {
 		return err
 	}
-	if _, err := b.programs(ctx); err != nil {
+	if _, err := b.programs(ctx, nodePlatforms()); err != nil {
 		return err
 	}
 	digest, err := b.image(b.out)
@@ -161,36 +165,46 @@ func (b *build) fileVersion() (string, error) {
 	return strings.TrimSpace(string(text)), err
 }
 
-// archives writes one archive for each architecture, for installations without an image. The
-// archive contains the program sluice, a symbolic link so that kubectl finds it as a plugin, and
-// the completion of the plugin.
-func (b *build) archives(programs map[string]string) error {
-	completion, err := os.ReadFile(filepath.Join(b.root, "cmd/sluice/internal/completion/kubectl_complete-sluice"))
-	if err != nil {
-		return err
-	}
+// archives writes one archive for each platform, for installations without an image, and the manifest
+// with which Krew installs the archives. An archive contains the program and the completion of the
+// plugin. It contains no symbolic link, because Krew rejects archives with symbolic links.
+func (b *build) archives(platforms []platform, programs []string) error {
 	license, err := os.ReadFile(filepath.Join(b.root, "LICENSE"))
 	if err != nil {
 		return err
 	}
-	for architecture, program := range programs {
-		content, err := os.ReadFile(program)
-		if err != nil {
-			return err
-		}
-		var out bytes.Buffer
-		err = pack.WriteCompressed(&out, map[string]pack.File{
-			"sluice": {Content: content, Executable: true}, "kubectl-sluice": {Target: "sluice"},
-			"kubectl_complete-sluice": {Content: completion, Executable: true}, "LICENSE": {Content: license},
-		}, b.time)
-		if err != nil {
-			return err
-		}
-		if err := b.write("sluice_"+b.version+"_linux_"+architecture+".tar.gz", out.Bytes()); err != nil {
-			return err
-		}
+	completion, err := os.ReadFile(filepath.Join(b.root, "cmd/sluice/internal/completion/kubectl_complete-sluice"))
+	if err != nil {
+		return err
 	}
-	return nil
+	archives := make([]krew.Archive, 0, len(platforms))
+	for i, p := range platforms {
+		program, err := os.ReadFile(programs[i])
+		if err != nil {
+			return err
+		}
+		others := map[string]pack.File{"LICENSE": {Content: license}}
+		if p.system != "windows" { // The completion is a shell script.
+			others["kubectl_complete-sluice"] = pack.File{Content: completion, Executable: true}
+		}
+		content, err := p.pack(program, others, b.time)
+		if err != nil {
+			return err
+		}
+		name := p.archive(b.version)
+		if err := b.write(name, content); err != nil {
+			return err
+		}
+		sum := sha256.Sum256(content)
+		archives = append(archives, krew.Archive{
+			System: p.system, Architecture: p.architecture, Name: name, SHA256: hex.EncodeToString(sum[:]), Program: p.program(),
+		})
+	}
+	manifest, err := krew.Write(b.version, b.downloads+"/v"+b.version, archives)
+	if err != nil {
+		return err
+	}
+	return b.write(krewFile, manifest)
 }
 
 // documentation writes an archive with the documentation as HTML pages. Their links to files of the

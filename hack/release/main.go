@@ -42,6 +42,8 @@ func run(ctx context.Context, args []string) error {
 	flags.StringVar(&b.out, "out", "", "`path` to write to: a new directory for build, or a file for image")
 	flags.StringVar(&b.version, "version", "", "`version` of the release, which must equal the file VERSION")
 	flags.StringVar(&b.repository, "repository", "ghcr.io/sluicenet", "`registry` and path of the images")
+	flags.StringVar(&b.downloads, "downloads", "https://github.com/sluicenet/sluice/releases/download", "`URL` from which users download the artefacts, without the version")
+	clients := flags.String("clients", defaultClients, "`platforms` for which the release contains only the client, separated by spaces")
 	key := flags.String("key", os.Getenv(keyVariable), "PEM `file` with the private key for build, or the public key for verify (default $"+keyVariable+")")
 	if err := flags.Parse(args[1:]); err != nil {
 		return err
@@ -50,6 +52,10 @@ func run(ctx context.Context, args []string) error {
 		if flags.NArg() != 1 {
 			return fmt.Errorf("%s: want one argument", args[0])
 		}
+	}
+	var err error
+	if b.clients, err = parsePlatforms(*clients); err != nil {
+		return err
 	}
 	switch args[0] {
 	case "build":

@@ -24,6 +24,7 @@ const (
 	notesFile      = "RELEASE_NOTES.md"
 	installFile    = "install.yaml"
 	catalogFile    = "catalog.yaml"
+	krewFile       = "sluice.yaml"
 )
 
 func imageFile(name, version string) string { return name + "_" + version + ".oci.tar" }
@@ -56,11 +57,12 @@ func (b *build) release(ctx context.Context, keyFile string) error {
 
 // artefacts writes all artefacts. The parameter `text` is the text of the release notes.
 func (b *build) artefacts(ctx context.Context, keyFile, text string) error {
-	programs, err := b.programs(ctx)
+	platforms := append(nodePlatforms(), b.clients...)
+	programs, err := b.programs(ctx, platforms)
 	if err != nil {
 		return err
 	}
-	if err := b.archives(programs); err != nil {
+	if err := b.archives(platforms, programs); err != nil {
 		return err
 	}
 	digest, err := b.image(filepath.Join(b.out, imageFile("sluice", b.version)))
@@ -90,7 +92,7 @@ func (b *build) artefacts(ctx context.Context, keyFile, text string) error {
 	if err := b.sign(ctx, keyFile, sums); err != nil {
 		return err
 	}
-	return verifyContents(b.out, b.version)
+	return verifyContents(b.out, b.version, sums)
 }
 
 // check returns the release notes. It returns an error if the work tree contains changes that are
@@ -157,17 +159,13 @@ func (b *build) scratchImage(name, dockerfile, directory string) (string, error)
 }
 
 // describe writes the SBOM and the release notes.
-func (b *build) describe(programs map[string]string, text, image string) error {
+func (b *build) describe(programs []string, text, image string) error {
 	// Of the packages in package-lock.json, only the code of preact is in the compiled page.
 	packages, err := sbom.Packages(filepath.Join(b.root, "ui/web/package-lock.json"), "preact")
 	if err != nil {
 		return err
 	}
-	files := make([]string, 0, len(architectures))
-	for _, architecture := range architectures {
-		files = append(files, programs[architecture])
-	}
-	content, err := sbom.Write(b.version, files, packages, b.time)
+	content, err := sbom.Write(b.version, programs, packages, b.time)
 	if err != nil {
 		return err
 	}

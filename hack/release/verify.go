@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/sluicenet/sluice/hack/release/krew"
 	"github.com/sluicenet/sluice/hack/release/oci"
 	"github.com/sluicenet/sluice/hack/release/pack"
 	"github.com/sluicenet/sluice/hack/release/sbom"
@@ -47,7 +48,7 @@ func verify(ctx context.Context, directory, keyFile string) error {
 	if err != nil {
 		return err
 	}
-	if err := verifyContents(directory, version); err != nil {
+	if err := verifyContents(directory, version, sums); err != nil {
 		return err
 	}
 	if keyFile == "" {
@@ -62,8 +63,8 @@ func verify(ctx context.Context, directory, keyFile string) error {
 }
 
 // verifyContents checks that the artefacts in a directory agree with each other.
-func verifyContents(directory, version string) error {
-	return errors.Join(verifyReferences(directory, version), verifyCatalog(directory, version), verifyPrograms(directory, version))
+func verifyContents(directory, version string, sums map[string]string) error {
+	return errors.Join(verifyReferences(directory, version), verifyCatalog(directory, version), verifyPrograms(directory, version, sums))
 }
 
 // versionOf returns the version in the name of the SBOM.
@@ -172,40 +173,77 @@ func verifyCatalog(directory, version string) error {
 	return nil
 }
 
-// verifyPrograms checks that the image contains the programs in the archives, and that the SBOM lists
-// the modules of these programs.
-func verifyPrograms(directory, version string) error {
+// verifyPrograms checks that the manifest for Krew lists all archives with their checksums, that the
+// image contains the programs in the archives for Linux, and that the SBOM lists the modules of all
+// programs.
+func verifyPrograms(directory, version string, sums map[string]string) error {
+	platforms, err := verifyArchives(directory, version, sums)
+	if err != nil {
+		return err
+	}
 	scratch, err := os.MkdirTemp("", "verify-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(scratch)
 	var programs []string
-	for _, architecture := range architectures {
-		content, err := os.ReadFile(filepath.Join(directory, "sluice_"+version+"_linux_"+architecture+".tar.gz"))
+	for _, p := range platforms {
+		program, err := p.unpack(directory, version)
 		if err != nil {
 			return err
 		}
-		files, err := pack.ReadCompressed(bytes.NewReader(content))
-		if err != nil {
+		if p.system == "linux" {
+			image, err := filesOf(directory, "sluice", version, p.architecture)
+			if err != nil {
+				return err
+			}
+			if !bytes.Equal(program, image["sluice"]) {
+				return fmt.Errorf("the image and the archive for %s contain different programs", p.architecture)
+			}
+		}
+		file := filepath.Join(scratch, p.file())
+		if err := os.WriteFile(file, program, 0o600); err != nil {
 			return err
 		}
-		image, err := filesOf(directory, "sluice", version, architecture)
-		if err != nil {
-			return err
-		}
-		if !bytes.Equal(files["sluice"], image["sluice"]) {
-			return fmt.Errorf("the image and the archive for %s contain different programs", architecture)
-		}
-		program := filepath.Join(scratch, "sluice-linux-"+architecture)
-		if err := os.WriteFile(program, files["sluice"], 0o600); err != nil {
-			return err
-		}
-		programs = append(programs, program)
+		programs = append(programs, file)
 	}
 	text, err := os.ReadFile(filepath.Join(directory, sbomFile(version)))
 	if err != nil {
 		return err
 	}
 	return sbom.Check(text, programs)
+}
+
+// verifyArchives checks that the manifest for Krew lists exactly the archives in the release, with
+// their checksums and programs. It returns the platforms of the archives.
+func verifyArchives(directory, version string, sums map[string]string) ([]platform, error) {
+	manifest, err := os.ReadFile(filepath.Join(directory, krewFile))
+	if err != nil {
+		return nil, err
+	}
+	archives, err := krew.Read(manifest, version)
+	if err != nil {
+		return nil, err
+	}
+	platforms := make([]platform, 0, len(archives))
+	for _, a := range archives {
+		p := platform{a.System, a.Architecture}
+		want := krew.Archive{System: p.system, Architecture: p.architecture, Name: p.archive(version), SHA256: sums[p.archive(version)], Program: p.program()}
+		if diff := cmp.Diff(want, a); diff != "" {
+			return nil, fmt.Errorf("%s differs from the archive (-archive +manifest):\n%s", krewFile, diff)
+		}
+		platforms = append(platforms, p)
+	}
+	for name := range sums {
+		listed := slices.ContainsFunc(archives, func(a krew.Archive) bool { return a.Name == name })
+		if strings.HasPrefix(name, "sluice_"+version+"_") && !listed {
+			return nil, fmt.Errorf("%s does not list %s", krewFile, name)
+		}
+	}
+	for _, p := range nodePlatforms() {
+		if !slices.Contains(platforms, p) {
+			return nil, fmt.Errorf("the release has no program for %s/%s", p.system, p.architecture)
+		}
+	}
+	return platforms, nil
 }

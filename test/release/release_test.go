@@ -21,6 +21,7 @@ func TestRelease(t *testing.T) {
 	r.checkNames(t)
 	t.Run("verification", func(t *testing.T) { checkVerification(t, r) })
 	t.Run("documentation", func(t *testing.T) { checkDocumentation(t, r) })
+	t.Run("Krew", func(t *testing.T) { checkKrew(t, r) })
 	t.Run("upgrade edge", func(t *testing.T) { checkEdge(t, r) })
 	t.Run("install.yaml", func(t *testing.T) { installManifest(t, r) })
 	t.Run("Helm", func(t *testing.T) { installChart(t, r) })
@@ -52,6 +53,10 @@ func checkVerification(t *testing.T, r release) {
 			write(t, strings.ReplaceAll(read(t, d, "install.yaml"), "@sha256:", ":"), d, "install.yaml")
 			sum(t, d)
 		}, "install.yaml does not name the image sluice"},
+		"the manifest for Krew": {func(d string) {
+			write(t, strings.Replace(read(t, d, "sluice.yaml"), "arch: arm64", "arch: riscv64", 1), d, "sluice.yaml")
+			sum(t, d)
+		}, "sluice.yaml differs from the archive"},
 		"the SBOM": {func(d string) {
 			name := "sluice_" + r.version + ".cdx.json"
 			write(t, strings.Replace(read(t, d, name), "pkg:golang/k8s.io/api@", "pkg:golang/k8s.io/api@v9", 1), d, name)

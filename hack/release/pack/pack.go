@@ -1,9 +1,11 @@
-// Package pack writes tar archives. Two archives of the same files are identical, because the
+// Package pack writes archives in the formats tar and zip. Two archives of the same files are identical, because the
 // entries are sorted, and have neither users nor the times of files.
 package pack
 
 import (
 	"archive/tar"
+	"archive/zip"
+	"bytes"
 	"compress/gzip"
 	"errors"
 	"fmt"
@@ -18,14 +20,11 @@ import (
 	"time"
 )
 
-// File is a file of an archive.
+// File is a regular file of an archive.
 type File struct {
-	// Content is the content of a regular file.
 	Content []byte
 	// Executable reports whether the file is a program.
 	Executable bool
-	// Target is the target of a symbolic link. It is empty for a regular file.
-	Target string
 }
 
 // Write writes an archive. The keys of the map are the paths of the files in the archive. The archive
@@ -41,9 +40,6 @@ func Write(out io.Writer, files map[string]File, at time.Time) error {
 		header := &tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: 0o644, Size: int64(len(file.Content)), ModTime: at}
 		if file.Executable {
 			header.Mode = 0o755
-		}
-		if file.Target != "" {
-			header = &tar.Header{Typeflag: tar.TypeSymlink, Name: name, Linkname: file.Target, Mode: 0o777, ModTime: at}
 		}
 		if err := archive.WriteHeader(header); err != nil {
 			return fmt.Errorf("writing %s to the archive: %w", name, err)
@@ -73,6 +69,27 @@ func WriteCompressed(out io.Writer, files map[string]File, at time.Time) error {
 		return err
 	}
 	return compressed.Close()
+}
+
+// WriteZip writes a compressed archive in the format zip.
+func WriteZip(out io.Writer, files map[string]File, at time.Time) error {
+	archive := zip.NewWriter(out)
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		file := files[name]
+		header := &zip.FileHeader{Name: name, Method: zip.Deflate, Modified: at}
+		header.SetMode(0o644)
+		if file.Executable {
+			header.SetMode(0o755)
+		}
+		entry, err := archive.CreateHeader(header)
+		if err == nil {
+			_, err = entry.Write(file.Content)
+		}
+		if err != nil {
+			return fmt.Errorf("writing %s to the archive: %w", name, err)
+		}
+	}
+	return archive.Close()
 }
 
 // Directory returns the regular files below a directory. The keys are paths relative to the
@@ -120,4 +137,23 @@ func ReadCompressed(in io.Reader) (map[string][]byte, error) {
 		return nil, fmt.Errorf("reading an archive: %w", err)
 	}
 	return Read(uncompressed)
+}
+
+// ReadZip returns the files in an archive in the format zip.
+func ReadZip(content []byte) (map[string][]byte, error) {
+	archive, err := zip.NewReader(bytes.NewReader(content), int64(len(content)))
+	if err != nil {
+		return nil, fmt.Errorf("reading an archive: %w", err)
+	}
+	files := map[string][]byte{}
+	for _, entry := range archive.File {
+		file, err := entry.Open()
+		if err == nil {
+			files[entry.Name], err = io.ReadAll(file)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("reading %s in an archive: %w", entry.Name, err)
+		}
+	}
+	return files, nil
 }

@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluicenet/sluice/api/v1alpha1"
+	"github.com/sluicenet/sluice/controllers/enforcer/desired"
 	"github.com/sluicenet/sluice/test/kube"
 	"github.com/sluicenet/sluice/test/lab"
 	"github.com/sluicenet/sluice/test/process"
@@ -34,6 +35,10 @@ type Options struct {
 	// Spec is the spec of the Enforcer. The lab renders the pod template of the nodes from this
 	// spec. The function New does not set defaults for empty fields.
 	Spec v1alpha1.EnforcerSpec
+	// Pod returns the pod template of the nodes, for example the template that an operator has
+	// created. New calls it when the API server is running. By default, the lab renders the
+	// template from Spec.
+	Pod func(context.Context, *Cluster) (corev1.PodTemplateSpec, error)
 	// Ports returns the ports on which a container listens. By default, these are the ports
 	// that the container declares.
 	Ports func(*corev1.Container) ([]corev1.ContainerPort, error)
@@ -52,6 +57,8 @@ type Cluster struct {
 
 	lab   *lab.Lab
 	nodes []*Node
+	// pod is the template of the pods that the nodes start.
+	pod corev1.PodTemplateSpec
 	// pods contains the running pods of all nodes.
 	pods *pods
 
@@ -80,6 +87,11 @@ func New(ctx context.Context, o Options) (*Cluster, error) {
 	if o.Nodes == 0 {
 		o.Nodes = 3
 	}
+	if o.Pod == nil {
+		o.Pod = func(context.Context, *Cluster) (corev1.PodTemplateSpec, error) {
+			return desired.Pod(&v1alpha1.Enforcer{Spec: o.Spec}, podImage), nil
+		}
+	}
 	if o.Ports == nil {
 		o.Ports = func(c *corev1.Container) ([]corev1.ContainerPort, error) { return c.Ports, nil }
 	}
@@ -106,6 +118,9 @@ func (c *Cluster) start(ctx context.Context) error {
 	}
 	if err := c.prepare(ctx); err != nil {
 		return fmt.Errorf("preparing the cluster: %w", err)
+	}
+	if c.pod, err = c.options.Pod(ctx, c); err != nil {
+		return fmt.Errorf("finding the pod template of the nodes: %w", err)
 	}
 	for range c.options.Nodes {
 		n, err := c.addNode(ctx)
@@ -166,6 +181,9 @@ func (c *Cluster) Config() *rest.Config { return rest.CopyConfig(c.config) }
 // SetProgram sets the binary for all processes that the nodes start after this call, so that a
 // test can simulate an upgrade. Running processes are not affected.
 func (c *Cluster) SetProgram(path string) { c.options.Program = path }
+
+// SetPod sets the pod template for all containers that the nodes start after this call.
+func (c *Cluster) SetPod(template corev1.PodTemplateSpec) { c.pod = template }
 
 // Kubeconfig returns the path of the administrator's kubeconfig file.
 func (c *Cluster) Kubeconfig() string { return c.kubeconfig }

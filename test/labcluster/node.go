@@ -34,7 +34,6 @@ type Node struct {
 	stateDir, cniResults, credentials string
 	link                              *kube.Link
 	apiServer                         *rest.Config
-	pod                               corev1.PodTemplateSpec
 
 	agent, dataplane *process.Process
 	// emptyDirs is the number of directories that the method `emptyDir` has created. For each
@@ -64,7 +63,6 @@ func (c *Cluster) addNode(ctx context.Context) (*Node, error) {
 	if n.cniResults, err = c.server.Folder(name + "-cni-results"); err != nil {
 		return nil, err
 	}
-	n.pod = desired.Pod(&v1alpha1.Enforcer{Spec: c.options.Spec}, podImage)
 	if err := n.admit(ctx); err != nil {
 		return nil, errors.Join(err, n.close())
 	}
@@ -125,21 +123,21 @@ func (n *Node) Dataplane() *process.Process { return n.dataplane }
 
 // StartAgent starts an agent on the node. The previous agent must have ended before the call.
 func (n *Node) StartAgent() (err error) {
-	n.agent, err = n.startContainer(&n.pod, n.pod.Spec.Containers, "agent")
+	n.agent, err = n.startContainer(&n.cluster.pod, n.cluster.pod.Spec.Containers, "agent")
 	return err
 }
 
 // StartDataplane starts a dataplane on the node. If another dataplane is running, the new
 // dataplane takes over from the running one.
 func (n *Node) StartDataplane() (err error) {
-	n.dataplane, err = n.startContainer(&n.pod, n.pod.Spec.Containers, "dataplane")
+	n.dataplane, err = n.startContainer(&n.cluster.pod, n.cluster.pod.Spec.Containers, "dataplane")
 	return err
 }
 
 // Prepare runs the init containers of the node's pod.
 func (n *Node) Prepare() error {
-	for _, c := range n.pod.Spec.InitContainers {
-		p, err := n.startContainer(&n.pod, n.pod.Spec.InitContainers, c.Name)
+	for _, c := range n.cluster.pod.Spec.InitContainers {
+		p, err := n.startContainer(&n.cluster.pod, n.cluster.pod.Spec.InitContainers, c.Name)
 		if err != nil {
 			return err
 		}

@@ -23,13 +23,12 @@ import (
 // processes of the cluster.
 func newCluster(t *testing.T) *labcluster.Cluster {
 	t.Helper()
-	return newClusterOf(t, sluice)
+	return newClusterOf(t, labcluster.Options{Program: sluice, Spec: v1alpha1.EnforcerSpec{DenyAction: v1alpha1.DenyReject}})
 }
 
-// newClusterOf returns a new cluster whose nodes run the given program.
-func newClusterOf(t *testing.T, program string) *labcluster.Cluster {
+func newClusterOf(t *testing.T, options labcluster.Options) *labcluster.Cluster {
 	t.Helper()
-	c, err := labcluster.New(t.Context(), labcluster.Options{Program: program, Spec: v1alpha1.EnforcerSpec{DenyAction: v1alpha1.DenyReject}})
+	c, err := labcluster.New(t.Context(), options)
 	if err != nil {
 		t.Fatal(err)
 	}

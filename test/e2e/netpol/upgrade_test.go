@@ -18,9 +18,12 @@ import (
 	"github.com/sluicenet/sluice/test/process"
 )
 
-// TestUpgrade upgrades nodes from the previous version to the current source and back, one node
-// after another. During each step, some connections stay open, and the test opens new connections.
-// The steps cover both orders of an upgrade:
+// TestUpgrade upgrades a cluster from the previous version to the current source and back. Each step
+// first replaces the operator, and then the processes of one node after another. Meanwhile, some
+// connections stay open, and the test opens new connections. As in an upgrade of an installation, the
+// CustomResourceDefinitions have already been replaced. They also stay when the other parts go back.
+//
+// The steps cover both orders of an upgrade on a node:
 //
 //   - With strategy Surge, the new dataplane starts first. It reads the trees of the old agent.
 //   - If only the agents are replaced, the old dataplane reads the trees of the new agent.
@@ -34,7 +37,11 @@ func TestUpgrade(t *testing.T) {
 	if err := version.Build(old); err != nil {
 		t.Fatal(err)
 	}
-	s := newFixture(t, newClusterOf(t, old))
+	var o operator
+	defer func() { o.stop(t) }()
+	s := newFixture(t, newClusterOf(t, labcluster.Options{Program: old, Pod: func(ctx context.Context, c *labcluster.Cluster) (corev1.PodTemplateSpec, error) {
+		return o.install(ctx, c, old)
+	}}))
 	// This policy stays the same while other policies change. It allows only pods in namespace
 	// y to connect to x/a.
 	s.apply("x/sealed", `{podSelector: {matchLabels: {pod: a}}, ingress: [{from: [{namespaceSelector: {matchLabels: {ns: "y"}}}]}]}`)
@@ -53,10 +60,11 @@ func TestUpgrade(t *testing.T) {
 	} {
 		succeeded := s.Run(step.name, func(t *testing.T) {
 			part := s.on(t)
-			part.cluster.SetProgram(step.program)
+			o.replace(part, step.program)
 			before := part.generations()
 			step.replace(part, step.program)
 			part.wantNotOlder(before)
+			part.wantEnforced("x/sealed")
 		})
 		if !succeeded {
 			break
@@ -136,6 +144,10 @@ func (s *fixture) surgePods(program string) {
 		s.apply("x/changing", exceptSealed(denyIngress))
 		s.replacePod(replaced[i], func(*corev1.Pod) {})
 		s.holds("y/* -> x/a allowed", "z/* -> x/a denied", "*/* -> x/b denied", "*/* -> z/* allowed")
+		if i == 1 {
+			// One node is upgraded, one is being upgraded, and one is not upgraded yet.
+			s.wantEnforced("x/changing")
+		}
 		s.must(n.StartAgent())
 		s.must(n.WaitReady(s.Context(), "agent"))
 		for _, p := range old {

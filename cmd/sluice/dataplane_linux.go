@@ -22,6 +22,7 @@ import (
 	"github.com/sluicenet/sluice/dataplane/metrics"
 	"github.com/sluicenet/sluice/dataplane/nodecheck"
 	"github.com/sluicenet/sluice/dataplane/queue"
+	"github.com/sluicenet/sluice/dataplane/realtime"
 	"github.com/sluicenet/sluice/dataplane/report"
 	"github.com/sluicenet/sluice/dataplane/ruleset"
 	"github.com/sluicenet/sluice/dataplane/sandbox"
@@ -150,7 +151,17 @@ func runDataplane(ctx context.Context, flags *dataplaneFlags, config engine.Conf
 		return err
 	}
 	defer healthListener.Close()
-	queue.SetProcessors(config.Queues)
+	var governing sync.WaitGroup
+	defer governing.Wait()
+	ctx, end := context.WithCancel(ctx)
+	defer end()
+	governor := realtime.New(config.Queues, config.Log.WithName("realtime"))
+	governing.Go(func() {
+		if err := governor.Run(ctx); err != nil {
+			config.Log.Error(err, "Limiting real-time priority")
+		}
+	})
+	config.Background = governor
 	config.Events = queue.NewEvents()
 	if flags.denialLog > 0 {
 		var logging sync.WaitGroup

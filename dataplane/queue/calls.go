@@ -43,7 +43,7 @@ func (s *socket) transmit(fd uintptr) {
 // for the first packet. If flags is unix.MSG_DONTWAIT, receive does not wait.
 func (s *socket) receive(fd, flags uintptr) {
 	for {
-		n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&s.headers[0])), batchSize, flags, 0, 0)
+		n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&s.headers[0])), uintptr(s.batch), flags, 0, 0)
 		if errno == unix.EINTR {
 			continue
 		}

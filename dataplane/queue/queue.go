@@ -32,9 +32,10 @@ type Config struct {
 	// Base is the number of the first queue. Queues is the number of normal queues. The queue
 	// numbers are consecutive.
 	Base, Queues uint16
-	// Flood is the number of the flood queue, whose worker has the lowest priority. If Flood is 0,
-	// there is no flood queue.
+	// Flood is the number of the flood queue. If Flood is 0, there is no flood queue.
 	Flood uint16
+	// Background limits the processor time of the flood worker. If it is nil, there is no limit.
+	Background Background
 	// FailOpen makes the kernel accept packets that arrive at a full normal queue. If FailOpen is
 	// not set, the kernel drops these packets. The kernel always drops packets that arrive at a
 	// full flood queue, because a pod must not be able to bypass policies with a flood.
@@ -156,7 +157,7 @@ func (p *Pool) start(ctx context.Context, number uint16, lane *hits.Lane) (*work
 	flags, waiting := uint32(nfqueue.NfQaCfgFlagGSO), uint32(maxWaiting)
 	switch {
 	case number == p.config.Flood:
-		waiting, s.background = maxFlood, true
+		waiting, s.background, s.batch = maxFlood, p.config.Background, floodBatch
 	case p.config.FailOpen:
 		flags |= nfqueue.NfQaCfgFlagFailOpen
 	}

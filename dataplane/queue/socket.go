@@ -69,6 +69,8 @@ type socket struct {
 	raw     syscall.RawConn
 	handler handler
 
+	// batch is the maximum number of packets in a batch of this socket.
+	batch   int
 	headers [batchSize]mmsghdr
 	iovecs  [batchSize]unix.Iovec
 	buffer  []byte
@@ -89,9 +91,10 @@ type socket struct {
 	poll           func(fd uintptr)
 	receiveMessage iter.Seq2[mdlayher.Message, error]
 
-	// background is set if the thread that serves the socket must have the lowest priority. The
-	// `schedule` method sets `scheduled`, so that only its first call has an effect.
-	background, scheduled bool
+	// background limits the processor time of the flood worker. It is nil for other workers. used is
+	// the processor time that the thread had used when the last pause ended.
+	background Background
+	used       time.Duration
 
 	// interrupted is set to make the `serve` method return.
 	interrupted atomic.Bool
@@ -118,6 +121,7 @@ func newSocket(h handler) (*socket, error) {
 		kernel:  kernel,
 		raw:     kernel.Raw(),
 		handler: h,
+		batch:   batchSize,
 		buffer:  make([]byte, batchSize*messageSize),
 		unsent:  make([]byte, 0, batchSize*verdictSize),
 		unbound: make(chan struct{}),
@@ -215,7 +219,7 @@ const yieldInterval = 5 * time.Millisecond
 
 // serve handles packets until an error occurs, and returns this error.
 func (s *socket) serve() error {
-	s.schedule()
+	s.stayOnThread()
 	// Handle the pending packets before waiting for other packets, because no other packet may
 	// arrive.
 	if err := s.servePending(); err != nil {
@@ -241,6 +245,7 @@ func (s *socket) serve() error {
 		if err := s.serveBatch(); err != nil {
 			return err
 		}
+		s.pause()
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sluicenet/sluice/dataplane/engine"
-	"github.com/sluicenet/sluice/dataplane/queue"
+	"github.com/sluicenet/sluice/dataplane/realtime"
 )
 
 type engineConfig struct {
@@ -40,9 +40,12 @@ func engineRole(in *json.Decoder, out *json.Encoder) error {
 	if err := in.Decode(&config); err != nil {
 		return err
 	}
-	queue.SetProcessors(config.Config.Queues)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
+	governor := realtime.New(config.Config.Queues, logr.Discard())
+	config.Config.Background = governor
+	governed := make(chan error, 1)
+	go func() { governed <- governor.Run(ctx) }()
 	dataplane, ended := engine.New(config.StateDir, config.Config, noEndpoints{}), make(chan error, 1)
 	go func() { ended <- errors.Join(dataplane.Run(ctx), dataplane.Close()) }()
 	again := time.NewTicker(500 * time.Microsecond)
@@ -59,6 +62,8 @@ func engineRole(in *json.Decoder, out *json.Encoder) error {
 			select {
 			case <-again.C:
 			case err := <-ended:
+				return err
+			case err := <-governed:
 				return err
 			}
 		}

@@ -43,7 +43,7 @@ func TestPhone(t *testing.T) {
 		if others := b.Script(`performance.getEntriesByType("resource").map(e => e.name).filter(n => !n.startsWith(location.origin)).join(", ")`); others != "" {
 			t.Errorf("%s loads %s", path, others)
 		}
-		if color := b.Script(`getComputedStyle(document.querySelector("header")).position`); color != "sticky" {
+		if position := b.Script(`getComputedStyle(document.querySelector("header")).position`); position != "sticky" {
 			t.Errorf("%s does not load the style", path)
 		}
 		if b.Script(`document.querySelector("main a[rel=next]") !== null`) != "true" {

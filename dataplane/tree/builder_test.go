@@ -2,6 +2,7 @@ package tree_test
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -97,6 +98,28 @@ func wantSides(t *testing.T, rules *naive, tr *tree.Tree, f flow.Flow) {
 	egress, ingress := explain(tr, f)
 	if egress.Reason != wantEgress.Reason || ingress.Reason != wantIngress.Reason || egress.Verdict != wantEgress.Verdict || ingress.Verdict != wantIngress.Verdict {
 		t.Fatalf("%s: got %+v and %+v, want %+v and %+v", f, egress, ingress, wantEgress, wantIngress)
+	}
+}
+
+// TestReproducible encodes the same rules twice. The classes of the rules fill many pages.
+func TestReproducible(t *testing.T) {
+	var match rule.Match
+	for class := rule.Class(1); class < 2000; class += 7 {
+		match.Classes = append(match.Classes, class)
+	}
+	encoded := func() []uint32 {
+		b := build.New("node")
+		if err := b.Apply(oneMatch(match)); err != nil {
+			t.Fatal(err)
+		}
+		image, err := b.Encode(1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return image.Words()
+	}
+	if !slices.Equal(encoded(), encoded()) {
+		t.Error("two trees with the same rules differ")
 	}
 }
 

@@ -24,7 +24,8 @@ type Image struct {
 // next section starts at a multiple of format.Alignment.
 var padding [format.Alignment * format.WordSize]byte
 
-// Encode encodes the current rules as the tree with the given generation.
+// Encode encodes the current rules as the tree with the given generation. If two builders have applied
+// the same deltas in the same order, their trees are identical.
 func (b *Builder) Encode(generation uint64) (*Image, error) {
 	b.names.encode()
 	if err := b.encodePrograms(); err != nil {

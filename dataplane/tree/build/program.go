@@ -2,6 +2,7 @@ package build
 
 import (
 	"encoding/binary"
+	"maps"
 	"slices"
 
 	"github.com/sluicenet/sluice/dataplane/rule"
@@ -119,8 +120,9 @@ func (e *encoder) leaf(refs []matchRef, next uint32) uint32 {
 	}
 	if directory > 0 {
 		offsets := make([]uint32, directory)
-		for number, page := range pages {
-			offsets[number] = e.place(page[:])
+		// The order of the pages in the file must not depend on the order of the map.
+		for _, number := range slices.Sorted(maps.Keys(pages)) {
+			offsets[number] = e.place(pages[number][:])
 		}
 		leaf[format.LeafDirectory], leaf[format.LeafDirectory+1] = e.place(offsets), directory
 	}

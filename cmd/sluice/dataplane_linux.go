@@ -65,7 +65,7 @@ func dataplaneCommand() *cobra.Command {
 		Short: "Enforce the published tree on this node's packets",
 		Long: `Enforces the newest tree of the state directory in the current network namespace. The
 dataplane installs the nftables table "inet sluice", evaluates the packets in its queues,
-and switches to each new tree without a restart. It needs CAP_NET_ADMIN.
+and switches to each new tree without a restart. It needs CAP_NET_ADMIN and CAP_SYS_NICE.
 
 If a dataplane already runs on the node, the new dataplane takes over from it without a
 gap. Both need their own queues, so --queues N reserves 2*N+4 consecutive queue numbers.
@@ -151,16 +151,13 @@ func runDataplane(ctx context.Context, flags *dataplaneFlags, config engine.Conf
 		return err
 	}
 	defer healthListener.Close()
+	governor := realtime.New(config.Queues, config.Log.WithName("realtime"))
 	var governing sync.WaitGroup
 	defer governing.Wait()
-	ctx, end := context.WithCancel(ctx)
-	defer end()
-	governor := realtime.New(config.Queues, config.Log.WithName("realtime"))
-	governing.Go(func() {
-		if err := governor.Run(ctx); err != nil {
-			config.Log.Error(err, "Limiting real-time priority")
-		}
-	})
+	// The dataplane still processes packets after ctx has been canceled, so the governor must end later.
+	governed, ungovern := context.WithCancel(context.WithoutCancel(ctx))
+	defer ungovern()
+	governing.Go(func() { governor.Run(governed) })
 	config.Background = governor
 	config.Events = queue.NewEvents()
 	if flags.denialLog > 0 {

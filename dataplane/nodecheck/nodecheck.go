@@ -83,7 +83,7 @@ func priority(err error) report.Check {
 	const name = "real-time priority"
 	if err != nil {
 		return check(name, report.CheckWarning, err.Error()+"; without this priority, a flood can delay new connections of other pods",
-			"use a kernel without CONFIG_RT_GROUP_SCHED, or with the parameter rt_group_sched=0")
+			"run the check with CAP_SYS_NICE; use a kernel without CONFIG_RT_GROUP_SCHED, or with the parameter rt_group_sched=0")
 	}
 	return check(name, report.CheckOK, "available", "")
 }

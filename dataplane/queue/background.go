@@ -13,32 +13,47 @@ const floodBatch = 16
 
 // Background limits the processor time of the flood worker.
 type Background interface {
-	// Background is called by the worker on the thread on which the worker then stays.
-	Background()
 	// Pause returns how long the worker must wait after it has used a processor for the given time.
 	Pause(used time.Duration) time.Duration
 }
 
-// stayOnThread locks the goroutine of the flood worker to its thread. The goroutine ends without
-// unlocking it, so Go ends the thread together with the goroutine.
-func (s *socket) stayOnThread() {
-	if s.background == nil {
+// pacer makes the flood worker wait after each batch.
+type pacer struct {
+	limit Background
+	timer *time.Timer
+	// used is the processor time that the thread had used when the last pause ended.
+	used time.Duration
+}
+
+func newPacer(limit Background) *pacer {
+	if limit == nil {
+		return nil
+	}
+	timer := time.NewTimer(0)
+	<-timer.C
+	return &pacer{limit: limit, timer: timer}
+}
+
+// begin locks the goroutine of the worker to its thread, whose processor time is measured. The
+// goroutine ends without unlocking it, so Go ends the thread together with the goroutine.
+func (p *pacer) begin() {
+	if p == nil {
 		return
 	}
 	runtime.LockOSThread()
-	s.background.Background()
-	s.used = threadTime()
+	p.used = threadTime()
 }
 
-// pause waits after a batch of the flood worker.
-func (s *socket) pause() {
-	if s.background == nil {
+// pause waits after a batch.
+func (p *pacer) pause() {
+	if p == nil {
 		return
 	}
-	if d := s.background.Pause(threadTime() - s.used); d > 0 {
-		<-time.After(d)
+	if d := p.limit.Pause(threadTime() - p.used); d > 0 {
+		p.timer.Reset(d)
+		<-p.timer.C
 	}
-	s.used = threadTime()
+	p.used = threadTime()
 }
 
 // threadTime returns the processor time that the calling thread has used.

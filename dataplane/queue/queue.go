@@ -157,7 +157,7 @@ func (p *Pool) start(ctx context.Context, number uint16, lane *hits.Lane) (*work
 	flags, waiting := uint32(nfqueue.NfQaCfgFlagGSO), uint32(maxWaiting)
 	switch {
 	case number == p.config.Flood:
-		waiting, s.background, s.batch = maxFlood, p.config.Background, floodBatch
+		waiting, s.pacer, s.batch = maxFlood, newPacer(p.config.Background), floodBatch
 	case p.config.FailOpen:
 		flags |= nfqueue.NfQaCfgFlagFailOpen
 	}

@@ -91,10 +91,8 @@ type socket struct {
 	poll           func(fd uintptr)
 	receiveMessage iter.Seq2[mdlayher.Message, error]
 
-	// background limits the processor time of the flood worker. It is nil for other workers. used is
-	// the processor time that the thread had used when the last pause ended.
-	background Background
-	used       time.Duration
+	// pacer makes the flood worker wait after each batch. It is nil for other workers.
+	pacer *pacer
 
 	// interrupted is set to make the `serve` method return.
 	interrupted atomic.Bool
@@ -219,7 +217,7 @@ const yieldInterval = 5 * time.Millisecond
 
 // serve handles packets until an error occurs, and returns this error.
 func (s *socket) serve() error {
-	s.stayOnThread()
+	s.pacer.begin()
 	// Handle the pending packets before waiting for other packets, because no other packet may
 	// arrive.
 	if err := s.servePending(); err != nil {
@@ -245,7 +243,7 @@ func (s *socket) serve() error {
 		if err := s.serveBatch(); err != nil {
 			return err
 		}
-		s.pause()
+		s.pacer.pause()
 	}
 }
 

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr/funcr"
 	"github.com/go-logr/logr/testr"
 	"golang.org/x/sys/unix"
 
@@ -17,78 +19,121 @@ import (
 // TestGovernor runs a governor in the process of the test, and reads the priority of all threads from
 // the kernel.
 func TestGovernor(t *testing.T) {
-	normal := func(int) unix.SchedAttr { return unix.SchedAttr{Policy: unix.SCHED_NORMAL} }
-	t.Cleanup(func() {
-		if err := setThreads(normal); err != nil {
-			t.Error(err)
-		}
-	})
 	g := New(2, testr.New(t))
-	if n := runtime.GOMAXPROCS(0); n < 5 {
-		t.Errorf("GOMAXPROCS is %d, want at least 5 for 3 workers and 2 other goroutines", n)
+	if n := runtime.GOMAXPROCS(0); n != 5 {
+		t.Errorf("GOMAXPROCS is %d, want 5 for 3 workers and 2 other goroutines", n)
 	}
-	marked, end, ended := make(chan int), make(chan struct{}), make(chan struct{})
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		runtime.LockOSThread()
-		g.Background()
-		marked <- unix.Gettid()
-		<-end
+		g.Run(ctx)
 	}()
-	background := <-marked
-	ctx, cancel := context.WithCancel(t.Context())
-	result := make(chan error, 1)
-	go func() { result <- g.Run(ctx) }()
-
-	eventually.NoError(t, func() error { return haveRealTime(background) })
+	eventually.NoError(t, func() error { return allHave(unix.SCHED_FIFO) })
 	// A thread that is created later has the priority, too.
-	more := make(chan struct{})
+	created, end := make(chan struct{}), make(chan struct{})
 	for range 20 {
 		go func() {
 			runtime.LockOSThread()
-			<-more
+			created <- struct{}{}
+			<-end
 		}()
 	}
-	eventually.NoError(t, func() error { return haveRealTime(background) })
-	close(more)
-
-	cancel()
-	if err := <-result; err != nil {
-		t.Error(err)
+	for range 20 {
+		<-created
 	}
-	// Without credit, all threads lose the priority, and get the short time slice.
-	g.credit.balance = 0
-	g.decide(usage{elapsed: time.Second, used: 2 * time.Second})
-	if err := each(func(thread int, a *unix.SchedAttr) error {
-		if a.Policy != unix.SCHED_NORMAL {
-			return fmt.Errorf("thread %d has policy %d, want SCHED_NORMAL", thread, a.Policy)
-		}
-		return nil
-	}); err != nil {
-		t.Error(err)
-	}
-	// With credit, they get it back.
-	g.decide(usage{elapsed: 3 * time.Second})
-	if err := haveRealTime(background); err != nil {
+	if err := allHave(unix.SCHED_FIFO); err != nil {
 		t.Error(err)
 	}
 	close(end)
+	cancel()
 	<-ended
+	if err := allHave(unix.SCHED_NORMAL); err != nil {
+		t.Error(err)
+	}
 }
 
-// haveRealTime checks that all threads have real-time priority, and the thread with the ID
-// background the lowest.
-func haveRealTime(background int) error {
+// allHave checks the policy of all threads.
+func allHave(policy uint32) error {
 	return each(func(thread int, a *unix.SchedAttr) error {
-		want := uint32(2)
-		if thread == background {
-			want = 1
-		}
-		if a.Policy != unix.SCHED_FIFO || a.Priority != want {
-			return fmt.Errorf("thread %d has policy %d and priority %d, want SCHED_FIFO and %d", thread, a.Policy, a.Priority, want)
+		if a.Policy != policy {
+			return fmt.Errorf("thread %d has policy %d, want %d", thread, a.Policy, policy)
 		}
 		return nil
 	})
+}
+
+// TestLimitOfPriority checks how a governor reacts to the use of processors, and to errors.
+func TestLimitOfPriority(t *testing.T) {
+	var logged []string
+	log := funcr.New(func(_, args string) { logged = append(logged, args) }, funcr.Options{})
+	busy, idle := usage{elapsed: time.Second, used: 1000 * time.Second}, usage{elapsed: time.Hour}
+	failure := errors.New("failure")
+	type step struct {
+		err  error
+		u    usage
+		want state
+	}
+	for name, c := range map[string]struct {
+		steps []step
+		logs  int
+	}{
+		"limit": {[]step{{nil, idle, realTime}, {nil, busy, normal}, {nil, busy, normal}, {nil, idle, realTime}, {nil, busy, normal}}, 1},
+		// After this error, the governor does not try to set the priority again.
+		"rejected": {[]step{{fmt.Errorf("sched_setattr: %w", unix.EPERM), idle, unknown}, {nil, idle, normal}, {nil, idle, normal}}, 2},
+		"failures": {[]step{{failure, idle, unknown}, {failure, idle, unknown}, {nil, idle, realTime}, {failure, busy, unknown}, {nil, busy, normal}}, 2},
+	} {
+		logged = nil
+		g := New(2, log)
+		for i, s := range c.steps {
+			g.set = func(*unix.SchedAttr) error { return s.err }
+			g.decide(s.u)
+			if g.state != s.want {
+				t.Errorf("%s, step %d: state %d, want %d", name, i, g.state, s.want)
+			}
+		}
+		if len(logged) != c.logs {
+			t.Errorf("%s: logged %q, want %d lines", name, logged, c.logs)
+		}
+	}
+}
+
+// TestBudget checks that the limit depends on the processors of the node, too.
+func TestBudget(t *testing.T) {
+	if got, want := New(256, testr.New(t)).credit.perSecond, time.Duration(runtime.NumCPU())*time.Second/2; runtime.NumCPU() < 256 && got != want {
+		t.Errorf("%s per second, want %s", got, want)
+	}
+}
+
+// TestUnmeasured checks that threads have no real-time priority while their use cannot be measured.
+func TestUnmeasured(t *testing.T) {
+	var failing atomic.Bool
+	states := make(chan uint32, 100)
+	g := New(2, testr.New(t))
+	g.measure = func() (measurement, error) {
+		if failing.Load() {
+			return measurement{}, errors.New("failure")
+		}
+		return measurement{at: time.Now()}, nil
+	}
+	g.set = func(a *unix.SchedAttr) error {
+		states <- a.Policy
+		return nil
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		g.Run(ctx)
+	}()
+	for i, want := range []uint32{unix.SCHED_FIFO, unix.SCHED_NORMAL, unix.SCHED_FIFO} {
+		if got := <-states; got != want {
+			t.Errorf("change %d: policy %d, want %d", i, got, want)
+		}
+		failing.Store(i == 0)
+	}
+	cancel()
+	<-ended
 }
 
 func each(check func(thread int, a *unix.SchedAttr) error) error {

@@ -24,7 +24,7 @@ var errThreads = errors.New("the process creates threads faster than their prior
 
 // setThreads sets the scheduling attributes of all threads of this process. A thread that is created
 // later inherits the attributes of the thread that creates it.
-func setThreads(attributes func(thread int) unix.SchedAttr) error {
+func setThreads(attributes *unix.SchedAttr) error {
 	set := map[int]bool{}
 	for range maxPasses {
 		threads, err := threads()
@@ -36,8 +36,7 @@ func setThreads(attributes func(thread int) unix.SchedAttr) error {
 			if set[thread] {
 				continue
 			}
-			a := attributes(thread)
-			if err := unix.SchedSetAttr(thread, &a, 0); err != nil && !errors.Is(err, unix.ESRCH) {
+			if err := unix.SchedSetAttr(thread, attributes, 0); err != nil && !errors.Is(err, unix.ESRCH) {
 				return fmt.Errorf("sched_setattr: %w", err)
 			}
 			set[thread] = true
@@ -68,11 +67,12 @@ func threads() ([]int, error) {
 }
 
 // Available returns nil if threads of this process can get real-time priority, and otherwise the error
-// of the kernel. It changes no thread that exists after the call.
+// of the kernel. It tries this on a thread that no other goroutine uses afterwards.
 func Available() error {
 	result := make(chan error)
 	go func() {
-		// The goroutine ends while it is locked to its thread, so Go ends the thread, too.
+		// The goroutine ends while it is locked to its thread. Go ends such a thread, or, if it is the
+		// first thread of the process, never uses it again.
 		runtime.LockOSThread()
 		result <- unix.SchedSetAttr(0, &unix.SchedAttr{Policy: unix.SCHED_FIFO, Priority: 1}, 0)
 	}()

@@ -14,7 +14,8 @@ const (
 	// fullShare is the share of a worker that never pauses. leastShare is the share that the flood
 	// worker has while no processor is idle. Both are in thousandths of a processor.
 	fullShare, leastShare = 1000, 100
-	// maxPause is the longest pause of the flood worker. A worker ends only after a pause.
+	// maxPause is the longest pause of the flood worker, so that the worker can end soon. With the
+	// least share, a batch that uses a processor for more than 5.5 ms would need a longer pause.
 	maxPause = 50 * time.Millisecond
 )
 

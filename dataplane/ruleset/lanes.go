@@ -15,7 +15,7 @@ import (
 // If a pod opened flows faster than the workers can evaluate them, it would fill the queues, and
 // new connections of other pods would wait or be lost. So the rules measure the rate of first
 // packets of each pod of this node. The packets of a pod above the limit go to the flood queue,
-// whose worker has the lowest priority. All other packets go to the normal queues. A hash of the
+// whose worker has limited processor time. All other packets go to the normal queues. A hash of the
 // pod's address selects the normal queue.
 //
 // The rules count each packet for one pod. A packet from a pod of this node counts for its sender.

@@ -44,8 +44,7 @@ func engineRole(in *json.Decoder, out *json.Encoder) error {
 	defer cancel()
 	governor := realtime.New(config.Config.Queues, logr.Discard())
 	config.Config.Background = governor
-	governed := make(chan error, 1)
-	go func() { governed <- governor.Run(ctx) }()
+	go governor.Run(ctx)
 	dataplane, ended := engine.New(config.StateDir, config.Config, noEndpoints{}), make(chan error, 1)
 	go func() { ended <- errors.Join(dataplane.Run(ctx), dataplane.Close()) }()
 	again := time.NewTicker(500 * time.Microsecond)
@@ -62,8 +61,6 @@ func engineRole(in *json.Decoder, out *json.Encoder) error {
 			select {
 			case <-again.C:
 			case err := <-ended:
-				return err
-			case err := <-governed:
 				return err
 			}
 		}

@@ -89,7 +89,7 @@ func (r *Reporter) Report(ctx context.Context) {
 			UID: r.UID(ctx, types.NamespacedName{Namespace: namespace, Name: name}),
 		}
 		r.Recorder.Eventf(pod, nil, corev1.EventTypeWarning, "TooManyNewFlows", "Evaluate",
-			"%s %s %d new flows per second, so Sluice evaluates its new flows with the lowest priority", f.Pod, verb(f), f.PerSecond)
+			"%s %s %d new flows per second, so Sluice evaluates its new flows with limited processor time", f.Pod, verb(f), f.PerSecond)
 	}
 	r.reported = now
 }

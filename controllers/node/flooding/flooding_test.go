@@ -28,8 +28,8 @@ func TestReport(t *testing.T) {
 	unnamed := report.FloodingPod{Address: netip.MustParseAddr("10.0.0.3"), Direction: "egress", PerSecond: 5000, Since: begin}
 	again := crawler
 	again.Since = begin.Add(time.Hour)
-	opens := "Warning TooManyNewFlows default/crawler opens 40000 new flows per second, so Sluice evaluates its new flows with the lowest priority"
-	receives := "Warning TooManyNewFlows shop/db receives 9000 new flows per second, so Sluice evaluates its new flows with the lowest priority"
+	opens := "Warning TooManyNewFlows default/crawler opens 40000 new flows per second, so Sluice evaluates its new flows with limited processor time"
+	receives := "Warning TooManyNewFlows shop/db receives 9000 new flows per second, so Sluice evaluates its new flows with limited processor time"
 	for _, step := range []struct {
 		name   string
 		status *report.Status

@@ -84,6 +84,7 @@ func TestExitCodes(t *testing.T) {
 		"no namespace to show":  {[]string{"matrix", "-f", manifests, "--port", "80", "-n", "shop"}, exitWrongInput, "--namespace shop: no namespace of that name; there are default"},
 		"a namespace of pods":   {[]string{"lint", "-f", "testdata/cluster.yaml", "-n", "alice"}, exitDone, ""},
 		"both inputs":           {[]string{"explain", "-f", manifests, "--state-dir", "x"}, exitWrongInput, "-f cannot be used with --state-dir"},
+		"no published tree":     {[]string{"explain", "--state-dir", "/does/not/exist", "--from", "web", "--to", "db", "--port", "80"}, exitWrongInput, "finding the current tree: readlink /does/not/exist/tree/current: no such file or directory; give the state directory of a running agent or of sluice compile\n"},
 		"no node":               {[]string{"compile", "-f", manifests}, exitWrongInput, "--node is missing: give the name of the node to compile for"},
 		"no state directory":    {[]string{"compile", "-f", manifests, "--node", "n1"}, exitWrongInput, "--state-dir is missing: give the directory in which to publish the tree"},
 		"no such node":          {[]string{"compile", "-f", manifests, "--node", "n3", "--state-dir", t.TempDir()}, exitWrongInput, "--node n3: no Node object has that name, and no pod is bound to it; there are n1, n2"},

@@ -84,7 +84,7 @@ func explain(cmd *cobra.Command, in *input.Input, stateDir string, question quer
 func explainInTree(stateDir string, question query.ExplainQuestion) (e *query.Explanation, err error) {
 	t, err := openPublished(stateDir)
 	if err != nil {
-		return nil, wrongf("%w; give the state directory of a running agent or of sluice compile", err)
+		return nil, err
 	}
 	defer closing(t, &err)
 	return query.ExplainInTree(t, question)

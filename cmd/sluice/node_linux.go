@@ -20,4 +20,10 @@ func nodeCommands() []*cobra.Command {
 }
 
 // openPublished opens the current tree of a state directory.
-func openPublished(stateDir string) (*tree.Tree, error) { return statedir.OpenCurrent(stateDir) }
+func openPublished(stateDir string) (*tree.Tree, error) {
+	t, err := statedir.OpenCurrent(stateDir)
+	if err != nil {
+		return nil, wrongf("%w; give the state directory of a running agent or of sluice compile", err)
+	}
+	return t, nil
+}

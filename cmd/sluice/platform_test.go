@@ -43,7 +43,8 @@ func TestCommandsPerPlatform(t *testing.T) {
 	}
 }
 
-// TestMissingCommands runs the commands that replace those of a node on other platforms.
+// TestMissingCommands runs the commands that replace those of a node on other platforms. It also checks
+// the error for a flag that needs a node.
 func TestMissingCommands(t *testing.T) {
 	call := func(args ...string) (code int, out, stderr string) {
 		root := newRoot()
@@ -59,6 +60,10 @@ func TestMissingCommands(t *testing.T) {
 		if code, out, stderr := call(args...); code != exitWrongInput || out != "" || stderr != want {
 			t.Errorf("%v: exit %d, %q, %q, want %q", args, code, out, stderr, want)
 		}
+	}
+	var stderr bytes.Buffer
+	if code := exitCode(nodeonly.Error("--state-dir"), &stderr); code != exitWrongInput || stderr.String() != "--state-dir works only on Linux, on a node or in a pod\n" {
+		t.Errorf("--state-dir: exit %d, %q", code, &stderr)
 	}
 	_, help, _ := call("--help")
 	if !strings.Contains(help, "\n  version ") || strings.Contains(help, "agent") || strings.Contains(help, "dataplane") {

@@ -162,16 +162,17 @@ func checkUpgraded(t *testing.T, c client.Client, before *unstructured.Unstructu
 	// The operator and the agents read and write the newest version.
 	newest := definition.Spec.Versions[slices.IndexFunc(definition.Spec.Versions, func(v apiextensionsv1.CustomResourceDefinitionVersion) bool { return v.Storage })]
 	kind := before.GroupVersionKind().GroupKind().WithVersion(newest.Name)
-	typed := read(t, c, kind, before, nil)
-	typed.SetLabels(map[string]string{"upgraded": "true"})
-	updated := content(t, typed)
-	if err := c.Update(t.Context(), typed, strict); err != nil {
-		t.Fatal(err)
-	}
+	// The API server uses a changed schema only some time after the change.
+	var updated map[string]any
+	eventually.NoError(t, func() error {
+		typed := read(t, c, kind, before, nil)
+		typed.SetLabels(map[string]string{"upgraded": "true"})
+		updated = content(t, typed)
+		return c.Update(t.Context(), typed, strict)
+	})
 	// The Go types may write a value in another way, such as 1m0s instead of 60s.
 	wantKept(t, c, &unstructured.Unstructured{Object: updated})
 
-	// The API server uses a changed schema only some time after the change.
 	status := example(t, "status", newest.Schema.OpenAPIV3Schema.Properties["status"])
 	eventually.NoError(t, func() error {
 		typed := read(t, c, kind, before, status)

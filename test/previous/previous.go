@@ -39,7 +39,8 @@ func Find(repository string) (*Version, error) { return find(repository, commit)
 
 // find returns the previous version. If there is no tag of a release, this is the given commit.
 func find(repository, commit string) (*Version, error) {
-	tags, err := git(repository, "tag", "--list", "v*.*.*", "--merged", "HEAD", "--no-contains", "HEAD", "--sort", "-version:refname")
+	// With this suffix, git sorts a pre-release such as v0.2.0-rc.1 before v0.2.0.
+	tags, err := git(repository, "-c", "versionsort.suffix=-", "tag", "--list", "v*.*.*", "--merged", "HEAD", "--no-contains", "HEAD", "--sort", "-version:refname")
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"sigs.k8s.io/yaml"
@@ -81,7 +82,9 @@ func Write(version, downloads string, archives []Archive) ([]byte, error) {
 	return yaml.Marshal(p)
 }
 
-// Read returns the archives in a manifest. It returns an error if the manifest is for another version.
+// Read returns the archives in a manifest. It returns an error if the manifest is for another version,
+// if it lists two archives for a platform, or if the URLs of the archives are not in one directory of
+// this version.
 func Read(manifest []byte, version string) ([]Archive, error) {
 	var p plugin
 	if err := yaml.UnmarshalStrict(manifest, &p); err != nil {
@@ -96,7 +99,31 @@ func Read(manifest []byte, version string) ([]Archive, error) {
 	archives := make([]Archive, 0, len(p.Spec.Platforms))
 	for _, f := range p.Spec.Platforms {
 		labels := f.Selector.MatchLabels
+		if slices.ContainsFunc(archives, func(a Archive) bool { return a.System == labels.OS && a.Architecture == labels.Arch }) {
+			return nil, fmt.Errorf("the manifest for Krew lists two archives for %s/%s", labels.OS, labels.Arch)
+		}
 		archives = append(archives, Archive{labels.OS, labels.Arch, path.Base(f.URI), f.SHA256, f.Bin})
+	}
+	if err := checkURLs(p.Spec.Platforms, version); err != nil {
+		return nil, err
 	}
 	return archives, nil
 }
+
+// checkURLs checks that the URLs of all archives are in the same directory, and that its name is the
+// version.
+func checkURLs(platforms []platform, version string) error {
+	first := directory(platforms[0].URI)
+	for _, f := range platforms {
+		if other := directory(f.URI); other != first {
+			return fmt.Errorf("the manifest for Krew lists archives in two directories, %s and %s", first, other)
+		}
+	}
+	if !strings.HasSuffix(first, "/v"+version) {
+		return fmt.Errorf("the manifest for Krew lists archives in the directory %q, which is not for version %s", first, version)
+	}
+	return nil
+}
+
+// directory returns a URL without its last element.
+func directory(url string) string { return url[:max(0, strings.LastIndexByte(url, '/'))] }

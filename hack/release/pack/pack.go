@@ -1,5 +1,5 @@
-// Package pack writes archives in the formats tar and zip. Two archives of the same files are identical, because the
-// entries are sorted, and have neither users nor the times of files.
+// Package pack writes archives in the formats tar and zip. Two archives of the same files are
+// identical, because the entries are sorted, and have neither users nor the times of files.
 package pack
 
 import (

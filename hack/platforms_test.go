@@ -16,8 +16,9 @@ import (
 
 // clients lists platforms for which a release contains the program, in addition to Linux.
 var clients = map[string]struct{ system, architecture string }{
-	"macOS":   {"darwin", "arm64"},
-	"Windows": {"windows", "amd64"},
+	"macOS, Intel": {"darwin", "amd64"},
+	"macOS":        {"darwin", "arm64"},
+	"Windows":      {"windows", "amd64"},
 }
 
 // TestPlatforms checks the types in the program sluice for the platforms on which it is only a client.

@@ -61,6 +61,9 @@ func convert(source []byte, rewrite func(link *ast.Link, source []byte) error) (
 			if n.HTMLBlockType != ast.HTMLBlockType2 { // HTMLBlockType2 is a comment.
 				return ast.WalkStop, fmt.Errorf("HTML is not supported: %s", n.Lines().Value(source))
 			}
+			if err := checkComment(n, source); err != nil {
+				return ast.WalkStop, err
+			}
 			removed = append(removed, n)
 		case *ast.RawHTML:
 			return ast.WalkStop, fmt.Errorf("HTML is not supported: %s", n.Segments.Value(source))
@@ -79,6 +82,19 @@ func convert(source []byte, rewrite func(link *ast.Link, source []byte) error) (
 	err = converter.Renderer().Render(&out, source, root)
 	page.Content = template.HTML(out.String())
 	return page, err
+}
+
+// checkComment checks that a comment ends at the end of a line. The parser treats text that follows the
+// comment on the same line as a part of the comment.
+func checkComment(comment *ast.HTMLBlock, source []byte) error {
+	content := string(comment.Lines().Value(source))
+	if comment.HasClosure() {
+		content += string(comment.ClosureLine.Value(source))
+	}
+	if _, rest, closed := strings.Cut(content, "-->"); !closed || strings.TrimSpace(rest) != "" {
+		return fmt.Errorf("a comment must end at the end of a line: %s", content)
+	}
+	return nil
 }
 
 // plain returns the text of a node without formatting.

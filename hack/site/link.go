@@ -33,7 +33,7 @@ func (s *site) rewrite(from *page, link *ast.Link, text []byte) error {
 		return err
 	}
 	link.Destination = []byte(target.String())
-	if name := plain(link, text); strings.HasSuffix(name, ".md") && strings.HasSuffix(source, path.Base(name)) {
+	if name := plain(link, text); strings.HasSuffix(name, ".md") && path.Base(source) == path.Base(name) {
 		link.RemoveChildren(link)
 		link.AppendChild(link, ast.NewString([]byte(to.Title)))
 	}

@@ -195,11 +195,15 @@ func small(text string) fs.FS {
 // TestErrors checks that a page with an error is not published.
 func TestErrors(t *testing.T) {
 	for text, want := range map[string]string{
-		"[file](none.go)\n":         "docs/a.md: open docs/none.go: file does not exist",
-		"![image](a.png)\n":         "docs/a.md: images are not supported: a.png",
-		"a <name> that disappears":  "docs/a.md: HTML is not supported: <name>",
-		"<details>\ntext\n":         "docs/a.md: HTML is not supported: <details>\ntext\n",
-		"<!-- A comment. -->\n\nok": "",
+		"[file](none.go)\n":           "docs/a.md: open docs/none.go: file does not exist",
+		"![image](a.png)\n":           "docs/a.md: images are not supported: a.png",
+		"a <name> that disappears":    "docs/a.md: HTML is not supported: <name>",
+		"<details>\ntext\n":           "docs/a.md: HTML is not supported: <details>\ntext\n",
+		"<!-- A comment. -->\n\nok":   "",
+		"<!-- Two\nlines. --> \nok":   "",
+		"<!-- One line. --> lost\n":   "docs/a.md: a comment must end at the end of a line: <!-- One line. --> lost\n",
+		"<!-- Two\nlines. --> lost\n": "docs/a.md: a comment must end at the end of a line: <!-- Two\nlines. --> lost\n",
+		"<!-- No end.\n\nlost\n":      "docs/a.md: a comment must end at the end of a line: <!-- No end.\n\nlost\n",
 	} {
 		_, err := build(small(text), "main")
 		if got := errorText(err); got != want {
@@ -223,9 +227,9 @@ func TestConvert(t *testing.T) {
 	for text, want := range map[string]string{
 		"## Chain `a`\n\n## Chain a\n": `<h2 id="chain-a">Chain <code>a</code> <a class="anchor" href="#chain-a" aria-label="Link to this section">#</a></h2>` + "\n" +
 			`<h2 id="chain-a-1">Chain a <a class="anchor" href="#chain-a-1" aria-label="Link to this section">#</a></h2>` + "\n",
-		"[i](README.md#start) [SECURITY.md](../SECURITY.md) [CHANGELOG.md](README.md) [f](../cmd/valve/main.go) [d](../cmd) [e](https://example.org/?a=1&b=2) [s](#here)": `<p><a href="index.html#start">i</a> ` +
+		"[i](README.md#start) [SECURITY.md](../SECURITY.md) [CHANGELOG.md](README.md) [f](../cmd/valve/main.go) [d](../cmd) [e](https://example.org/?a=1&b=2) [s](#here) [Y.md](../SECURITY.md)": `<p><a href="index.html#start">i</a> ` +
 			`<a href="project/security.html">Reporting a vulnerability</a> <a href="index.html">CHANGELOG.md</a> <a href="https://example.com/valve/blob/v1/cmd/valve/main.go">f</a> <a href="https://example.com/valve/tree/v1/cmd">d</a> ` +
-			`<a href="https://example.org/?a=1&amp;b=2">e</a> <a href="#here">s</a></p>` + "\n",
+			`<a href="https://example.org/?a=1&amp;b=2">e</a> <a href="#here">s</a> <a href="project/security.html">Y.md</a></p>` + "\n",
 		"| a |\n|---|\n| b |\n": "<div class=\"table\"><table>\n<thead>\n<tr>\n<th>a</th>\n</tr>\n</thead>\n<tbody>\n<tr>\n<td>b</td>\n</tr>\n</tbody>\n</table></div>\n",
 		"    a <b>\n":           "<pre><code>a &lt;b&gt;\n</code></pre>\n",
 		"```sh\n# a\nb#c \"d # e\" $F 'g' <h>\n```\n": "<pre><code><span class=\"comment\"># a</span>\nb#c <span class=\"string\">&#34;d # e&#34;</span> <span class=\"name\">$F</span> " +

@@ -26,8 +26,15 @@ func TestFind(t *testing.T) {
 	run(t, repository, "commit", "-q", "--allow-empty", "-m", "c")
 	fixed := run(t, repository, "rev-parse", "HEAD")
 	for _, step := range []struct{ tag, want string }{
-		{"", fixed}, {"v0.9.0", fixed}, {"", "v0.9.0"}, {"v0.10.0", "v0.9.0"}, {"other", "v0.10.0"}, {"", "v0.10.0"},
-		{"v0.11.0-rc.1", "v0.10.0"}, {"v0.11.0", "v0.11.0-rc.1"}, {"", "v0.11.0"},
+		{"", fixed},
+		{"v0.9.0", fixed},
+		{"", "v0.9.0"},
+		{"v0.10.0", "v0.9.0"},
+		{"other", "v0.10.0"},
+		{"", "v0.10.0"},
+		{"v0.11.0-rc.1", "v0.10.0"},
+		{"v0.11.0", "v0.11.0-rc.1"},
+		{"", "v0.11.0"},
 	} {
 		run(t, repository, "commit", "-q", "--allow-empty", "-m", "c")
 		if step.tag != "" {

@@ -3,6 +3,7 @@ package netpol_test
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -35,7 +36,9 @@ type load struct {
 	mu      sync.Mutex
 	done    int
 	slowest time.Duration
-	faults  []string
+	// retransmitted is the number of new connections whose client retransmitted a SYN.
+	retransmitted int
+	faults        []string
 }
 
 func (s *fixture) newLoad() (*load, context.Context) {
@@ -81,16 +84,38 @@ func (s *fixture) visits(from, to string) *load {
 		l.running.Go(func() {
 			for ctx.Err() == nil {
 				began := time.Now()
-				got, err := host.Probe(s.Context(), flow.TCP, netip.Addr{}, netip.AddrPortFrom(address, 80), lostTime)
-				if err == nil && got != lab.Connected {
-					err = fmt.Errorf("a connection from %s to %s: %s", from, address, got)
-				}
+				err := l.visit(host, netip.AddrPortFrom(address, 80))
 				l.add(time.Since(began), err)
 				wait(loadPause)
 			}
 		})
 	}
 	return l
+}
+
+// visit opens a TCP connection and reads the greeting of the server. The client sends only a SYN, so
+// each packet that the kernel retransmits is a SYN.
+func (l *load) visit(host *lab.Host, to netip.AddrPort) error {
+	ctx, cancel := context.WithTimeout(l.fixture.Context(), lostTime)
+	defer cancel()
+	conn, err := host.Dial(ctx, flow.TCP, netip.Addr{}, to)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }()
+	if err := conn.SetDeadline(time.Now().Add(lostTime)); err != nil {
+		return err
+	}
+	if _, err := io.ReadFull(conn, make([]byte, 1)); err != nil {
+		return fmt.Errorf("reading the greeting of %s: %w", to, err)
+	}
+	info, err := tcpInfo(conn)
+	if err == nil && info.Total_retrans > 0 {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.retransmitted++
+	}
+	return err
 }
 
 // The method `streams` opens a TCP connection and a UDP flow to port 80 of a pod, over each
@@ -171,20 +196,23 @@ func exchangeTCP(conn net.Conn, number uint64) error {
 	if err := lab.Download(conn, number%1000+1); err != nil {
 		return err
 	}
-	raw, err := conn.(*net.TCPConn).SyscallConn()
+	info, err := tcpInfo(conn)
 	if err != nil {
 		return err
-	}
-	var info *unix.TCPInfo
-	var failed error
-	if err := raw.Control(func(fd uintptr) { info, failed = unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO) }); err != nil {
-		return err
-	}
-	if failed != nil {
-		return failed
 	}
 	if info.Total_retrans > info.Dsack_dups {
 		return fmt.Errorf("%d packets were lost", info.Total_retrans-info.Dsack_dups)
 	}
 	return nil
+}
+
+// tcpInfo returns the counters of the kernel for a TCP connection.
+func tcpInfo(conn net.Conn) (info *unix.TCPInfo, err error) {
+	raw, err := conn.(*net.TCPConn).SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	var failed error
+	err = raw.Control(func(fd uintptr) { info, failed = unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO) })
+	return info, errors.Join(err, failed)
 }

@@ -22,11 +22,12 @@ import (
 // Any other packet counts for the pod to which it is sent.
 
 // The limit is floodRate first packets per second and pod. After a pause, a burst of floodBurst
-// packets does not exceed the limit. A pod that has exceeded the limit uses the flood queue until
+// packets does not exceed the limit. A pod that has waited for a processor opens the delayed
+// connections in such a burst. The bursts of many pods together must fit into the queues. A pod that has exceeded the limit uses the flood queue until
 // it has stayed below the limit for floodTime.
 const (
 	floodRate  = 4000
-	floodBurst = 200
+	floodBurst = 500
 	floodTime  = 2 * time.Second
 )
 

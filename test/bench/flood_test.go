@@ -273,7 +273,8 @@ func (f *flooding) variant(b *testing.B, name string, engine *child) {
 	}
 	figures := map[string]float64{
 		"idle-p99-ns/op": quantile(idle.Latencies, 0.99), "p50-ns/op": quantile(during.Latencies, 0.5), "p99-ns/op": quantile(during.Latencies, 0.99),
-		"lost": lost(during.Latencies), "%made": 100 * float64(during.Connections) / float64(request.Count), "flows/s": float64(packets) / (took + 300*time.Millisecond).Seconds(),
+		"worst-ns/op": quantile(during.Latencies, 1),
+		"lost":        lost(during.Latencies), "%made": 100 * float64(during.Connections) / float64(request.Count), "flows/s": float64(packets) / (took + 300*time.Millisecond).Seconds(),
 	}
 	figures["x-idle"] = figures["p99-ns/op"] / figures["idle-p99-ns/op"]
 	if engine != nil {

@@ -173,7 +173,7 @@ func checkNamespace(f *Facts) []report.Check {
 	out = append(out, checkQuota(f))
 	if contains(f.Groups.Value, "security.openshift.io") {
 		out = append(out, warning("OpenShift", "pods need a security context constraint",
-			"let the service accounts of Sluice use a constraint that allows the host network, host paths, NET_ADMIN and SYS_NICE; see docs/install.md"))
+			"let the service accounts of Sluice use a constraint that allows the host network, host paths and NET_ADMIN; see docs/install.md"))
 	}
 	return out
 }

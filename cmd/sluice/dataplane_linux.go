@@ -21,8 +21,8 @@ import (
 	"github.com/sluicenet/sluice/dataplane/engine"
 	"github.com/sluicenet/sluice/dataplane/metrics"
 	"github.com/sluicenet/sluice/dataplane/nodecheck"
+	"github.com/sluicenet/sluice/dataplane/pace"
 	"github.com/sluicenet/sluice/dataplane/queue"
-	"github.com/sluicenet/sluice/dataplane/realtime"
 	"github.com/sluicenet/sluice/dataplane/report"
 	"github.com/sluicenet/sluice/dataplane/ruleset"
 	"github.com/sluicenet/sluice/dataplane/sandbox"
@@ -65,7 +65,7 @@ func dataplaneCommand() *cobra.Command {
 		Short: "Enforce the published tree on this node's packets",
 		Long: `Enforces the newest tree of the state directory in the current network namespace. The
 dataplane installs the nftables table "inet sluice", evaluates the packets in its queues,
-and switches to each new tree without a restart. It needs CAP_NET_ADMIN and CAP_SYS_NICE.
+and switches to each new tree without a restart. It needs CAP_NET_ADMIN.
 
 If a dataplane already runs on the node, the new dataplane takes over from it without a
 gap. Both need their own queues, so --queues N reserves 2*N+4 consecutive queue numbers.
@@ -151,7 +151,7 @@ func runDataplane(ctx context.Context, flags *dataplaneFlags, config engine.Conf
 		return err
 	}
 	defer healthListener.Close()
-	governor := realtime.New(config.Queues, config.Log.WithName("realtime"))
+	governor := pace.New(config.Queues, config.Log.WithName("pace"))
 	var governing sync.WaitGroup
 	defer governing.Wait()
 	// The dataplane still processes packets after ctx has been canceled, so the governor must end later.

@@ -12,7 +12,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sluicenet/sluice/dataplane/conntrack"
-	"github.com/sluicenet/sluice/dataplane/realtime"
 	"github.com/sluicenet/sluice/dataplane/report"
 	"github.com/sluicenet/sluice/dataplane/ruleset"
 	"github.com/sluicenet/sluice/dataplane/status"
@@ -41,7 +40,7 @@ type node struct {
 func Run(ctx context.Context, settings Settings) []report.Check {
 	_, err := status.Read(ctx, settings.StateDir)
 	n := &node{Settings: settings, runs: err == nil, proc: "/proc", sys: "/sys"}
-	out := []report.Check{n.kernel(), n.features(), priority(realtime.Available()), n.queues(), n.connections(ctx), n.bridges(), n.vlans(), n.routing()}
+	out := []report.Check{n.kernel(), n.features(), n.queues(), n.connections(ctx), n.bridges(), n.vlans(), n.routing()}
 	out = append(out, n.otherRules()...)
 	return append(out, n.cniResults(ctx))
 }
@@ -75,17 +74,6 @@ func (n *node) features() report.Check {
 		return check(name, report.CheckFailed, err.Error(), "use a kernel with these features, or load the modules that contain them")
 	}
 	return check(name, report.CheckOK, "nftables, conntrack marks, address types, reject, "+string(kernel.Queueing), "")
-}
-
-// priority returns the check whether the dataplane can get real-time priority. The parameter is the
-// error of the kernel.
-func priority(err error) report.Check {
-	const name = "real-time priority"
-	if err != nil {
-		return check(name, report.CheckWarning, err.Error()+"; without this priority, a flood can delay new connections of other pods",
-			"run the check with CAP_SYS_NICE; use a kernel without CONFIG_RT_GROUP_SCHED, or with the parameter rt_group_sched=0")
-	}
-	return check(name, report.CheckOK, "available", "")
 }
 
 // The check `queues` tests whether the queue numbers are free.

@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"golang.org/x/sys/unix"
 
 	"github.com/sluicenet/sluice/dataplane/report"
 	"github.com/sluicenet/sluice/dataplane/ruleset"
@@ -88,15 +87,6 @@ func TestRun(t *testing.T) {
 		return err
 	}); err != nil {
 		t.Fatal(err)
-	}
-}
-
-func TestPriority(t *testing.T) {
-	if c := priority(nil); c.Result != report.CheckOK || c.Fix != "" {
-		t.Errorf("%+v, want %s", c, report.CheckOK)
-	}
-	if c := priority(os.NewSyscallError("sched_setattr", unix.EPERM)); c.Result != report.CheckWarning || c.Fix == "" || !strings.HasPrefix(c.Seen, "sched_setattr: operation not permitted") {
-		t.Errorf("%+v, want %s", c, report.CheckWarning)
 	}
 }
 

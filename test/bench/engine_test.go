@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sluicenet/sluice/dataplane/engine"
-	"github.com/sluicenet/sluice/dataplane/realtime"
+	"github.com/sluicenet/sluice/dataplane/pace"
 )
 
 type engineConfig struct {
@@ -42,7 +42,7 @@ func engineRole(in *json.Decoder, out *json.Encoder) error {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	governor := realtime.New(config.Config.Queues, logr.Discard())
+	governor := pace.New(config.Config.Queues, logr.Discard())
 	config.Config.Background = governor
 	go governor.Run(ctx)
 	dataplane, ended := engine.New(config.StateDir, config.Config, noEndpoints{}), make(chan error, 1)

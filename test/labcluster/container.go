@@ -23,7 +23,7 @@ import (
 const podImage = "sluice:lab"
 
 // capabilities contains the capabilities that a pod may add, and the number of each capability.
-var capabilities = map[corev1.Capability]uintptr{"NET_ADMIN": unix.CAP_NET_ADMIN, "SYS_NICE": unix.CAP_SYS_NICE}
+var capabilities = map[corev1.Capability]uintptr{"NET_ADMIN": unix.CAP_NET_ADMIN}
 
 // startContainer starts a container of a pod in the same way as a kubelet, with its command,
 // user, group, capabilities, environment and mounts. It ignores seccomp profiles and resource

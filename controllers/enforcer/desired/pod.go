@@ -188,7 +188,7 @@ func dataplaneContainer(spec *v1alpha1.EnforcerSpec, image string) corev1.Contai
 		argument("--hold", spec.Hold.Duration.String())
 	}
 	arguments = append(arguments, logArguments(&spec.Log)...)
-	c := container("dataplane", image, asRoot("NET_ADMIN", "SYS_NICE"), resourceRequirements(spec.Dataplane), arguments...)
+	c := container("dataplane", image, asRoot("NET_ADMIN"), resourceRequirements(spec.Dataplane), arguments...)
 	c.VolumeMounts = []corev1.VolumeMount{stateMount(), healthMount("dataplane")}
 	if results != "" {
 		c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{Name: resultsVolumeName, MountPath: results, ReadOnly: true})

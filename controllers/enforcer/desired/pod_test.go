@@ -71,7 +71,7 @@ func TestPodPrivileges(t *testing.T) {
 		case s.ReadOnlyRootFilesystem == nil || !*s.ReadOnlyRootFilesystem:
 			t.Errorf("%s can write to its root file system", c.Name)
 		}
-		want := map[string][]corev1.Capability{"dataplane": {"NET_ADMIN", "SYS_NICE"}}[c.Name]
+		want := map[string][]corev1.Capability{"dataplane": {"NET_ADMIN"}}[c.Name]
 		if diff := cmp.Diff(want, s.Capabilities.Add); diff != "" {
 			t.Errorf("%s has other capabilities (-want +got):\n%s", c.Name, diff)
 		}

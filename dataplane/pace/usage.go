@@ -1,45 +1,36 @@
-package realtime
+package pace
 
 import (
 	"fmt"
 	"os"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 const (
-	// maxCredit is the number of seconds after which unused credit expires.
-	maxCredit = 1
 	// fullShare is the share of a worker that never pauses. leastShare is the share that the flood
-	// worker has while no processor is idle. Both are in thousandths of a processor.
+	// worker has while at most one processor is idle. Both are in thousandths of a processor.
 	fullShare, leastShare = 1000, 100
 	// maxPause is the longest pause of the flood worker, so that the worker can end soon. With the
 	// least share, a batch that uses a processor for more than 5.5 ms would need a longer pause.
 	maxPause = 50 * time.Millisecond
 )
 
-// measurement contains the processor time that the process has used, and the time for which
-// processors of the machine were idle, as a sum over all processors.
+// measurement contains the time for which processors of the machine were idle, as a sum over all
+// processors.
 type measurement struct {
-	at         time.Time
-	used, idle time.Duration
+	at   time.Time
+	idle time.Duration
 }
 
 // usage is the difference between two measurements.
-type usage struct{ elapsed, used, idle time.Duration }
+type usage struct{ elapsed, idle time.Duration }
 
 func (m measurement) since(before measurement) usage {
-	return usage{m.at.Sub(before.at), m.used - before.used, m.idle - before.idle}
+	return usage{m.at.Sub(before.at), m.idle - before.idle}
 }
 
 func measure() (measurement, error) {
 	m := measurement{at: time.Now()}
-	var process unix.Rusage
-	if err := unix.Getrusage(unix.RUSAGE_SELF, &process); err != nil {
-		return m, fmt.Errorf("getrusage: %w", err)
-	}
-	m.used = time.Duration(process.Utime.Nano() + process.Stime.Nano())
 	// The file is small even on a machine with many processors, see proc_uptime(5).
 	content, err := os.ReadFile("/proc/uptime")
 	if err != nil {
@@ -53,28 +44,11 @@ func measure() (measurement, error) {
 	return m, nil
 }
 
-// credit limits the use of processors with real-time priority, on average. A process that used less
-// may use more for a short time.
-type credit struct {
-	perSecond, balance time.Duration
-}
-
-// left adds the credit of the elapsed time, subtracts the time that was used with real-time priority,
-// and reports whether credit is left.
-func (c *credit) left(u usage, realTime bool) bool {
-	c.balance += time.Duration(u.elapsed.Seconds() * float64(c.perSecond))
-	if realTime {
-		c.balance -= u.used
-	}
-	c.balance = min(c.balance, maxCredit*c.perSecond)
-	return c.balance > 0
-}
-
 // shareAfter returns the next share of the flood worker. The share grows only while more than one
 // processor is idle, and falls quickly if less than three quarters of a processor are idle. So the
 // flood worker leaves a processor to the connections of other pods.
 func shareAfter(share int64, u usage) int64 {
-	switch idle := u.idle.Seconds() / u.elapsed.Seconds(); {
+	switch idle := u.idle.Seconds() / max(u.elapsed.Seconds(), 0.001); {
 	case idle < 0.75:
 		return max(share/2, leastShare)
 	case idle > 1.25:

@@ -22,6 +22,7 @@ import (
 	sigsyaml "sigs.k8s.io/yaml"
 
 	"github.com/sluicenet/sluice/config/objects"
+	"github.com/sluicenet/sluice/hack/files"
 )
 
 func main() {
@@ -59,26 +60,17 @@ func run(root, out, image, epoch string) error {
 	if err := annotate(csv, root, image, epoch); err != nil {
 		return err
 	}
-	files, err := manifests(csv, version, image, installed)
+	bundle, err := manifests(csv, version, image, installed)
 	if err != nil {
 		return err
 	}
 	for name, text := range metadata() {
-		files[name] = text
+		bundle[name] = text
 	}
 	if err := os.RemoveAll(out); err != nil {
 		return err
 	}
-	for name, text := range files {
-		path := filepath.Join(out, name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			return err
-		}
-		if err := os.WriteFile(path, text, 0o644); err != nil {
-			return err
-		}
-	}
-	return nil
+	return files.Write(out, bundle)
 }
 
 // render returns the objects of config/default with the given image.

@@ -25,6 +25,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+
+	"github.com/sluicenet/sluice/hack/files"
 )
 
 func main() {
@@ -46,24 +48,15 @@ func chartDirectory(root string) string { return filepath.Join(root, "charts/slu
 
 // generate writes the generated parts of the chart.
 func generate(root string) error {
-	files, err := generated(root)
+	content, err := generated(root)
 	if err != nil {
 		return err
 	}
 	directory := chartDirectory(root)
-	if err := removeStale(directory, files); err != nil {
+	if err := removeStale(directory, content); err != nil {
 		return err
 	}
-	for name, content := range files {
-		path := filepath.Join(directory, name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			return err
-		}
-		if err := os.WriteFile(path, content, 0o644); err != nil {
-			return err
-		}
-	}
-	return nil
+	return files.Write(directory, content)
 }
 
 // removeStale removes files that an earlier version of this program generated and the current

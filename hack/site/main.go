@@ -13,6 +13,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"github.com/sluicenet/sluice/hack/files"
 )
 
 func main() {
@@ -30,7 +32,7 @@ func main() {
 
 // write writes the site to a folder.
 func write(project, ref, folder string) error {
-	files, err := build(os.DirFS(project), ref)
+	content, err := build(os.DirFS(project), ref)
 	if err != nil {
 		return err
 	}
@@ -40,14 +42,5 @@ func write(project, ref, folder string) error {
 	if err := os.Mkdir(folder, 0o755); err != nil {
 		return err
 	}
-	for name, content := range files {
-		file := filepath.Join(folder, name)
-		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-			return err
-		}
-		if err := os.WriteFile(file, content, 0o644); err != nil {
-			return err
-		}
-	}
-	return nil
+	return files.Write(folder, content)
 }

@@ -77,13 +77,20 @@ func smallFlows() []flow.Flow {
 	return flows
 }
 
-func smallTree(t testing.TB) []byte {
+// smallBuilder returns a builder that has applied smallDelta.
+func smallBuilder(t testing.TB) *build.Builder {
 	t.Helper()
 	b := build.New("node")
 	b.SetFlatLimit(0)
 	if err := b.Apply(smallDelta()); err != nil {
 		t.Fatal(err)
 	}
+	return b
+}
+
+func smallTree(t testing.TB) []byte {
+	t.Helper()
+	b := smallBuilder(t)
 	s := newFixture(t)
 	s.publish(t, b)
 	bytes, err := os.ReadFile(filepath.Join(s.dir, "tree", "current"))

@@ -5,16 +5,11 @@ import (
 	"testing"
 
 	"github.com/sluicenet/sluice/dataplane/tree"
-	"github.com/sluicenet/sluice/dataplane/tree/build"
 )
 
 // TestDecode compares a tree that was decoded from memory with the same tree in a mapped file.
 func TestDecode(t *testing.T) {
-	b := build.New("node")
-	b.SetFlatLimit(0)
-	if err := b.Apply(smallDelta()); err != nil {
-		t.Fatal(err)
-	}
+	b := smallBuilder(t)
 	s := newFixture(t)
 	s.publish(t, b)
 	image, err := b.Encode(s.tree.Generation())

@@ -158,7 +158,7 @@ func runDataplane(ctx context.Context, flags *dataplaneFlags, config engine.Conf
 	governed, ungovern := context.WithCancel(context.WithoutCancel(ctx))
 	defer ungovern()
 	governing.Go(func() { governor.Run(governed) })
-	config.Background = governor
+	config.Pacer = governor
 	config.Events = queue.NewEvents()
 	if flags.denialLog > 0 {
 		var logging sync.WaitGroup

@@ -50,8 +50,8 @@ type Config struct {
 	Events *queue.Events
 	// Hits counts the rules that decide packets. If Hits is nil, rules are not counted.
 	Hits *hits.Counters
-	// Background limits the processor time of the flood worker. If it is nil, there is no limit.
-	Background queue.Background
+	// Pacer limits the processor time of the flood worker. If it is nil, there is no limit.
+	Pacer queue.Pacer
 	// routed is called each time the engine has read the routes. The argument contains the
 	// addresses of each pod that has its own link. routed must not block. It is nil unless a
 	// Dataplane has set it.

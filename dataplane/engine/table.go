@@ -17,15 +17,15 @@ func (e *Engine) bind() error {
 	var taken error
 	for _, queues := range e.config.ranges() {
 		pool, err := queue.Open(queue.Config{
-			Marks:      e.config.Marks,
-			Base:       queues.Base,
-			Queues:     queues.Count,
-			Flood:      e.floodQueue(queues),
-			FailOpen:   e.config.FailurePolicy == ruleset.FailOpen,
-			Hold:       e.config.Peers,
-			Events:     e.config.Events,
-			Hits:       e.config.Hits,
-			Background: e.config.Background,
+			Marks:    e.config.Marks,
+			Base:     queues.Base,
+			Queues:   queues.Count,
+			Flood:    e.floodQueue(queues),
+			FailOpen: e.config.FailurePolicy == ruleset.FailOpen,
+			Hold:     e.config.Peers,
+			Events:   e.config.Events,
+			Hits:     e.config.Hits,
+			Pacer:    e.config.Pacer,
 		}, nil)
 		var holder *hold.Holder
 		if err == nil {

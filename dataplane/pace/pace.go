@@ -62,7 +62,7 @@ func (g *Governor) Run(ctx context.Context) {
 		}
 		var now measurement
 		if now, err = measure(); err == nil {
-			g.share.Store(shareAfter(g.share.Load(), now.since(before)))
+			g.share.Store(shareAfter(g.share.Load(), now.idleSince(before)))
 			before = now
 		}
 	}

@@ -52,13 +52,12 @@ func haveShortSlice() error {
 
 func TestPause(t *testing.T) {
 	g := New(1, testr.New(t))
-	busy, one, two := usage{elapsed: interval}, usage{elapsed: interval, idle: interval}, usage{elapsed: interval, idle: 2 * interval}
 	for i, step := range []struct {
-		u    usage
+		idle float64
 		want time.Duration
-	}{{one, 9 * time.Millisecond}, {two, 0}, {one, 0}, {busy, 9 * time.Millisecond}} {
+	}{{1, 9 * time.Millisecond}, {2, 0}, {1, 0}, {0, 9 * time.Millisecond}} {
 		for range 10 {
-			g.share.Store(shareAfter(g.share.Load(), step.u))
+			g.share.Store(shareAfter(g.share.Load(), step.idle))
 		}
 		if p := g.Pause(time.Millisecond); p != step.want {
 			t.Errorf("step %d: pause %s after 1 ms, want %s", i, p, step.want)

@@ -10,9 +10,10 @@ import (
 )
 
 const (
-	// shortSlice is the time slice of the threads in nanoseconds. It is the shortest slice that the kernel supports, and makes a thread run soon after a packet has
-	// arrived. It does not change the processor time that a thread gets. It has an effect on Linux
-	// 6.12 or later, see sched_setattr(2). Older kernels ignore it.
+	// shortSlice is the time slice of the threads in nanoseconds. It is the shortest slice that the
+	// kernel supports, and makes a thread run soon after a packet has arrived. It does not change the
+	// processor time that a thread gets. It has an effect on Linux 6.12 or later, see
+	// sched_setattr(2). Older kernels ignore it.
 	shortSlice = 100_000
 	// maxPasses is the maximum number of times that setSlice lists the threads.
 	maxPasses = 10

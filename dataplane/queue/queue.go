@@ -34,8 +34,8 @@ type Config struct {
 	Base, Queues uint16
 	// Flood is the number of the flood queue. If Flood is 0, there is no flood queue.
 	Flood uint16
-	// Background limits the processor time of the flood worker. If it is nil, there is no limit.
-	Background Background
+	// Pacer limits the processor time of the flood worker. If it is nil, there is no limit.
+	Pacer Pacer
 	// FailOpen makes the kernel accept packets that arrive at a full normal queue. If FailOpen is
 	// not set, the kernel drops these packets. The kernel always drops packets that arrive at a
 	// full flood queue, because a pod must not be able to bypass policies with a flood.
@@ -157,7 +157,7 @@ func (p *Pool) start(ctx context.Context, number uint16, lane *hits.Lane) (*work
 	flags, waiting := uint32(nfqueue.NfQaCfgFlagGSO), uint32(maxWaiting)
 	switch {
 	case number == p.config.Flood:
-		waiting, s.pacer, s.batch = maxFlood, newPacer(p.config.Background), floodBatch
+		waiting, s.pacing, s.batch = maxFlood, newPacing(p.config.Pacer), floodBatch
 	case p.config.FailOpen:
 		flags |= nfqueue.NfQaCfgFlagFailOpen
 	}

@@ -91,8 +91,8 @@ type socket struct {
 	poll           func(fd uintptr)
 	receiveMessage iter.Seq2[mdlayher.Message, error]
 
-	// pacer makes the flood worker wait after each batch. It is nil for other workers.
-	pacer *pacer
+	// pacing makes the flood worker wait after each batch. It is nil for other workers.
+	pacing *pacing
 
 	// interrupted is set to make the `serve` method return.
 	interrupted atomic.Bool
@@ -217,7 +217,7 @@ const yieldInterval = 5 * time.Millisecond
 
 // serve handles packets until an error occurs, and returns this error.
 func (s *socket) serve() error {
-	s.pacer.begin()
+	s.pacing.begin()
 	// Handle the pending packets before waiting for other packets, because no other packet may
 	// arrive.
 	if err := s.servePending(); err != nil {
@@ -243,7 +243,7 @@ func (s *socket) serve() error {
 		if err := s.serveBatch(); err != nil {
 			return err
 		}
-		s.pacer.pause()
+		s.pacing.pause()
 	}
 }
 

@@ -43,7 +43,7 @@ func engineRole(in *json.Decoder, out *json.Encoder) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	governor := pace.New(config.Config.Queues, logr.Discard())
-	config.Config.Background = governor
+	config.Config.Pacer = governor
 	go governor.Run(ctx)
 	dataplane, ended := engine.New(config.StateDir, config.Config, noEndpoints{}), make(chan error, 1)
 	go func() { ended <- errors.Join(dataplane.Run(ctx), dataplane.Close()) }()

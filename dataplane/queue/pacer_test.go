@@ -38,7 +38,7 @@ func TestFloodWorkerPauses(t *testing.T) {
 	}
 	l := &limiter{pause: 100 * time.Millisecond}
 	// The rules send packets to queue 100, which is the flood queue of the new pool.
-	s.config.Base, s.config.Flood, s.config.Background = 101, 100, l
+	s.config.Base, s.config.Flood, s.config.Pacer = 101, 100, l
 	s.open(denyAll())
 	conn := s.sender(9)
 	begin := time.Now()

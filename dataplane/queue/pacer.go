@@ -11,32 +11,32 @@ import (
 // worker does not use its processor, so short batches shorten the time for which others wait.
 const floodBatch = 16
 
-// Background limits the processor time of the flood worker.
-type Background interface {
+// Pacer limits the processor time of the flood worker.
+type Pacer interface {
 	// Pause returns how long the worker must wait after it has used a processor for the given time.
 	Pause(used time.Duration) time.Duration
 }
 
-// pacer makes the flood worker wait after each batch.
-type pacer struct {
-	limit Background
+// pacing makes the flood worker wait after each batch.
+type pacing struct {
+	limit Pacer
 	timer *time.Timer
 	// used is the processor time that the thread had used when the last pause ended.
 	used time.Duration
 }
 
-func newPacer(limit Background) *pacer {
+func newPacing(limit Pacer) *pacing {
 	if limit == nil {
 		return nil
 	}
 	timer := time.NewTimer(0)
 	<-timer.C
-	return &pacer{limit: limit, timer: timer}
+	return &pacing{limit: limit, timer: timer}
 }
 
 // begin locks the goroutine of the worker to its thread, whose processor time is measured. The
 // goroutine ends without unlocking it, so Go ends the thread together with the goroutine.
-func (p *pacer) begin() {
+func (p *pacing) begin() {
 	if p == nil {
 		return
 	}
@@ -45,7 +45,7 @@ func (p *pacer) begin() {
 }
 
 // pause waits after a batch.
-func (p *pacer) pause() {
+func (p *pacing) pause() {
 	if p == nil {
 		return
 	}

@@ -22,13 +22,12 @@ type measurement struct {
 	idle time.Duration
 }
 
-// usage is the difference between two measurements.
-type usage struct{ elapsed, idle time.Duration }
-
-func (m measurement) since(before measurement) usage {
-	return usage{m.at.Sub(before.at), m.idle - before.idle}
+// idleSince returns the average number of processors that were idle since an earlier measurement.
+func (m measurement) idleSince(before measurement) float64 {
+	return (m.idle - before.idle).Seconds() / m.at.Sub(before.at).Seconds()
 }
 
+// measure reads the idle time of the machine.
 func measure() (measurement, error) {
 	m := measurement{at: time.Now()}
 	// The file is small even on a machine with many processors, see proc_uptime(5).
@@ -44,11 +43,12 @@ func measure() (measurement, error) {
 	return m, nil
 }
 
-// shareAfter returns the next share of the flood worker. The share grows only while more than one
-// processor is idle, and falls quickly if less than three quarters of a processor are idle. So the
-// flood worker leaves a processor to the connections of other pods.
-func shareAfter(share int64, u usage) int64 {
-	switch idle := u.idle.Seconds() / max(u.elapsed.Seconds(), 0.001); {
+// shareAfter returns the share of the flood worker that follows the given share. The parameter idle
+// is the number of processors that were idle. The share grows only while more than one processor is
+// idle, and falls quickly if less than three quarters of a processor are idle. So the flood worker
+// leaves a processor to the connections of other pods.
+func shareAfter(share int64, idle float64) int64 {
+	switch {
 	case idle < 0.75:
 		return max(share/2, leastShare)
 	case idle > 1.25:

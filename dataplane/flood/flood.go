@@ -1,5 +1,5 @@
 // Package flood measures how fast pods flood. A pod floods if it opens or receives flows faster
-// than the limit in package ruleset. The first packets of such a pod go to the flood queue.
+// than a limit in package ruleset. The first packets of such a pod go to the flood queue.
 package flood
 
 import (
@@ -22,6 +22,9 @@ const (
 	// remembered is the time for which the tracker still reports a pod after the last sample in
 	// which the pod flooded.
 	remembered = time.Minute
+	// slowest is the lowest rate that the tracker reports, in packets per second. A pod that has ended
+	// its flood stays in the sets of the kernel for some seconds, but its new flows are no flood.
+	slowest = ruleset.LowestLimit
 )
 
 // Tracker computes the rates of pods from samples of the kernel's counters. The zero value is ready
@@ -33,15 +36,16 @@ type Tracker struct {
 }
 
 type pod struct {
-	name        string
-	packets     uint64
-	perSecond   float64
+	name      string
+	packets   uint64
+	perSecond float64
+	// since and last are the times of the first and the last sample in which the pod flooded.
 	since, last time.Time
 }
 
 // Follow adds a sample every second until the context ends. The function `read` returns the number
-// of packets of each flooding pod. If it fails, Follow skips the sample. The function `names` returns
-// the names of the pods by address.
+// of packets of each pod that uses the flood queue. If it fails, Follow skips the sample. The function
+// `names` returns the names of the pods by address.
 func (t *Tracker) Follow(ctx context.Context, read func() (map[ruleset.Flooder]uint64, error), names func() map[netip.Addr]string) {
 	again := time.NewTicker(interval)
 	defer again.Stop()
@@ -58,9 +62,9 @@ func (t *Tracker) Follow(ctx context.Context, read func() (map[ruleset.Flooder]u
 }
 
 // Add adds a sample that was read at the given time. The sample contains the number of packets of
-// each flooding pod. If a number has decreased, the kernel has started the count again. The parameter
-// `names` contains the names of the pods by address. The tracker keeps the name of a pod that is
-// deleted later.
+// each pod that uses the flood queue. If a number has decreased, the kernel has started the count
+// again. The parameter `names` contains the names of the pods by address. The tracker keeps the name
+// of a pod that is deleted later.
 func (t *Tracker) Add(counts map[ruleset.Flooder]uint64, names map[netip.Addr]string, at time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -75,7 +79,7 @@ func (t *Tracker) Add(counts map[ruleset.Flooder]uint64, names map[netip.Addr]st
 	for f, n := range counts {
 		p := t.pods[f]
 		if p == nil {
-			p = &pod{since: at}
+			p = &pod{}
 			t.pods[f] = p
 		}
 		p.name = cmp.Or(names[f.Address], p.name)
@@ -83,16 +87,25 @@ func (t *Tracker) Add(counts map[ruleset.Flooder]uint64, names map[netip.Addr]st
 		if n < p.packets {
 			grown = n
 		}
-		if p.packets = n; grown > 0 {
-			p.perSecond, p.last = max(p.perSecond, float64(grown)/passed), at
+		p.packets = n
+		perSecond := float64(grown) / passed
+		if perSecond < slowest {
+			continue
 		}
+		if !p.floods(at) {
+			p.since, p.perSecond = at, 0
+		}
+		p.perSecond, p.last = max(p.perSecond, perSecond), at
 	}
 	for f, p := range t.pods {
-		if at.Sub(p.last) > remembered {
+		if _, queued := counts[f]; !queued && !p.floods(at) {
 			delete(t.pods, f)
 		}
 	}
 }
+
+// floods reports whether the pod has flooded within the last minute.
+func (p *pod) floods(at time.Time) bool { return !p.last.IsZero() && at.Sub(p.last) <= remembered }
 
 // Pods returns the pods that have flooded within the last minute. The pod with the highest rate is
 // first. The list contains at most report.MaxFloodingPods pods.
@@ -101,6 +114,9 @@ func (t *Tracker) Pods() []report.FloodingPod {
 	defer t.mu.Unlock()
 	var out []report.FloodingPod
 	for f, p := range t.pods {
+		if !p.floods(t.at) {
+			continue
+		}
 		direction := rule.Egress
 		if f.Ingress {
 			direction = rule.Ingress

@@ -28,7 +28,7 @@ func TestTracker(t *testing.T) {
 		counts map[ruleset.Flooder]uint64
 		want   []report.FloodingPod
 	}{
-		{0, nil, nil},
+		{0, map[ruleset.Flooder]uint64{in: 10}, nil},
 		{1, map[ruleset.Flooder]uint64{out: 5000}, []report.FloodingPod{crawler(5000, 1, 1)}},
 		{2, map[ruleset.Flooder]uint64{out: 11000, in: 7000}, []report.FloodingPod{other, crawler(6000, 1, 2)}},
 		// The counter restarted at 0, and one sample is missing.

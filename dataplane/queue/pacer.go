@@ -20,7 +20,6 @@ type Pacer interface {
 // pacing makes the flood worker wait after each batch.
 type pacing struct {
 	limit Pacer
-	timer *time.Timer
 	// used is the processor time that the thread had used when the last pause ended.
 	used time.Duration
 }
@@ -29,9 +28,7 @@ func newPacing(limit Pacer) *pacing {
 	if limit == nil {
 		return nil
 	}
-	timer := time.NewTimer(0)
-	<-timer.C
-	return &pacing{limit: limit, timer: timer}
+	return &pacing{limit: limit}
 }
 
 // begin locks the goroutine of the worker to its thread, whose processor time is measured. The
@@ -50,10 +47,18 @@ func (p *pacing) pause() {
 		return
 	}
 	if d := p.limit.Pause(threadTime() - p.used); d > 0 {
-		p.timer.Reset(d)
-		<-p.timer.C
+		sleep(d)
 	}
 	p.used = threadTime()
+}
+
+// sleep makes the calling thread sleep in the kernel. With a timer, two other threads of the process
+// would have to run for each pause: one when the goroutine begins to wait, and one when the timer
+// expires.
+func sleep(d time.Duration) {
+	t := unix.NsecToTimespec(int64(d))
+	for unix.Nanosleep(&t, &t) == unix.EINTR { // A signal interrupted the call, and t is the remaining time.
+	}
 }
 
 // threadTime returns the processor time that the calling thread has used.

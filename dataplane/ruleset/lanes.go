@@ -13,27 +13,42 @@ import (
 )
 
 // If a pod opened flows faster than the workers can evaluate them, it would fill the queues, and
-// new connections of other pods would wait or be lost. So the rules measure the rate of first
-// packets of each pod of this node. The packets of a pod above the limit go to the flood queue,
-// whose worker has limited processor time. All other packets go to the normal queues. A hash of the
-// pod's address selects the normal queue.
+// new connections of other pods would wait or be lost. So the rules measure two rates of each pod of
+// this node: its first packets, and those of them that policies deny. The packets of a pod above one
+// of the limits go to the flood queue, whose worker has limited processor time. All other packets go
+// to the normal queues. A hash of the pod's address selects the normal queue.
+//
+// The limit for denied packets is much lower than the other one. Many pods that flood at the same
+// time get little processor time each, so each of them opens no more flows than a busy pod that does
+// not flood. But only a pod that floods opens many flows that policies deny.
 //
 // The rules count each packet for one pod. A packet from a pod of this node counts for its sender.
 // Any other packet counts for the pod to which it is sent.
 
-// The limit is floodRate first packets per second and pod. After a pause, a burst of floodBurst
-// packets does not exceed the limit. A pod that has waited for a processor opens the delayed
-// connections in such a burst. The bursts of many pods together must fit into the queues. A pod that has exceeded the limit uses the flood queue until
-// it has stayed below the limit for floodTime.
-const (
-	floodRate  = 4000
-	floodBurst = 500
-	floodTime  = 2 * time.Second
+// limit is a number of packets per second. After a pause, `burst` packets do not exceed the limit. A
+// pod that has exceeded it uses the flood queue until it has stayed below the limit for the given time.
+// If a pod has exceeded both limits, the time of the last one applies.
+type limit struct {
+	perSecond uint64
+	burst     uint32
+	time      time.Duration
+}
+
+var (
+	// openLimit applies to all first packets of a pod. A pod that has waited for a processor opens the
+	// delayed connections in a burst. The bursts of many pods together must fit into the queues.
+	openLimit = limit{perSecond: 4000, burst: 500, time: 2 * time.Second}
+	// deniedLimit applies to the first packets that policies deny. The time is longer, because the
+	// flood queue drops most packets of a flooder, and dropped packets are not counted.
+	deniedLimit = limit{perSecond: LowestLimit, burst: 100, time: 10 * time.Second}
 )
 
+// LowestLimit is the lowest rate above which the packets of a pod go to the flood queue, in first
+// packets per second.
+const LowestLimit = 200
+
 // rateTime is the time after which the kernel forgets the rate of a pod without first packets. It
-// is longer than the time after which the kernel allows a burst of floodBurst packets again, so the
-// pod gains nothing.
+// is longer than the time after which the kernel allows a burst again, so the pod gains nothing.
 const rateTime = 10 * time.Second
 
 // maxPodAddresses is the size of the sets that the rules fill. It must be above the number of pod
@@ -49,10 +64,10 @@ type lane struct {
 	// destination (ingress) is in the set `known`.
 	name  string
 	known addressSet
-	// rates contains the rates of the pods, and flooders contains the pods above the limit. The
-	// counter of a flooder counts the first packets of the pod since it exceeded the limit.
-	rates, flooders addressSet
-	ingress         bool
+	// opened and denied contain the rates of the pods, and flooders contains the pods above a limit.
+	// The counter of a flooder counts the first packets of the pod since it exceeded the limit.
+	opened, denied, flooders addressSet
+	ingress                  bool
 }
 
 func newLane(direction string, known addressSet, digit string) lane {
@@ -63,7 +78,8 @@ func newLane(direction string, known addressSet, digit string) lane {
 	}
 	return lane{
 		name: direction + "-lane" + digit, known: known, ingress: direction == "ingress",
-		rates: dynamic("rates", rateTime, false), flooders: dynamic("flooders", floodTime, true),
+		opened: dynamic("opened", rateTime, false), denied: dynamic("denied", rateTime, false),
+		flooders: dynamic("flooders", openLimit.time, true),
 	}
 }
 
@@ -79,7 +95,7 @@ var lanes = []lane{
 func laneSets() []set {
 	var out []set
 	for _, l := range lanes {
-		out = append(out, l.rates.set, l.flooders.set)
+		out = append(out, l.opened.set, l.denied.set, l.flooders.set)
 	}
 	return out
 }
@@ -96,9 +112,12 @@ func (c Config) laneChains() []chain {
 	return out
 }
 
+// chain returns the name of the chain that selects the queue of a packet of the lane.
+func (l lane) chain() string { return l.name }
+
 func (c Config) laneRules(l lane) []nft.Expressions {
 	rules := []nft.Expressions{
-		nft.Join(l.rates.address(), nft.Expressions{updateRate(l.rates), updateSet(l.flooders), nft.GoTo(flood)}),
+		append(l.exceeds(openLimit, l.opened), nft.GoTo(flood)),
 		append(inSet(l.flooders), nft.GoTo(flood)),
 	}
 	last := c.Queues - 1
@@ -109,32 +128,61 @@ func (c Config) laneRules(l lane) []nft.Expressions {
 	return append(rules, nft.Expressions{c.queueTo(c.QueueBase+last, 1)})
 }
 
+// exceeds returns the expressions for
+// `update @RATES { ADDRESS limit rate over LIMIT } update @FLOODERS { ADDRESS timeout TIME }`.
+// They count a packet. If the rate of its pod is above the limit, they match, and add the pod to the
+// flooders or renew its timeout.
+func (l lane) exceeds(limit limit, rates addressSet) nft.Expressions {
+	return nft.Join(l.known.address(), nft.Expressions{
+		&expr.Dynset{
+			SrcRegKey: nft.Register, SetName: rates.name, Operation: unix.NFT_DYNSET_OP_UPDATE,
+			Exprs: []expr.Any{&expr.Limit{Type: expr.LimitTypePkts, Rate: limit.perSecond, Unit: expr.LimitTimeSecond, Burst: limit.burst, Over: true}},
+		},
+		&expr.Dynset{SrcRegKey: nft.Register, SetName: l.flooders.name, Operation: unix.NFT_DYNSET_OP_UPDATE, Timeout: limit.time},
+	})
+}
+
+// deniedChain returns the name of the chain that counts the denied packets of the lane.
+func (l lane) deniedChain() string { return l.denied.name }
+
+// deniedChains returns the chains that count a denied first packet and then deny it.
+func (c Config) deniedChains() []chain {
+	if c.FloodQueue == 0 {
+		return nil
+	}
+	var out []chain
+	for _, l := range lanes {
+		out = append(out, chain{name: l.deniedChain(), rules: []nft.Expressions{
+			// The rule that counts has no verdict, so the next rule applies to every packet.
+			l.exceeds(deniedLimit, l.denied),
+			{nft.GoTo(deny)},
+		}})
+	}
+	return out
+}
+
+// denyFirstRules returns the rules that deny a first packet.
+func (c Config) denyFirstRules() []nft.Expressions {
+	return append(c.laneGoTos(lane.deniedChain), nft.Expressions{nft.GoTo(deny)})
+}
+
+// laneGoTos returns the rules that go to a chain of the lane of a packet. If there are no lanes, it
+// returns no rules.
+func (c Config) laneGoTos(chain func(lane) string) []nft.Expressions {
+	if c.FloodQueue == 0 {
+		return nil
+	}
+	var rules []nft.Expressions
+	for _, l := range lanes {
+		rules = append(rules, append(inSet(l.known), nft.GoTo(chain(l))))
+	}
+	return rules
+}
+
 // selectRules returns the rules that select the queue of a packet. Without lanes, the kernel selects
 // the queue by a hash of both addresses.
 func (c Config) selectRules() []nft.Expressions {
-	var rules []nft.Expressions
-	if c.FloodQueue != 0 {
-		for _, l := range lanes {
-			rules = append(rules, append(inSet(l.known), nft.GoTo(l.name)))
-		}
-	}
-	return append(rules, nft.Expressions{c.queueTo(c.QueueBase, c.Queues)})
-}
-
-// updateRate returns the expression for
-// `update @SET { ADDRESS limit rate over RATE/second burst BURST packets }`.
-// The rule matches if the rate is above the limit. The address must be in the register.
-func updateRate(s addressSet) expr.Any {
-	return &expr.Dynset{
-		SrcRegKey: nft.Register, SetName: s.name, Operation: unix.NFT_DYNSET_OP_UPDATE,
-		Exprs: []expr.Any{&expr.Limit{Type: expr.LimitTypePkts, Rate: floodRate, Unit: expr.LimitTimeSecond, Burst: floodBurst, Over: true}},
-	}
-}
-
-// updateSet returns the expression for `update @SET { ADDRESS }`. It adds the address in the register
-// to the set, or renews the timeout of the address.
-func updateSet(s addressSet) expr.Any {
-	return &expr.Dynset{SrcRegKey: nft.Register, SetName: s.name, Operation: unix.NFT_DYNSET_OP_UPDATE}
+	return append(c.laneGoTos(lane.chain), nft.Expressions{c.queueTo(c.QueueBase, c.Queues)})
 }
 
 // hashRegister is a register that no other expression uses.
@@ -156,14 +204,14 @@ func hashIs(length, modulus, rest uint32) nft.Expressions {
 func tryLanes() error {
 	l := lanes[0]
 	return tryTable(func(c *nftables.Conn, t *nftables.Table) error {
-		for _, s := range []addressSet{l.rates, l.flooders} {
+		for _, s := range []addressSet{l.opened, l.flooders} {
 			if err := c.AddSet(s.of(t), nil); err != nil {
 				return err
 			}
 		}
 		chain := c.AddChain(&nftables.Chain{Table: t, Name: "probe"})
 		for _, r := range []nft.Expressions{
-			append(l.rates.address(), updateRate(l.rates), updateSet(l.flooders)),
+			l.exceeds(openLimit, l.opened),
 			nft.Join(l.known.address(), hashIs(l.known.length, 2, 1)),
 		} {
 			c.AddRule(&nftables.Rule{Table: t, Chain: chain, Exprs: r})

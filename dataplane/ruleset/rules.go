@@ -73,6 +73,7 @@ const (
 func (c Config) chains() []chain {
 	return slices.Concat(c.countingChains(), c.laneChains(), []chain{
 		{name: deny, rules: c.denyRules()},
+	}, c.deniedChains(), []chain{
 		{name: settleErrors, rules: c.settleErrorRules()},
 		{name: settle, rules: c.settleRules()},
 		{name: enqueue, rules: c.enqueueRules()},
@@ -223,7 +224,7 @@ func (c Config) settleRules() []nft.Expressions {
 	if c.FailurePolicy == FailOpen {
 		unmarked = nft.GoTo(unevaluated)
 	}
-	return []nft.Expressions{
+	return append([]nft.Expressions{
 		append(nft.MarkIs(m.Mask, 0), unmarked),
 		append(nft.StateIs(expr.CtStateBitRELATED), nft.JumpTo(settleErrors)),
 		nft.Join(accepted, nft.SetConnectionMark(m.Mask, m.Accepted)),
@@ -235,8 +236,7 @@ func (c Config) settleRules() []nft.Expressions {
 		// which the packet seems to belong. So drop the packet.
 		append(nft.StateIs(expr.CtStateBitINVALID), nft.Drop()),
 		nft.SetConnectionMark(m.Mask, m.Denied),
-		{nft.GoTo(deny)},
-	}
+	}, c.denyFirstRules()...)
 }
 
 // denyRules returns the rules that drop or reject a packet, depending on Config.Deny.

@@ -2,12 +2,10 @@ package bench_test
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
-	"path/filepath"
-	"strconv"
+	"runtime"
 	"testing"
 	"time"
 
@@ -38,6 +36,11 @@ const (
 	// allowedPort is the first of allowedPorts consecutive ports. Policies allow connections to
 	// these ports.
 	allowedPort, allowedPorts = 9000, 16
+	// dataplaneRequest is the CPU request of the dataplane, in thousandths of a processor. It is the
+	// default of spec.dataplane.resources of the Enforcer.
+	dataplaneRequest = 250
+	// podRequest is the CPU request of the client and of the server. They need less.
+	podRequest = 500
 )
 
 // floodConfig contains the packets of a flooder, including their IPv4 headers. floodRequest
@@ -86,6 +89,10 @@ func floodRole(in *json.Decoder, out *json.Encoder) error {
 // connections per second to a server. Meanwhile, flooders open denied flows as fast as they can.
 // The flooders are other pods or, for a SYN flood, a host that sends packets to other pods.
 //
+// The processes run in control groups, with the processor time that the kubelet would give them. The
+// dataplane, the client and the server have CPU requests. In the variant `cpu-requests=none`, the
+// flooders have none. In the variant `cpu-requests=all`, they request the rest of the node's CPU.
+//
 // The benchmark reports the duration of connect(2) in b without and with a flood. For the time of
 // the flood, it also reports the percentage of the connections that b opened, and the number of
 // these connections whose SYN or SYN-ACK was lost. For comparison, the variant `kernel` has rules
@@ -93,9 +100,11 @@ func floodRole(in *json.Decoder, out *json.Encoder) error {
 func BenchmarkFlood(b *testing.B) {
 	for _, kind := range []string{"egress-scan", "syn-flood", "udp-ports"} {
 		for _, pods := range []int{1, 50} {
-			b.Run(fmt.Sprintf("%s/pods=%d", kind, pods), func(b *testing.B) {
-				newFlood(b, kind, pods).measure(b)
-			})
+			for _, requests := range []string{"none", "all"} {
+				b.Run(fmt.Sprintf("%s/pods=%d/cpu-requests=%s", kind, pods, requests), func(b *testing.B) {
+					newFlood(b, kind, pods, requests == "all").measure(b)
+				})
+			}
 		}
 	}
 }
@@ -106,11 +115,17 @@ type flooding struct {
 	client   *child
 	flooders []*child
 	config   engine.Config
+	groups   *podGroups
 }
 
-func newFlood(b *testing.B, kind string, pods int) *flooding {
+func newFlood(b *testing.B, kind string, pods int, requestAll bool) *flooding {
 	b.Helper()
-	f := &flooding{fixture: newNode(b)}
+	capacity := 1000 * max(runtime.NumCPU(), 2)
+	requests, request := dataplaneRequest+2*podRequest, 0
+	if requestAll {
+		requests, request = capacity, (capacity-requests)/pods
+	}
+	f := &flooding{groups: newPodGroups(b, capacity, requests), fixture: newNode(b)}
 	server, client := f.pod("s"), f.pod("b")
 	names := map[*lab.Pod]string{server: "default/s", client: "default/b"}
 	var flooders []*lab.Pod
@@ -123,14 +138,16 @@ func newFlood(b *testing.B, kind string, pods int) *flooding {
 	ends := tcpConfig{Client: ipv4Of(b, client), Server: ipv4Of(b, server), FirstPort: allowedPort, Ports: allowedPorts}
 	accepting := start(b, server.Host, "accept", ends)
 	f.client = start(b, client.Host, "connect", ends)
-	beRealTime(b, accepting)
-	beRealTime(b, f.client)
+	f.groups.add(accepting, "server", podRequest)
+	f.groups.add(f.client, "client", podRequest)
 	for i, p := range flooders {
 		packets, from := floodOf(kind, i, ipv4Of(b, p), ends.Server), p.Host
 		if kind == "syn-flood" {
 			from = f.lab.Outside
 		}
-		f.flooders = append(f.flooders, start(b, from, "flood", floodConfig{packets}))
+		flooder := start(b, from, "flood", floodConfig{packets})
+		f.groups.add(flooder, p.Name(), request)
+		f.flooders = append(f.flooders, flooder)
 	}
 	f.config = engine.Config{
 		Marks: f.fixture.config.Marks, QueueBase: 100, Queues: 2,
@@ -179,26 +196,6 @@ func floodOf(kind string, number int, pod, server netip.Addr) [][]byte {
 // synFlag is the flag SYN of a TCP header.
 const synFlag = 0x02
 
-// beRealTime sets real-time priority for the threads of a child process, so that they never wait
-// for a processor that a flooder uses. The client and the server would also have to wait without
-// Sluice, so the results must not contain this time.
-func beRealTime(b *testing.B, c *child) {
-	b.Helper()
-	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*", c.cmd.Process.Pid))
-	if err != nil {
-		b.Fatal(err)
-	}
-	for _, task := range tasks {
-		thread, err := strconv.Atoi(filepath.Base(task))
-		if err == nil {
-			err = unix.SchedSetAttr(thread, &unix.SchedAttr{Policy: unix.SCHED_FIFO, Priority: 1}, 0)
-		}
-		if err != nil && !errors.Is(err, unix.ESRCH) {
-			b.Fatal(err)
-		}
-	}
-}
-
 // publishIsolated publishes a tree in which policies isolate all pods in both directions, and allow
 // TCP connections to the allowed ports.
 func (f *flooding) publishIsolated(names map[*lab.Pod]string) {
@@ -240,6 +237,7 @@ func (f *flooding) publishIsolated(names map[*lab.Pod]string) {
 func (f *flooding) measure(b *testing.B) {
 	f.b = b
 	engine := start(b, f.node.Host, "engine", engineConfig{f.state, f.config})
+	f.groups.add(engine, "dataplane", dataplaneRequest)
 	f.variant(b, "sluice", engine)
 	engine.end()
 	f.install(100)

@@ -51,7 +51,7 @@ func TestEnforcerDefaults(t *testing.T) {
 		"markMask":       "0x60",
 		"tolerations":    []any{map[string]any{"operator": "Exists"}},
 		"agent":          map[string]any{"resources": map[string]any{"requests": map[string]any{"cpu": "20m", "memory": "64Mi"}}},
-		"dataplane":      map[string]any{"resources": map[string]any{"requests": map[string]any{"cpu": "50m", "memory": "32Mi"}}},
+		"dataplane":      map[string]any{"resources": map[string]any{"requests": map[string]any{"cpu": "250m", "memory": "32Mi"}}},
 		"denialLog":      map[string]any{"linesPerSecond": int64(10)},
 		"endpoint":       map[string]any{"mode": "Authenticated", "port": int64(9640)},
 		"log":            map[string]any{"level": "Info", "format": "JSON"},

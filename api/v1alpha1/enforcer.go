@@ -128,8 +128,8 @@ type EnforcerSpec struct {
 	Agent *Container `json:"agent,omitempty"`
 
 	// dataplane configures the container that evaluates packets. This container has no
-	// access to the API server. Default: requests of 50m cpu and 32Mi memory.
-	// +kubebuilder:default={resources: {requests: {cpu: "50m", memory: "32Mi"}}}
+	// access to the API server. Default: requests of 250m cpu and 32Mi memory.
+	// +kubebuilder:default={resources: {requests: {cpu: "250m", memory: "32Mi"}}}
 	// +optional
 	Dataplane *Container `json:"dataplane,omitempty"`
 

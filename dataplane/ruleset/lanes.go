@@ -26,21 +26,24 @@ import (
 // Any other packet counts for the pod to which it is sent.
 
 // limit is a number of packets per second. After a pause, `burst` packets do not exceed the limit. A
-// pod that has exceeded it uses the flood queue until it has stayed below the limit for the given time.
-// If a pod has exceeded both limits, the time of the last one applies.
+// pod that has exceeded it uses the flood queue for the given time. If renewed is set, the time begins
+// again with each packet above the limit.
 type limit struct {
 	perSecond uint64
 	burst     uint32
 	time      time.Duration
+	renewed   bool
 }
 
 var (
 	// openLimit applies to all first packets of a pod. A pod that has waited for a processor opens the
-	// delayed connections in a burst. The bursts of many pods together must fit into the queues.
-	openLimit = limit{perSecond: 4000, burst: 500, time: 2 * time.Second}
-	// deniedLimit applies to the first packets that policies deny. The time is longer, because the
-	// flood queue drops most packets of a flooder, and dropped packets are not counted.
-	deniedLimit = limit{perSecond: LowestLimit, burst: 100, time: 10 * time.Second}
+	// delayed connections in a burst. Several bursts fit into a normal queue. The time is not renewed,
+	// because that would shorten the time of deniedLimit. While the rate stays above the limit, the
+	// next packet starts it again.
+	openLimit = limit{perSecond: 4000, burst: 2000, time: 2 * time.Second}
+	// deniedLimit applies to the first packets that policies deny. The time is long, because the flood
+	// queue drops most packets of a flooder, and dropped packets are not counted.
+	deniedLimit = limit{perSecond: LowestLimit, burst: 100, time: 30 * time.Second, renewed: true}
 )
 
 // LowestLimit is the lowest rate above which the packets of a pod go to the flood queue, in first
@@ -129,16 +132,20 @@ func (c Config) laneRules(l lane) []nft.Expressions {
 }
 
 // exceeds returns the expressions for
-// `update @RATES { ADDRESS limit rate over LIMIT } update @FLOODERS { ADDRESS timeout TIME }`.
-// They count a packet. If the rate of its pod is above the limit, they match, and add the pod to the
-// flooders or renew its timeout.
+// `update @RATES { ADDRESS limit rate over LIMIT } add @FLOODERS { ADDRESS timeout TIME }`, with
+// `update` instead of `add` if the time is renewed. They count a packet. If the rate of its pod is
+// above the limit, they match, and the pod is a flooder.
 func (l lane) exceeds(limit limit, rates addressSet) nft.Expressions {
+	operation := uint32(unix.NFT_DYNSET_OP_ADD)
+	if limit.renewed {
+		operation = unix.NFT_DYNSET_OP_UPDATE
+	}
 	return nft.Join(l.known.address(), nft.Expressions{
 		&expr.Dynset{
 			SrcRegKey: nft.Register, SetName: rates.name, Operation: unix.NFT_DYNSET_OP_UPDATE,
 			Exprs: []expr.Any{&expr.Limit{Type: expr.LimitTypePkts, Rate: limit.perSecond, Unit: expr.LimitTimeSecond, Burst: limit.burst, Over: true}},
 		},
-		&expr.Dynset{SrcRegKey: nft.Register, SetName: l.flooders.name, Operation: unix.NFT_DYNSET_OP_UPDATE, Timeout: limit.time},
+		&expr.Dynset{SrcRegKey: nft.Register, SetName: l.flooders.name, Operation: operation, Timeout: limit.time},
 	})
 }
 

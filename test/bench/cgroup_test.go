@@ -2,7 +2,6 @@ package bench_test
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -10,11 +9,14 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/sluicenet/sluice/test/eventually"
 )
 
-// podGroups gives processes the processor time that the containers of a node get. Like the kubelet, it
-// creates a control group for all pods, in it a group for the pods with CPU requests and a group for
-// the pods without, and in them a group for each pod:
+// podGroups contains the control groups of pods. A process in such a group gets as much processor time
+// as a container of a pod on a node. As the kubelet does, newPodGroups creates a group for all pods, in
+// it one group for the pods with CPU requests and one for the pods without, and in these a group for
+// each pod:
 //
 //	sluice-bench/burstable/POD
 //	sluice-bench/besteffort/POD
@@ -80,7 +82,7 @@ func (g *podGroups) write(path, file, value string) {
 	}
 }
 
-// remove removes all groups. The kernel removes only groups that contain no process.
+// remove removes all groups.
 func (g *podGroups) remove() {
 	g.b.Helper()
 	var groups []string
@@ -93,11 +95,12 @@ func (g *podGroups) remove() {
 	if errors.Is(err, fs.ErrNotExist) {
 		return
 	}
+	if err != nil {
+		g.b.Error(err)
+	}
 	slices.SortFunc(groups, func(a, b string) int { return strings.Count(b, "/") - strings.Count(a, "/") })
 	for _, path := range groups {
-		err = errors.Join(err, os.Remove(path))
-	}
-	if err != nil {
-		g.b.Error(fmt.Errorf("removing control groups: %w", err))
+		// A process leaves its group shortly after its parent has received its exit status.
+		eventually.NoError(g.b, func() error { return os.Remove(path) })
 	}
 }

@@ -26,7 +26,7 @@ func Spec() v1alpha1.EnforcerSpec {
 			Limits: v1alpha1.ResourceList{"memory": resource.MustParse("256Mi")},
 		}},
 		Dataplane: &v1alpha1.Container{Resources: v1alpha1.Resources{
-			Requests: v1alpha1.ResourceList{"cpu": resource.MustParse("250m")},
+			Requests: v1alpha1.ResourceList{"cpu": resource.MustParse("300m")},
 		}},
 		Endpoint:       v1alpha1.Endpoint{Mode: v1alpha1.EndpointLocalhost, Port: ptr.To[int32](19640)},
 		DenialLog:      v1alpha1.DenialLog{LinesPerSecond: ptr.To[int32](0)},

@@ -138,7 +138,9 @@ func TestFlood(t *testing.T) {
 // for denied flows, and its packets go to the flood queue. The worker of the flood queue still allows
 // the other flows of the sender.
 func TestDeniedFlood(t *testing.T) {
-	const allowed, denied, flows, bursts = 7000, 8000, 150, 5
+	const allowed, denied, flows, allowedBursts = 7000, 8000, 150, 4
+	// perSecond is above the limit for denied flows, and below the limit for all flows.
+	const perSecond = 1000
 	for name, c := range floodCases {
 		t.Run(name, func(t *testing.T) {
 			s, sender, flooder := c.fixture(t)
@@ -148,26 +150,37 @@ func TestDeniedFlood(t *testing.T) {
 				}
 				return rule.Allow
 			})
-			// Send one burst after the other, with pauses between them, so that the limit for all flows
-			// is not exceeded.
-			send := func(port uint16, evaluated func(report.Stats) uint64) report.Stats {
-				for i := range uint64(bursts) {
-					s.open(sender, c.family, port, flows)
-					s.evaluated(func(v report.Stats) bool { return evaluated(v) >= (i+1)*flows })
-					time.Sleep(flows * time.Second / 1000)
+			sent := uint64(0)
+			send := func(port uint16) {
+				s.open(sender, c.family, port, flows)
+				sent += flows
+				s.evaluated(func(v report.Stats) bool { return v.Packets >= sent })
+				time.Sleep(flows * time.Second / perSecond)
+			}
+			for range allowedBursts {
+				send(allowed)
+			}
+			if q := s.status().Verdicts.FloodQueue; q.Packets > 0 {
+				t.Errorf("after %d allowed flows: flood queue %+v, want no packets", sent, q)
+			}
+			eventually.NoError(t, func() error {
+				send(denied)
+				for _, f := range s.status().Flooding {
+					if f.Address != addressOf(t, flooder.Host, c.family) || f.Direction != c.direction {
+						t.Errorf("flooding pod %+v, want only %s", f, flooder.Name())
+					}
+					if f.PerSecond > 3*perSecond/2 {
+						t.Errorf("flooding pod %+v, but at most %d packets were sent per second", f, perSecond)
+					}
+					return nil
 				}
-				return s.status().Verdicts
-			}
-			if q := send(allowed, func(v report.Stats) uint64 { return v.Accepted }).FloodQueue; q.Packets > 0 {
-				t.Errorf("after %d allowed flows: flood queue %+v, want no packets", bursts*flows, q)
-			}
-			if q := send(denied, func(v report.Stats) uint64 { return v.Denied }).FloodQueue; q.Packets < (bursts-1)*flows {
-				t.Errorf("after %d denied flows: flood queue %+v, want at least %d packets", bursts*flows, q, (bursts-1)*flows)
-			}
-			s.floods(flooder, c)
+				return fmt.Errorf("no flooding pod, flood queue %+v", s.status().Verdicts.FloodQueue)
+			})
+			before := s.status().Verdicts.FloodQueue.Packets
 			if r := s.probe(sender, flow.UDP, s.serve(s.two, flow.UDP, c.family, allowed)); r != lab.Connected {
 				t.Errorf("an allowed flow of the flooder: %s", r)
 			}
+			s.evaluated(func(v report.Stats) bool { return v.FloodQueue.Packets > before })
 		})
 	}
 }

@@ -23,7 +23,7 @@ const (
 	// which the pod flooded.
 	remembered = time.Minute
 	// slowest is the lowest rate that the tracker reports, in packets per second. A pod that has ended
-	// its flood stays in the sets of the kernel for some seconds, but its new flows are no flood.
+	// its flood stays in the sets of the kernel for some time, but its rate is then below the limits.
 	slowest = ruleset.LowestLimit
 )
 
@@ -98,7 +98,11 @@ func (t *Tracker) Add(counts map[ruleset.Flooder]uint64, names map[netip.Addr]st
 		p.perSecond, p.last = max(p.perSecond, perSecond), at
 	}
 	for f, p := range t.pods {
-		if _, queued := counts[f]; !queued && !p.floods(at) {
+		if _, queued := counts[f]; queued {
+			continue
+		}
+		p.packets = 0 // The kernel starts the count again.
+		if !p.floods(at) {
 			delete(t.pods, f)
 		}
 	}

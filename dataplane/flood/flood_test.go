@@ -39,7 +39,14 @@ func TestTracker(t *testing.T) {
 		{66, map[ruleset.Flooder]uint64{out: 4500}, []report.FloodingPod{crawler(4500, 66, 66)}},
 		// The pod is deleted, but its name is still known.
 		{67, nil, []report.FloodingPod{crawler(4500, 66, 66)}},
-		{68, map[ruleset.Flooder]uint64{out: 9000}, []report.FloodingPod{crawler(4500, 66, 68)}},
+		{68, map[ruleset.Flooder]uint64{out: 9000}, []report.FloodingPod{crawler(9000, 66, 68)}},
+		// The kernel forgets the pod, and then counts from 0.
+		{69, nil, []report.FloodingPod{crawler(9000, 66, 68)}},
+		{70, map[ruleset.Flooder]uint64{out: 9100}, []report.FloodingPod{crawler(9100, 66, 70)}},
+		// The pod stays in the sample for more than a minute with a low rate, and then floods again.
+		{71, map[ruleset.Flooder]uint64{out: 9200}, []report.FloodingPod{crawler(9100, 66, 70)}},
+		{131, map[ruleset.Flooder]uint64{out: 9300}, nil},
+		{132, map[ruleset.Flooder]uint64{out: 9600}, []report.FloodingPod{crawler(300, 132, 132)}},
 	} {
 		if step.second == 67 {
 			names = nil

@@ -1,6 +1,8 @@
 package ruleset
 
 import (
+	"slices"
+
 	"golang.org/x/sys/unix"
 
 	"github.com/sluicenet/sluice/dataplane/ruleset/internal/nft"
@@ -40,10 +42,10 @@ func isolatedErrorsTo(chain string, of nft.Expressions) []nft.Expressions {
 // error is not permitted.
 func (c Config) settleErrorRules() []nft.Expressions {
 	m := c.Marks
-	return []nft.Expressions{
-		append(nft.NotICMP(), nft.ReturnToCaller()),
-		append(nft.MarkIs(m.Mask, m.Denied), nft.Drop()),
+	denied := nft.MarkIs(m.Mask, m.Denied)
+	return slices.Concat([]nft.Expressions{append(nft.NotICMP(), nft.ReturnToCaller())}, c.countDeniedRules(denied), []nft.Expressions{
+		append(denied, nft.Drop()),
 		nft.ClearMark(m.Mask),
 		{nft.Accept()},
-	}
+	})
 }

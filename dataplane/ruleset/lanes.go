@@ -14,40 +14,37 @@ import (
 
 // If a pod opened flows faster than the workers can evaluate them, it would fill the queues, and
 // new connections of other pods would wait or be lost. So the rules measure two rates of each pod of
-// this node: its first packets, and those of them that policies deny. The packets of a pod above one
-// of the limits go to the flood queue, whose worker has limited processor time. All other packets go
-// to the normal queues. A hash of the pod's address selects the normal queue.
+// this node: the rate of its first packets, and the rate of its denied first packets. The packets of a
+// pod above one of the limits go to the flood queue, whose worker has limited processor time. All
+// other packets go to the normal queues. A hash of the pod's address selects the normal queue.
 //
-// The limit for denied packets is much lower than the other one. Many pods that flood at the same
-// time get little processor time each, so each of them opens no more flows than a busy pod that does
-// not flood. But only a pod that floods opens many flows that policies deny.
+// The limit for denied packets is much lower than the other one. When many pods flood at once, each
+// gets little processor time, so its rate can be as low as that of a busy pod. Its rate of denied
+// packets is still high. A denied flow has no entry in the conntrack table, so each of its packets is
+// a first packet.
 //
 // The rules count each packet for one pod. A packet from a pod of this node counts for its sender.
 // Any other packet counts for the pod to which it is sent.
 
 // limit is a number of packets per second. After a pause, `burst` packets do not exceed the limit. A
-// pod that has exceeded it uses the flood queue for the given time. If renewed is set, the time begins
-// again with each packet above the limit.
+// pod that has exceeded it uses the flood queue until it has stayed below the limit for the given time.
 type limit struct {
 	perSecond uint64
 	burst     uint32
 	time      time.Duration
-	renewed   bool
 }
 
 var (
-	// openLimit applies to all first packets of a pod. A pod that has waited for a processor opens the
-	// delayed connections in a burst. Several bursts fit into a normal queue. The time is not renewed,
-	// because that would shorten the time of deniedLimit. While the rate stays above the limit, the
-	// next packet starts it again.
+	// openLimit applies to all first packets of a pod. The burst is large, because a pod that has
+	// waited for a processor opens all delayed connections at once. A normal queue holds four such
+	// bursts.
 	openLimit = limit{perSecond: 4000, burst: 2000, time: 2 * time.Second}
-	// deniedLimit applies to the first packets that policies deny. The time is long, because the flood
-	// queue drops most packets of a flooder, and dropped packets are not counted.
-	deniedLimit = limit{perSecond: LowestLimit, burst: 100, time: 30 * time.Second, renewed: true}
+	// deniedLimit applies to the first packets that policies deny. The time is long, because packets
+	// that the full flood queue drops are not counted.
+	deniedLimit = limit{perSecond: LowestLimit, burst: 100, time: 30 * time.Second}
 )
 
-// LowestLimit is the lowest rate above which the packets of a pod go to the flood queue, in first
-// packets per second.
+// LowestLimit is the lower of the two limits, in first packets per second.
 const LowestLimit = 200
 
 // rateTime is the time after which the kernel forgets the rate of a pod without first packets. It
@@ -67,10 +64,11 @@ type lane struct {
 	// destination (ingress) is in the set `known`.
 	name  string
 	known addressSet
-	// opened and denied contain the rates of the pods, and flooders contains the pods above a limit.
-	// The counter of a flooder counts the first packets of the pod since it exceeded the limit.
-	opened, denied, flooders addressSet
-	ingress                  bool
+	// opened and denied contain the rates of the pods for the two limits. overDenied contains the pods
+	// above deniedLimit. flooders contains the pods that use the flood queue. The counter of a flooder
+	// counts its first packets since it has been in this set.
+	opened, denied, overDenied, flooders addressSet
+	ingress                              bool
 }
 
 func newLane(direction string, known addressSet, digit string) lane {
@@ -82,7 +80,8 @@ func newLane(direction string, known addressSet, digit string) lane {
 	return lane{
 		name: direction + "-lane" + digit, known: known, ingress: direction == "ingress",
 		opened: dynamic("opened", rateTime, false), denied: dynamic("denied", rateTime, false),
-		flooders: dynamic("flooders", openLimit.time, true),
+		overDenied: dynamic("over-denied", deniedLimit.time, false),
+		flooders:   dynamic("flooders", openLimit.time, true),
 	}
 }
 
@@ -98,12 +97,12 @@ var lanes = []lane{
 func laneSets() []set {
 	var out []set
 	for _, l := range lanes {
-		out = append(out, l.opened.set, l.denied.set, l.flooders.set)
+		out = append(out, l.opened.set, l.denied.set, l.overDenied.set, l.flooders.set)
 	}
 	return out
 }
 
-// laneChains returns the chains that select a queue.
+// laneChains returns the chains that select a queue, and the chains that count denied packets.
 func (c Config) laneChains() []chain {
 	if c.FloodQueue == 0 {
 		return nil
@@ -112,7 +111,12 @@ func (c Config) laneChains() []chain {
 	for _, l := range lanes {
 		out = append(out, chain{name: l.name, rules: c.laneRules(l)})
 	}
-	return out
+	for _, l := range lanes {
+		out = append(out, chain{name: l.deniedChain(), rules: []nft.Expressions{
+			nft.Join(l.known.address(), nft.Expressions{exceeds(deniedLimit, l.denied), updateSet(l.overDenied)}),
+		}})
+	}
+	return append(out, chain{name: countDenied, rules: c.laneGoTos(lane.deniedChain)})
 }
 
 // chain returns the name of the chain that selects the queue of a packet of the lane.
@@ -120,7 +124,8 @@ func (l lane) chain() string { return l.name }
 
 func (c Config) laneRules(l lane) []nft.Expressions {
 	rules := []nft.Expressions{
-		append(l.exceeds(openLimit, l.opened), nft.GoTo(flood)),
+		nft.Join(l.known.address(), nft.Expressions{exceeds(openLimit, l.opened), updateSet(l.flooders), nft.GoTo(flood)}),
+		append(inSet(l.overDenied), updateSet(l.flooders), nft.GoTo(flood)),
 		append(inSet(l.flooders), nft.GoTo(flood)),
 	}
 	last := c.Queues - 1
@@ -131,46 +136,35 @@ func (c Config) laneRules(l lane) []nft.Expressions {
 	return append(rules, nft.Expressions{c.queueTo(c.QueueBase+last, 1)})
 }
 
-// exceeds returns the expressions for
-// `update @RATES { ADDRESS limit rate over LIMIT } add @FLOODERS { ADDRESS timeout TIME }`, with
-// `update` instead of `add` if the time is renewed. They count a packet. If the rate of its pod is
-// above the limit, they match, and the pod is a flooder.
-func (l lane) exceeds(limit limit, rates addressSet) nft.Expressions {
-	operation := uint32(unix.NFT_DYNSET_OP_ADD)
-	if limit.renewed {
-		operation = unix.NFT_DYNSET_OP_UPDATE
+// exceeds returns the expression for
+// `update @RATES { ADDRESS limit rate over RATE/second burst BURST packets }`.
+// It counts a packet, and matches if the rate is above the limit. The address must be in the register.
+func exceeds(limit limit, rates addressSet) expr.Any {
+	return &expr.Dynset{
+		SrcRegKey: nft.Register, SetName: rates.name, Operation: unix.NFT_DYNSET_OP_UPDATE,
+		Exprs: []expr.Any{&expr.Limit{Type: expr.LimitTypePkts, Rate: limit.perSecond, Unit: expr.LimitTimeSecond, Burst: limit.burst, Over: true}},
 	}
-	return nft.Join(l.known.address(), nft.Expressions{
-		&expr.Dynset{
-			SrcRegKey: nft.Register, SetName: rates.name, Operation: unix.NFT_DYNSET_OP_UPDATE,
-			Exprs: []expr.Any{&expr.Limit{Type: expr.LimitTypePkts, Rate: limit.perSecond, Unit: expr.LimitTimeSecond, Burst: limit.burst, Over: true}},
-		},
-		&expr.Dynset{SrcRegKey: nft.Register, SetName: l.flooders.name, Operation: operation, Timeout: limit.time},
-	})
 }
+
+// updateSet returns the expression for `update @SET { ADDRESS }`. It adds the address in the register
+// to the set, or renews the timeout of the address. If the set has counters, it also counts the packet.
+func updateSet(s addressSet) expr.Any {
+	return &expr.Dynset{SrcRegKey: nft.Register, SetName: s.name, Operation: unix.NFT_DYNSET_OP_UPDATE}
+}
+
+// countDenied is the name of the chain that counts a denied first packet. It has no verdict.
+const countDenied = "count-denied"
 
 // deniedChain returns the name of the chain that counts the denied packets of the lane.
 func (l lane) deniedChain() string { return l.denied.name }
 
-// deniedChains returns the chains that count a denied first packet and then deny it.
-func (c Config) deniedChains() []chain {
+// countDeniedRules returns the rule that counts a denied first packet. The given expressions are the
+// conditions of the rule. If there are no lanes, it returns no rules.
+func (c Config) countDeniedRules(conditions nft.Expressions) []nft.Expressions {
 	if c.FloodQueue == 0 {
 		return nil
 	}
-	var out []chain
-	for _, l := range lanes {
-		out = append(out, chain{name: l.deniedChain(), rules: []nft.Expressions{
-			// The rule that counts has no verdict, so the next rule applies to every packet.
-			l.exceeds(deniedLimit, l.denied),
-			{nft.GoTo(deny)},
-		}})
-	}
-	return out
-}
-
-// denyFirstRules returns the rules that deny a first packet.
-func (c Config) denyFirstRules() []nft.Expressions {
-	return append(c.laneGoTos(lane.deniedChain), nft.Expressions{nft.GoTo(deny)})
+	return []nft.Expressions{nft.Join(conditions, nft.Expressions{nft.JumpTo(countDenied)})}
 }
 
 // laneGoTos returns the rules that go to a chain of the lane of a packet. If there are no lanes, it
@@ -218,7 +212,7 @@ func tryLanes() error {
 		}
 		chain := c.AddChain(&nftables.Chain{Table: t, Name: "probe"})
 		for _, r := range []nft.Expressions{
-			l.exceeds(openLimit, l.opened),
+			nft.Join(l.known.address(), nft.Expressions{exceeds(openLimit, l.opened), updateSet(l.flooders)}),
 			nft.Join(l.known.address(), hashIs(l.known.length, 2, 1)),
 		} {
 			c.AddRule(&nftables.Rule{Table: t, Chain: chain, Exprs: r})

@@ -73,7 +73,6 @@ const (
 func (c Config) chains() []chain {
 	return slices.Concat(c.countingChains(), c.laneChains(), []chain{
 		{name: deny, rules: c.denyRules()},
-	}, c.deniedChains(), []chain{
 		{name: settleErrors, rules: c.settleErrorRules()},
 		{name: settle, rules: c.settleRules()},
 		{name: enqueue, rules: c.enqueueRules()},
@@ -224,7 +223,7 @@ func (c Config) settleRules() []nft.Expressions {
 	if c.FailurePolicy == FailOpen {
 		unmarked = nft.GoTo(unevaluated)
 	}
-	return append([]nft.Expressions{
+	carryOut := []nft.Expressions{
 		append(nft.MarkIs(m.Mask, 0), unmarked),
 		append(nft.StateIs(expr.CtStateBitRELATED), nft.JumpTo(settleErrors)),
 		nft.Join(accepted, nft.SetConnectionMark(m.Mask, m.Accepted)),
@@ -232,11 +231,14 @@ func (c Config) settleRules() []nft.Expressions {
 		nft.Join(either, nft.SetConnectionMark(m.Mask, m.Either)),
 		append(nft.Join(either, nft.ClearMark(m.Mask)), nft.Accept()),
 		nft.ClearMark(m.Mask),
+	}
+	return slices.Concat(carryOut, c.countDeniedRules(nil), []nft.Expressions{
 		// If the rules rejected an invalid packet, the response could reset the connection to
 		// which the packet seems to belong. So drop the packet.
 		append(nft.StateIs(expr.CtStateBitINVALID), nft.Drop()),
 		nft.SetConnectionMark(m.Mask, m.Denied),
-	}, c.denyFirstRules()...)
+		{nft.GoTo(deny)},
+	})
 }
 
 // denyRules returns the rules that drop or reject a packet, depending on Config.Deny.

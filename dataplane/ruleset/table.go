@@ -57,8 +57,8 @@ type Config struct {
 	// QueueBase is the number of the first queue. Queues is the number of normal queues that
 	// workers serve. The queue numbers are consecutive.
 	QueueBase, Queues uint16
-	// FloodQueue is the number of the queue for pods that open or receive flows faster than the
-	// limit. If it is 0, the rules contain no lanes, and the kernel selects the queue of every
+	// FloodQueue is the number of the queue for pods that open or receive flows faster than one of
+	// the limits. If it is 0, the rules contain no lanes, and the kernel selects the queue of every
 	// packet by a hash of both addresses.
 	FloodQueue    uint16
 	FailurePolicy FailurePolicy

@@ -22,7 +22,7 @@ import (
 //	sluice-bench/besteffort/POD
 //
 // While all processors are busy, the pods with requests get processor time in proportion to their
-// requests. The pods without requests together get as little as one pod with the smallest request.
+// requests. All pods without requests together have the weight of one pod with a request of 2m.
 type podGroups struct {
 	b    *testing.B
 	root string
@@ -31,8 +31,8 @@ type podGroups struct {
 }
 
 // newPodGroups creates the groups. The parameters are the CPU that the node has, and the sum of the
-// requests of all pods, in thousandths of a processor. The groups are removed after the processes
-// have ended, if those are started after this call.
+// requests of all pods, in thousandths of a processor. Start the processes after this call, so that
+// the cleanup ends them before it removes the groups.
 func newPodGroups(b *testing.B, capacity, requests int) *podGroups {
 	b.Helper()
 	g := &podGroups{b: b, root: "/sys/fs/cgroup/cpu/sluice-bench"}
@@ -41,9 +41,9 @@ func newPodGroups(b *testing.B, capacity, requests int) *podGroups {
 	}
 	g.remove() // An earlier run may have crashed.
 	b.Cleanup(g.remove)
-	for path, milli := range map[string]int{"": capacity, "burstable": requests, "besteffort": 0} {
-		g.create(path, milli)
-	}
+	g.create("", capacity)
+	g.create("burstable", requests)
+	g.create("besteffort", 0)
 	return g
 }
 

@@ -39,7 +39,7 @@ const (
 	// dataplaneRequest is the CPU request of the dataplane, in thousandths of a processor. It is the
 	// default of spec.dataplane.resources of the Enforcer.
 	dataplaneRequest = 250
-	// podRequest is the CPU request of the client and of the server. They need less.
+	// podRequest is the CPU request of the client and of the server. It is more than they use.
 	podRequest = 500
 )
 
@@ -89,7 +89,7 @@ func floodRole(in *json.Decoder, out *json.Encoder) error {
 // connections per second to a server. Meanwhile, flooders open denied flows as fast as they can.
 // The flooders are other pods or, for a SYN flood, a host that sends packets to other pods.
 //
-// The processes run in control groups, with the processor time that the kubelet would give them. The
+// The processes run in control groups, with the CPU weights that the kubelet would set. The
 // dataplane, the client and the server have CPU requests. In the variant `cpu-requests=none`, the
 // flooders have none. In the variant `cpu-requests=all`, they request the rest of the node's CPU.
 //

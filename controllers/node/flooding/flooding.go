@@ -1,5 +1,5 @@
-// Package flooding reports the pods of a node that open or receive new flows faster than the limit of
-// the dataplane. For each flood, it records one Event about the pod.
+// Package flooding reports the pods of a node that open or receive new flows faster than one of the
+// limits of the dataplane. For each flood, it records one Event about the pod.
 package flooding
 
 import (

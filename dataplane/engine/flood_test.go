@@ -117,12 +117,7 @@ func TestFlood(t *testing.T) {
 			}
 			s.floods(flooder, c)
 			unblock()
-			eventually.NoError(t, func() error {
-				if v := s.status().Verdicts; v.Waiting+v.FloodQueue.Waiting > 0 {
-					return fmt.Errorf("%d and %d packets wait", v.Waiting, v.FloodQueue.Waiting)
-				}
-				return nil
-			})
+			s.evaluated(func(v report.Stats) bool { return v.Waiting+v.FloodQueue.Waiting == 0 })
 			if n := received.Load(); n > 0 {
 				t.Errorf("%d of %d denied packets were accepted", n, flooded)
 			}

@@ -57,7 +57,8 @@ func (p *pacing) pause() {
 // expires.
 func sleep(d time.Duration) {
 	t := unix.NsecToTimespec(int64(d))
-	for unix.Nanosleep(&t, &t) == unix.EINTR { // A signal interrupted the call, and t is the remaining time.
+	// If a signal interrupts the call, the kernel writes the remaining time to t.
+	for unix.Nanosleep(&t, &t) == unix.EINTR {
 	}
 }
 
